@@ -1,0 +1,4 @@
+//! SIMD kernels: the only module with unsafe code.
+
+pub mod math;
+pub mod simd;

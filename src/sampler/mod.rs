@@ -1,0 +1,1 @@
+//! NUTS and HMC on any [`crate::density::Density`].
