@@ -1,0 +1,161 @@
+//! One kernel body, compiled for every instruction set, chosen at run time.
+
+use std::sync::OnceLock;
+
+use crate::kernels::simd::{LANES, Lanes};
+
+/// An instruction set that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// Any processor of the architecture (on 64-bit ARM: NEON).
+    Baseline,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512 (F, DQ, VL, BW).
+    Avx512,
+}
+
+impl Isa {
+    /// The fastest instruction set of this processor.
+    pub fn detect() -> Isa {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| *Isa::available().last().expect("Baseline is always there"))
+    }
+
+    /// Every instruction set that this processor has, the slowest first.
+    pub fn available() -> Vec<Isa> {
+        let mut available = vec![Isa::Baseline];
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::is_x86_feature_detected as has;
+            if has!("avx2") && has!("fma") && has!("bmi2") {
+                available.push(Isa::Avx2);
+                if has!("avx512f") && has!("avx512dq") && has!("avx512vl") && has!("avx512bw") {
+                    available.push(Isa::Avx512);
+                }
+            }
+        }
+        available
+    }
+}
+
+/// Compiles a body for every instruction set; gives an array of function pointers, indexed by
+/// `Isa as usize`, in place of an expression or constant.
+///
+/// In the body the type `V` is the [`Lanes`] of the instruction set. What the body calls must be
+/// `#[inline(always)]`, else it is compiled for the baseline. The pointers are `unsafe fn`: the
+/// caller answers for the processor having the instruction set (see [`Isa::available`]) and for
+/// what the body itself requires.
+///
+/// ```ignore
+/// let dot = per_isa!(fn(x: &[f64], y: &[f64]) -> f64 { dot_lanes::<V>(x, y) });
+/// // SAFETY: `detect` names an instruction set of this processor.
+/// let product = unsafe { dot[Isa::detect() as usize](&x, &y) };
+/// ```
+macro_rules! per_isa {
+    (fn($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            unsafe fn baseline($($arg: $ty),*) $(-> $ret)? {
+                type V = $crate::kernels::simd::Portable;
+                $body
+            }
+            #[target_feature(enable = "avx2,fma,bmi2")]
+            unsafe fn avx2($($arg: $ty),*) $(-> $ret)? {
+                type V = $crate::kernels::simd::Avx2;
+                $body
+            }
+            #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,fma,bmi2")]
+            unsafe fn avx512($($arg: $ty),*) $(-> $ret)? {
+                type V = $crate::kernels::simd::Avx512;
+                $body
+            }
+            [baseline as unsafe fn($($ty),*) $(-> $ret)?, avx2, avx512]
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            unsafe fn baseline($($arg: $ty),*) $(-> $ret)? {
+                #[cfg(target_arch = "aarch64")]
+                type V = $crate::kernels::simd::Neon;
+                #[cfg(not(target_arch = "aarch64"))]
+                type V = $crate::kernels::simd::Portable;
+                $body
+            }
+            [baseline as unsafe fn($($ty),*) $(-> $ret)?; 3]
+        }
+    }};
+}
+
+/// An elementwise kernel `out[i] = f(a[i], b[i], c[i])` over `8 * chunks` elements.
+///
+/// # Safety
+///
+/// The processor has the instruction set. `out` and as many of `a`, `b`, `c` as the operation has
+/// arguments (the others are not read) are valid for `8 * chunks` elements. `out` may equal an
+/// input, but not overlap one otherwise.
+pub type BlockFn =
+    unsafe fn(out: *mut f64, a: *const f64, b: *const f64, c: *const f64, chunks: usize);
+
+/// `[BlockFn; 3]` of a function of one [`Lanes`] argument: `unary!(math::exp)`, `unary!(|x| x * x)`.
+macro_rules! unary {
+    ($f:expr) => {
+        $crate::kernels::isa::block!(map1, $f)
+    };
+}
+
+/// `[BlockFn; 3]` of a function of two [`Lanes`] arguments.
+macro_rules! binary {
+    ($f:expr) => {
+        $crate::kernels::isa::block!(map2, $f)
+    };
+}
+
+/// `[BlockFn; 3]` of a function of three [`Lanes`] arguments.
+macro_rules! ternary {
+    ($f:expr) => {
+        $crate::kernels::isa::block!(map3, $f)
+    };
+}
+
+macro_rules! block {
+    ($map:ident, $f:expr) => {
+        $crate::kernels::isa::per_isa!(
+            fn(out: *mut f64, a: *const f64, b: *const f64, c: *const f64, chunks: usize) {
+                // SAFETY: the requirements are those of `BlockFn`.
+                unsafe { $crate::kernels::isa::$map::<V>(out, a, b, c, chunks, $f) }
+            }
+        )
+    };
+}
+
+/// `$name`: a function over chunks of the inputs, the signature of [`BlockFn`] and the function.
+macro_rules! map {
+    ($name:ident, $($input:ident: $v:ident),*; $($unused:ident),*) => {
+        /// # Safety
+        ///
+        /// As for [`BlockFn`].
+        #[inline(always)]
+        pub(crate) unsafe fn $name<V: Lanes>(
+            out: *mut f64,
+            $($input: *const f64,)*
+            $($unused: *const f64,)*
+            chunks: usize,
+            f: impl Fn($($v),*) -> V,
+        ) {
+            for at in (0..chunks).map(|chunk| chunk * LANES) {
+                // SAFETY: `at + 8 <= 8 * chunks`; the inputs are read before `out` is written.
+                unsafe {
+                    let y = f($(V::from_array($input.add(at).cast::<[f64; LANES]>().read())),*);
+                    out.add(at).cast::<[f64; LANES]>().write(y.to_array());
+                }
+            }
+        }
+    };
+}
+
+map!(map1, a: V; _b, _c);
+map!(map2, a: V, b: V; _c);
+map!(map3, a: V, b: V, c: V;);
+
+#[allow(unused_imports, unused_macros)]
+pub(crate) use {binary, block, per_isa, ternary, unary};
