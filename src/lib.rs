@@ -9,7 +9,10 @@ pub mod density;
 pub mod diff;
 pub mod graph;
 pub mod kernels;
+pub mod model;
 pub mod plan;
+#[cfg(feature = "python")]
+mod python;
 pub mod rewrite;
 pub mod sampler;
 pub mod scalar;

@@ -139,10 +139,6 @@ impl Binder<'_> {
         }
     }
 
-    fn input(&self, id: NodeId, k: usize) -> Id {
-        self.ids[self.graph.nodes()[id].inputs[k]]
-    }
-
     /// The integers of a node that decides about a shape or a position.
     fn integers(&self, id: Id) -> Result<Vec<i64>, BindError> {
         match self.b.constant_value(id) {

@@ -6,6 +6,8 @@
 mod builder;
 mod print;
 
+pub use print::op_text;
+
 pub use builder::Builder;
 
 use crate::graph::DType;

@@ -49,7 +49,7 @@ macro_rules! block_fns {
         $f($s[0].load::<V>($i), $s[1].load::<V>($i), $s[2].load::<V>($i))
     };
     ($arity:tt, $function:expr) => {
-        $crate::per_isa!(fn(out: *mut f64, sources: &[$crate::kernels::block::Source; 3], chunks: usize) {
+        $crate::kernels::isa::per_isa!(fn(out: *mut f64, sources: &[$crate::kernels::block::Source; 3], chunks: usize) {
             let function = $function;
             for i in 0..chunks {
                 // SAFETY: the caller vouches for `chunks` chunks behind each pointer.

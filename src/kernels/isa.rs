@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use crate::kernels::simd::{LANES, Lanes};
 
 /// An instruction set that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,76 +85,4 @@ macro_rules! per_isa {
     }};
 }
 
-/// An elementwise kernel `out[i] = f(a[i], b[i], c[i])` over `8 * chunks` elements.
-///
-/// # Safety
-///
-/// The processor has the instruction set. `out` and as many of `a`, `b`, `c` as the operation has
-/// arguments (the others are not read) are valid for `8 * chunks` elements. `out` may equal an
-/// input, but not overlap one otherwise.
-pub type BlockFn =
-    unsafe fn(out: *mut f64, a: *const f64, b: *const f64, c: *const f64, chunks: usize);
-
-/// `[BlockFn; 3]` of a function of one [`Lanes`] argument: `unary!(math::exp)`, `unary!(|x| x * x)`.
-macro_rules! unary {
-    ($f:expr) => {
-        $crate::kernels::isa::block!(map1, $f)
-    };
-}
-
-/// `[BlockFn; 3]` of a function of two [`Lanes`] arguments.
-macro_rules! binary {
-    ($f:expr) => {
-        $crate::kernels::isa::block!(map2, $f)
-    };
-}
-
-/// `[BlockFn; 3]` of a function of three [`Lanes`] arguments.
-macro_rules! ternary {
-    ($f:expr) => {
-        $crate::kernels::isa::block!(map3, $f)
-    };
-}
-
-macro_rules! block {
-    ($map:ident, $f:expr) => {
-        $crate::kernels::isa::per_isa!(
-            fn(out: *mut f64, a: *const f64, b: *const f64, c: *const f64, chunks: usize) {
-                // SAFETY: the requirements are those of `BlockFn`.
-                unsafe { $crate::kernels::isa::$map::<V>(out, a, b, c, chunks, $f) }
-            }
-        )
-    };
-}
-
-/// `$name`: a function over chunks of the inputs, the signature of [`BlockFn`] and the function.
-macro_rules! map {
-    ($name:ident, $($input:ident: $v:ident),*; $($unused:ident),*) => {
-        /// # Safety
-        ///
-        /// As for [`BlockFn`].
-        #[inline(always)]
-        pub(crate) unsafe fn $name<V: Lanes>(
-            out: *mut f64,
-            $($input: *const f64,)*
-            $($unused: *const f64,)*
-            chunks: usize,
-            f: impl Fn($($v),*) -> V,
-        ) {
-            for at in (0..chunks).map(|chunk| chunk * LANES) {
-                // SAFETY: `at + 8 <= 8 * chunks`; the inputs are read before `out` is written.
-                unsafe {
-                    let y = f($(V::from_array($input.add(at).cast::<[f64; LANES]>().read())),*);
-                    out.add(at).cast::<[f64; LANES]>().write(y.to_array());
-                }
-            }
-        }
-    };
-}
-
-map!(map1, a: V; _b, _c);
-map!(map2, a: V, b: V; _c);
-map!(map3, a: V, b: V, c: V;);
-
-#[allow(unused_imports, unused_macros)]
-pub(crate) use {binary, block, per_isa, ternary, unary};
+pub(crate) use per_isa;

@@ -2,10 +2,9 @@
 
 use super::block::{Source, store};
 use super::buffer::Buffer;
-use super::isa::Isa;
+use super::isa::{Isa, per_isa};
 use super::simd::{LANES, Lanes};
 use super::sum::{BLOCK, across, first_lanes};
-use crate::per_isa;
 
 /// Product of stacks of matrices (batch, m, k) x (batch, k, n), each stored transposed if said.
 pub fn matmul(
