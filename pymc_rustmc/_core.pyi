@@ -64,18 +64,18 @@ class Density:
     def output_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of all outputs but "logp"."""
 
-    def evaluate(self, names: Sequence[str], positions: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """Outputs at positions, ``(n, dim)``; each is ``(n, *shape)``."""
+    def evaluate(
+        self, names: Sequence[str], positions: NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Evaluate outputs at positions, ``(n, dim)``; each is ``(n, *shape)``."""
 
     def graph_text(self) -> str:
-        """The bound graph, readable."""
+        """Print the bound graph readably."""
 
     def plan_text(self) -> str:
-        """The plan, readable."""
+        """Print the plan readably."""
 
-    def sample(
-        self, settings: str, starts: NDArray[np.float64], seeds: Sequence[int], cores: int
-    ) -> Run:
+    def sample(self, settings: str, starts: NDArray[np.float64], seeds: Sequence[int], cores: int) -> Run:
         """Start sampling in background threads.
 
         Parameters

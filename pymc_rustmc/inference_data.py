@@ -102,7 +102,7 @@ def check_idata_kwargs(idata_kwargs: Mapping[str, Any] | None) -> dict[str, Any]
 
 
 def to_inference_data(draws: Draws, model: Model, idata_kwargs: Mapping[str, Any]) -> Any:
-    """Draws of a model as ``arviz.InferenceData`` (PyMC 5) or ``xarray.DataTree`` (PyMC 6).
+    """Convert the draws of a model to ``arviz.InferenceData`` (PyMC 5) or ``xarray.DataTree`` (PyMC 6).
 
     Parameters
     ----------
@@ -116,9 +116,7 @@ def to_inference_data(draws: Draws, model: Model, idata_kwargs: Mapping[str, Any
         group names to attributes of that group.
     """
     options = {key: value for key, value in idata_kwargs.items() if key in _CONVERTER_KEYS}
-    idata = pm.to_inference_data(
-        _Trace.of(draws), model=model, save_warmup=draws.warmup > 0, **options
-    )
+    idata = pm.to_inference_data(_Trace.of(draws), model=model, save_warmup=draws.warmup > 0, **options)
     _set_attributes(idata, draws, idata_kwargs.get("attrs", {}))
     return idata
 
@@ -163,7 +161,7 @@ class _Trace:
 
     @classmethod
     def of(cls, draws: Draws) -> _Trace:
-        stats = {
+        stats: dict[str, NDArray[Any]] = {
             _STAT_NAMES.get(name, name): draws.stats[name].astype(dtype, copy=False)
             for name, dtype in _STAT_DTYPES.items()
             if name in draws.stats

@@ -28,7 +28,8 @@ from typing import Any
 
 import pymc as pm
 
-from pymc_rustmc.sample import RustMC, check_counts, check_model_type, unknown_options
+from pymc_rustmc.arguments import check_counts, check_model_type, unknown_options
+from pymc_rustmc.sample import RustMC, option_names
 
 NAME = "rustmc"
 
@@ -105,11 +106,15 @@ def _call_of_sample(module: ModuleType) -> dict[str, Any] | None:
 
 
 def _wrap_modelcontext(original: Callable[..., Any], module: ModuleType) -> Callable[..., Any]:
+    pymc5 = "nuts_kwargs" not in inspect.signature(module._sample_external_nuts).parameters
+
     def modelcontext(model: Any) -> Any:
         call = _call_of_sample(module)
         model = original(model)
         if call is not None:
-            _check_call(call, model, module)
+            _check_call(call, model)
+            if pymc5:
+                _keep_what_pymc5_drops(call)
         return model
 
     return modelcontext
@@ -134,7 +139,7 @@ def _wrap_sample_external_nuts(original: Callable[..., Any], module: ModuleType)
         call = _call_of_sample(module) or {}
         unknown = set(kwargs) - passed_by_pymc
         if unknown:
-            raise TypeError(f"{unknown_options(unknown)} Pass them to `pm.sample` in nuts={{...}}.")
+            raise TypeError(f"{unknown_options(unknown, option_names())} Give options in `nuts={{...}}`.")
         available = {**kwargs, **call}
         run = {name: available[name] for name in _RUN_ARGUMENTS if name in available}
         run["random_seed"] = call.get("random_seed_list", kwargs["random_seed"])
@@ -144,33 +149,34 @@ def _wrap_sample_external_nuts(original: Callable[..., Any], module: ModuleType)
     return _sample_external_nuts
 
 
-def _check_call(call: dict[str, Any], model: Any, module: ModuleType) -> None:
+def _check_call(call: dict[str, Any], model: Any) -> None:
     """Refuse what PyMC would stumble over, or what it would drop without a word."""
     check_model_type(model)
     check_counts(
         draws=call["draws"],
         tune=call["tune"],
-        chains=1 if call["chains"] is None else call["chains"],
-        cores=1 if call["cores"] is None else call["cores"],
+        chains=call["chains"],
+        cores=call["cores"],
         keep_tune=not call["discard_tuned_samples"],
     )
     if not call["return_inferencedata"]:
         raise ValueError(
-            f"`return_inferencedata=False` is not supported with `nuts_sampler={NAME!r}`: it has no `MultiTrace`."
+            f"`return_inferencedata=False` is not supported with `nuts_sampler={NAME!r}`: "
+            "it makes no `MultiTrace`."
         )
     for name in ("trace", "callback"):
         if call[name] is not None:
-            raise ValueError(f"`{name}` is not supported with `nuts_sampler={NAME!r}`: no Python runs in its loop.")
+            raise ValueError(
+                f"`{name}` is not supported with `nuts_sampler={NAME!r}`: no Python runs in its loop."
+            )
     if call["compile_kwargs"]:
         _warn(f"`compile_kwargs` and `backend` are ignored by `nuts_sampler={NAME!r}`: nothing is compiled.")
-    if "nuts_kwargs" not in inspect.signature(module._sample_external_nuts).parameters:
-        _keep_what_pymc5_drops(call)
 
 
 def _keep_what_pymc5_drops(call: dict[str, Any]) -> None:
     """Say what PyMC 6 says by itself, and carry ``nuts={...}`` to the dispatch under PyMC 6's name."""
     if call["init"] != "auto":
-        _warn(f"`init={call['init']!r}` is ignored by `nuts_sampler={NAME!r}`; it has its own initialization.")
+        _warn(f"`init={call['init']!r}` is ignored by `nuts_sampler={NAME!r}`; it initializes itself.")
     if isinstance(call["step"], pm.NUTS):
         _warn(f"The provided NUTS `step` is ignored by `nuts_sampler={NAME!r}`.")
     options = call["kwargs"].get("nuts", {})

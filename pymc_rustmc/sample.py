@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import logging
 import os
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pymc.exceptions import SamplingError
 from pymc.model import Model, modelcontext
 from pymc.util import get_random_generator
 
+from pymc_rustmc.arguments import check_counts, check_model, kept_variables, unknown_options
 from pymc_rustmc.compile import BoundModel, translate_model
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.inference_data import Draws, check_idata_kwargs, to_inference_data
 from pymc_rustmc.progress import RunProgressBar, watch
-from pymc_rustmc.starts import InitVals, Point, checked_starts, start_functions
+from pymc_rustmc.starts import InitVals, checked_starts, start_functions
 
-if TYPE_CHECKING:
-    Sampler: type = object
-else:
-    try:  # the interface that PyMC is about to get; until then a plain class of the same shape
-        from pymc.sampling.samplers.base import Sampler
-    except ImportError:
-        Sampler = object
+try:  # the interface that PyMC is about to get; until then a plain class of the same shape
+    from pymc.sampling.samplers.base import Sampler
+except ImportError:
+    Sampler = object
 
 _log = logging.getLogger("pymc.rustmc")
 
@@ -38,7 +34,7 @@ _SPELLINGS = ("max_tree_depth", "maxdepth")
 """Other samplers' names of ``max_treedepth``."""
 
 
-class RustMC(Sampler):
+class RustMC(Sampler):  # type: ignore[misc]
     """NUTS, or HMC with trajectories of fixed length, in Rust.
 
     An object holds the configuration of the algorithm and nothing of a run, so it can be used again.
@@ -99,7 +95,7 @@ class RustMC(Sampler):
         jitter_max_retries: int = 10,
         **other: Any,
     ) -> None:
-        settings = {
+        settings: dict[str, Any] = {
             "kind": kind,
             "target_accept": target_accept,
             "max_treedepth": _max_treedepth(max_treedepth, other),
@@ -112,7 +108,7 @@ class RustMC(Sampler):
             "schedule": schedule,
         }
         if other:
-            raise TypeError(unknown_options(other))
+            raise TypeError(unknown_options(other, option_names()))
         self._settings = {name: value for name, value in settings.items() if value is not None}
         self.jitter = jitter
         self.jitter_max_retries = jitter_max_retries
@@ -189,7 +185,7 @@ class RustMC(Sampler):
         chains = max(2, cores) if chains is None else chains
         check_counts(draws=draws, tune=tune, chains=chains, cores=cores, keep_tune=not discard_tuned_samples)
         idata_kwargs = check_idata_kwargs(idata_kwargs)
-        dtypes = _kept_variables(model, var_names, idata_kwargs.get("include_transformed", False))
+        dtypes = kept_variables(model, var_names, idata_kwargs.get("include_transformed", False))
         settings = {**self._settings, "draws": draws, "save_warmup": not discard_tuned_samples}
         if tune is not None:
             settings["tune"] = tune
@@ -200,9 +196,7 @@ class RustMC(Sampler):
         seeds = _seeds_per_chain(random_seed, chains)
         bound, starts = self._start(model, initvals, seeds)
         began = time.perf_counter()
-        run = bound.density.sample(
-            json.dumps(settings, default=_plain), starts, seeds, cores
-        )
+        run = bound.density.sample(json.dumps(settings, default=_plain), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
         bar = RunProgressBar(chains, draws, tune, False if quiet else progressbar, progressbar_theme)
         interrupted = watch(run, bar)
@@ -232,115 +226,36 @@ class RustMC(Sampler):
     def _start(
         self, model: Model, initvals: InitVals, seeds: Sequence[int]
     ) -> tuple[BoundModel, NDArray[np.float64]]:
-        """The model with its data, and the starting positions, ``(chains, dim)``."""
+        """Bind the model to its data and find the starting positions, ``(chains, dim)``."""
         functions = start_functions(model, initvals, len(seeds), self.jitter)
         shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
         bound = translate_model(model).bind(shapes)
 
-        def density(point: Point) -> tuple[float, NDArray[np.float64]]:
-            return bound.density.logp_and_gradient(bound.position(point))
-
         retries = self.jitter_max_retries if self.jitter else 0
-        points = checked_starts(model, functions, seeds, density, retries)
+        points = checked_starts(
+            model,
+            functions,
+            seeds,
+            lambda point: bound.density.logp_and_gradient(bound.position(point)),
+            retries,
+        )
         return bound, np.stack([bound.position(point) for point in points])
 
 
-def check_counts(*, draws: int, tune: int | None, chains: int, cores: int, keep_tune: bool) -> None:
-    """Check the numbers of a run.
-
-    Raises
-    ------
-    TypeError
-        If one is not an integer.
-    ValueError
-        If one is too small, or if they leave nothing to return.
-    """
-    for name, value, least in (("draws", draws, 0), ("tune", tune, 0), ("chains", chains, 1), ("cores", cores, 1)):
-        if name == "tune" and value is None:
-            continue
-        if not isinstance(value, int | np.integer):
-            raise TypeError(f"`{name}` must be an integer, got {value!r}.")
-        if value < least:
-            raise ValueError(f"`{name}` must be at least {least}, got {value}.")
-    if draws == 0 and (tune == 0 or not keep_tune):
-        raise ValueError(
-            "Not enough samples to build a trace: `draws=0` leaves nothing to return. Ask for at least one "
-            "draw, or keep the warm-up by `discard_tuned_samples=False`."
-        )
-
-
-def check_model_type(model: Any) -> None:
-    """Raise TypeError if this is no PyMC model."""
-    if not hasattr(model, "free_RVs"):
-        raise TypeError(f"`model` must be a PyMC model, got {type(model).__name__}.")
-
-
-def check_model(model: Any) -> None:
-    """Check that NUTS alone can sample this model.
-
-    Raises
-    ------
-    TypeError
-        If it is no PyMC model.
-    pymc.exceptions.SamplingError
-        If it has no free variable.
-    ValueError
-        If a free variable is discrete.
-    """
-    check_model_type(model)
-    if not model.free_RVs:
-        raise SamplingError(
-            "Cannot sample from the model, since the model does not contain any free variables."
-        )
-    discrete = [rv.name for rv in model.free_RVs if np.dtype(rv.dtype).kind != "f"]
-    if discrete:
-        raise ValueError(
-            f"`nuts_sampler='rustmc'` requires all variables to be differentiable, and these are discrete: "
-            f"{', '.join(map(repr, discrete))}. Marginalize them out, or sample with `nuts_sampler='pymc'`."
-        )
-
-
-def unknown_options(names: Iterable[str]) -> str:
-    """Name the unknown options, their nearest relatives, and the accepted options."""
+def option_names() -> list[str]:
+    """List the options of `RustMC`."""
     parameters = inspect.signature(RustMC).parameters.values()
-    accepted = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    parts = []
-    for name in sorted(names):
-        near = difflib.get_close_matches(name, [*accepted, *_SPELLINGS], n=1)
-        parts.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-    return f"Unknown options for rustmc: {', '.join(parts)}. Accepted options: {', '.join(accepted)}."
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
 def _max_treedepth(value: int | None, other: dict[str, Any]) -> int | None:
-    """The maximum tree depth under any of its spellings, which are taken out of ``other``."""
+    """Take the maximum tree depth, under any of its spellings, out of ``other``."""
     given = {name: other.pop(name) for name in _SPELLINGS if name in other}
     if value is not None:
         given["max_treedepth"] = value
     if len(set(given.values())) > 1:
         raise TypeError(f"The maximum tree depth was given more than once: {given}.")
     return next(iter(given.values()), None)
-
-
-def _kept_variables(
-    model: Model, var_names: Sequence[str] | None, include_transformed: bool
-) -> dict[str, np.dtype[Any]]:
-    """Names and dtypes of the variables that the result holds, in PyMC's order."""
-    unobserved = model.free_RVs + model.deterministics
-    if var_names is not None:
-        names = [var.name for var in unobserved]
-        unknown = [name for name in var_names if name not in names]
-        if unknown:
-            raise ValueError(
-                f"`var_names` holds {', '.join(map(repr, unknown))}, not an unobserved variable of the model. "
-                f"Unobserved variables: {', '.join(map(repr, names))}."
-            )
-        kept = [var for var in unobserved if var.name in var_names]
-    else:
-        values = [model.rvs_to_values[rv] for rv in model.free_RVs]
-        names = {rv.name for rv in model.free_RVs}
-        plain = [value for value in values if include_transformed or value.name in names]
-        kept = plain + [var for var in unobserved if var.name not in {value.name for value in plain}]
-    return {var.name: np.dtype(var.dtype) for var in kept}
 
 
 def _plain(value: Any) -> Any:
@@ -382,6 +297,6 @@ def _report_interruption(draws: int, warmup: int, wanted: int, quiet: bool) -> N
 def _log_end(drawn: Draws) -> None:
     chains, tune, draws = drawn.chains, drawn.tune, drawn.draws
     _log.info(
-        f"Sampling {chains} chain{'s' if chains > 1 else ''} for {tune:_d} tune and {draws:_d} draw iterations "
-        f"({tune * chains:_d} + {draws * chains:_d} draws total) took {drawn.seconds:.0f} seconds."
+        f"Sampling {chains} chain{'s' if chains > 1 else ''} for {tune:_d} tune and {draws:_d} draw "
+        f"iterations ({tune * chains:_d} + {draws * chains:_d} draws total) took {drawn.seconds:.0f} seconds."
     )

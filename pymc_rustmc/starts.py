@@ -39,7 +39,7 @@ _config_lock = threading.Lock()
 def start_functions(
     model: Model, initvals: InitVals, chains: int, jitter: bool
 ) -> list[Callable[[int], Point]]:
-    """One function of a seed for each chain, which draws that chain's starting point.
+    """Make a function of a seed for each chain, which draws that chain's starting point.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def checked_starts(
     density: Density,
     retries: int,
 ) -> list[Point]:
-    """Starting points, one a chain, at which log density and gradient are finite.
+    """Draw starting points, one a chain, at which log density and gradient are finite.
 
     A jittered point that fails is drawn again from a new seed, at most ``retries`` times.
 
@@ -111,13 +111,11 @@ def _checked_start(
 
 def _by_variable(point: Point, gradient: NDArray[np.float64]) -> Point:
     parts = np.split(gradient, np.cumsum([value.size for value in point.values()])[:-1])
-    return {
-        name: part.reshape(value.shape) for (name, value), part in zip(point.items(), parts, strict=True)
-    }
+    return {name: part.reshape(value.shape) for (name, value), part in zip(point.items(), parts, strict=True)}
 
 
 def _python_mode() -> Mode:
-    """The rewrites of PyMC's starting points, with every Op run by its Python implementation."""
+    """Run every Op by its Python implementation, after the rewrites of PyMC's starting points."""
     return Mode("py", FAST_COMPILE.provided_optimizer)
 
 
