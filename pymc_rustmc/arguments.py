@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from pymc.exceptions import SamplingError
 from pymc.model import Model
 
 
@@ -42,31 +41,6 @@ def check_model_type(model: Any) -> None:
     """Raise TypeError if this is no PyMC model."""
     if not hasattr(model, "free_RVs"):
         raise TypeError(f"`model` must be a PyMC model, got {type(model).__name__}.")
-
-
-def check_model(model: Any) -> None:
-    """Check that NUTS alone can sample this model.
-
-    Raises
-    ------
-    TypeError
-        If it is no PyMC model.
-    pymc.exceptions.SamplingError
-        If it has no free variable.
-    ValueError
-        If a free variable is discrete.
-    """
-    check_model_type(model)
-    if not model.free_RVs:
-        raise SamplingError(
-            "Cannot sample from the model, since the model does not contain any free variables."
-        )
-    discrete = [rv.name for rv in model.free_RVs if np.dtype(rv.dtype).kind != "f"]
-    if discrete:
-        raise ValueError(
-            f"`nuts_sampler='rustmc'` requires all variables to be differentiable, and these are discrete: "
-            f"{', '.join(map(repr, discrete))}. Marginalize them out, or sample with `nuts_sampler='pymc'`."
-        )
 
 
 def kept_variables(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pymc.model import Model, modelcontext
 from pymc.util import get_random_generator
 
-from pymc_rustmc.arguments import check_counts, check_model, kept_variables, unknown_options
+from pymc_rustmc.arguments import check_counts, check_model_type, kept_variables, unknown_options
 from pymc_rustmc.compile import BoundModel, translate_model
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.inference_data import Draws, check_idata_kwargs, to_inference_data
@@ -170,7 +170,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         Returns
         -------
         arviz.InferenceData or xarray.DataTree
-            As PyMC 5 or PyMC 6 returns.
+            Groups, dims, coordinates, dtypes and attributes as PyMC 5 or PyMC 6 gives them.
 
         Raises
         ------
@@ -178,9 +178,13 @@ class RustMC(Sampler):  # type: ignore[misc]
             If an argument is impossible; the text names it.
         pymc.exceptions.SamplingError
             If the model has no free variable, or no finite log density at a starting point.
+        pymc_rustmc.errors.UnsupportedModelError, pymc_rustmc.errors.UnsupportedOpError
+            If the model has discrete free variables, or an Op without translation.
+        pymc_rustmc.errors.DataError
+            If the data hold NaN or do not fit the model.
         """
         model = modelcontext(model)
-        check_model(model)
+        check_model_type(model)
         cores = min(4, os.cpu_count() or 1) if cores is None else cores
         chains = max(2, cores) if chains is None else chains
         check_counts(draws=draws, tune=tune, chains=chains, cores=cores, keep_tune=not discard_tuned_samples)
@@ -194,7 +198,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         if not quiet:
             _log.info(f"{self._settings.get('kind', 'nuts').upper()}[rustmc]: {model.free_RVs}")
         seeds = _seeds_per_chain(random_seed, chains)
-        bound, starts = self._start(model, initvals, seeds)
+        bound, starts = self._start(model, list(dtypes), initvals, seeds)
         began = time.perf_counter()
         run = bound.density.sample(json.dumps(settings, default=_plain), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
@@ -224,12 +228,12 @@ class RustMC(Sampler):  # type: ignore[misc]
         return idata
 
     def _start(
-        self, model: Model, initvals: InitVals, seeds: Sequence[int]
+        self, model: Model, var_names: list[str], initvals: InitVals, seeds: list[int]
     ) -> tuple[BoundModel, NDArray[np.float64]]:
         """Bind the model to its data and find the starting positions, ``(chains, dim)``."""
         functions = start_functions(model, initvals, len(seeds), self.jitter)
         shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
-        bound = translate_model(model).bind(shapes)
+        bound = translate_model(model, var_names).bind(shapes=shapes)
 
         retries = self.jitter_max_retries if self.jitter else 0
         points = checked_starts(
@@ -274,13 +278,14 @@ def _seeds_per_chain(random_seed: Any, chains: int) -> list[int]:
 def _evaluate(
     bound: BoundModel, dtypes: Mapping[str, np.dtype[Any]], positions: NDArray[np.float64]
 ) -> dict[str, NDArray[Any]]:
-    """Variables at every position, ``(chains, n, *shape)``, in the dtypes of the model."""
+    """Evaluate variables at every position; each is ``(chains, n, *shape)``, in the dtype of the model."""
     chains, n, dim = positions.shape
-    values = bound.evaluate(list(dtypes), positions.reshape(chains * n, dim))
-    return {
-        name: values[name].reshape(chains, n, *values[name].shape[1:]).astype(dtype, copy=False)
-        for name, dtype in dtypes.items()
-    }
+    values = bound.unravel(positions)
+    computed = [name for name in dtypes if name not in values]
+    outputs = bound.density.evaluate(computed, positions.reshape(chains * n, dim)) if computed else {}
+    for name, output in outputs.items():
+        values[name] = output.reshape(chains, n, *output.shape[1:])
+    return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
 
 
 def _report_interruption(draws: int, warmup: int, wanted: int, quiet: bool) -> None:

@@ -44,7 +44,8 @@ def start_functions(
     Parameters
     ----------
     model
-        The model; its continuous free variables are jittered by U(-1, 1) in unconstrained space.
+        The model; its free variables of dtype ``floatX`` are jittered by U(-1, 1) in unconstrained space
+        (PyMC's expressions allow no other dtype).
     initvals
         Initial values of the user; they replace the model's own. A variable is named by itself, by
         its name (constrained value) or by the name of its value variable (unconstrained value).
@@ -58,7 +59,7 @@ def start_functions(
     ValueError
         If ``initvals`` names a variable that the model lacks, or has not one entry a chain.
     """
-    jittered = {rv for rv in model.free_RVs if jitter and np.dtype(rv.dtype).kind == "f"}
+    jittered = {rv for rv in model.free_RVs if jitter and rv.dtype == config.floatX}
     if initvals is None or isinstance(initvals, Mapping):
         return [_start_function(model, initvals or {}, jittered)] * chains
     if len(initvals) != chains:
