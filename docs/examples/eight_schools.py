@@ -1,0 +1,27 @@
+"""Eight schools, sampled in Rust: prints the summary and where the time went. `./run` runs it."""
+
+import time
+
+import arviz as az
+import numpy as np
+import pymc as pm
+
+import pymc_rustmc  # noqa: F401  (its import is what makes "rustmc" known to PyMC)
+
+# Effects of coaching on test scores and their standard errors (Rubin 1981).
+EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
+STANDARD_ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
+
+with pm.Model(coords={"school": list("ABCDEFGH")}):
+    mu = pm.Normal("mu", 0, 5)
+    tau = pm.HalfCauchy("tau", 5)
+    z = pm.Normal("z", 0, 1, dims="school")
+    theta = pm.Deterministic("theta", mu + tau * z, dims="school")
+    pm.Normal("effect", theta, STANDARD_ERRORS, observed=EFFECTS, dims="school")
+
+    start = time.perf_counter()
+    idata = pm.sample(nuts_sampler="rustmc", random_seed=1)
+    total = time.perf_counter() - start
+
+print(az.summary(idata, var_names=["mu", "tau", "theta"]))
+print(f"pm.sample: {total:.2f} s")
