@@ -39,7 +39,9 @@ def install_python(machine):
 def answer(machine, *command):
     """Run a command of the clone; return its exit status and what it wrote to stderr."""
     environment = {"PATH": str(machine / "bin"), "HOME": str(machine)}
-    done = subprocess.run(command, cwd=machine / "clone", env=environment, text=True, capture_output=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=machine / "clone", env=environment, text=True, capture_output=True, timeout=60
+    )
     return done.returncode, done.stderr
 
 
@@ -53,7 +55,11 @@ def test_no_python(machine, command):
 
 
 def test_too_old_python_is_as_good_as_none(machine):
-    install(machine, "python3", f'exec {sys.executable} -c "import sys; sys.version_info = (3, 10, 9); exec(sys.argv[2])" "$@"')
+    install(
+        machine,
+        "python3",
+        f'exec {sys.executable} -c "import sys; sys.version_info = (3, 10, 9); exec(sys.argv[2])" "$@"',
+    )
     status, line = answer(machine, "./run")
     assert status == 1
     assert "no Python 3.11 to 3.14" in line
