@@ -1,4 +1,8 @@
-"""The command line: `run` measures cases, `table` prints what a folder of results says."""
+"""The command line of the benchmarks.
+
+run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
+does before it samples.
+"""
 
 import argparse
 import importlib.util
@@ -7,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import report, startup
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
@@ -20,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if options.command == "run":
         run(options)
+    if options.command == "startup":
+        print(startup.table(options.models, options.repeats))
     if options.command in ("run", "table"):
         results = report.load(options.output)
         print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
@@ -32,8 +38,14 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(dest="command", required=True)
 
     run_parser = commands.add_parser("run", help="measure, and print the tables")
-    run_parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL")
-    run_parser.add_argument("--samplers", nargs="+", choices=IMPORTS, default=installed, metavar="SAMPLER")
+    run_parser.add_argument(
+        "--samplers",
+        nargs="+",
+        choices=IMPORTS,
+        default=installed,
+        metavar="SAMPLER",
+        help=f"{', '.join(IMPORTS)}; default: those installed",
+    )
     run_parser.add_argument("--seeds", type=int, default=3, help="how many seeds a case (default: 3)")
     run_parser.add_argument(
         "--cache",
@@ -47,6 +59,18 @@ def parser() -> argparse.ArgumentParser:
             f"--{name}", type=int, help="default: the model's own; for cores, the machine's"
         )
     run_parser.add_argument("--timeout", type=float, default=1800, help="seconds a case (default: 1800)")
+
+    startup_parser = commands.add_parser("startup", help="time translation, binding and starting points")
+    startup_parser.add_argument("--repeats", type=int, default=3, help="fresh processes a model (default: 3)")
+    for command in (run_parser, startup_parser):
+        command.add_argument(
+            "--models",
+            nargs="+",
+            choices=MODELS,
+            default=list(MODELS),
+            metavar="MODEL",
+            help=", ".join(MODELS),
+        )
 
     table_parser = commands.add_parser("table", help="print the tables of results taken before")
     for command in (run_parser, table_parser):

@@ -66,8 +66,7 @@ def run_in_fresh_process(case: Case, caches: Path, output: Path, timeout: float)
     """
     flags = [os.environ.get("PYTENSOR_FLAGS", ""), f"base_compiledir={caches / 'pytensor'}"]
     environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        **process_environment(),
         "PYTENSOR_FLAGS": ",".join(filter(None, flags)),
         "NUMBA_CACHE_DIR": str(caches / "numba"),
         "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
@@ -83,9 +82,7 @@ def run_in_fresh_process(case: Case, caches: Path, output: Path, timeout: float)
         figures = Path(folder) / "figures.json"
         command = [sys.executable, "-m", "benchmarks.case", json.dumps(asdict(case)), str(figures)]
         try:
-            done = subprocess.run(
-                command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout
-            )
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
             failure = done.stderr[-4000:]
         except subprocess.TimeoutExpired:
             failure = f"not finished after {timeout:g} s"
@@ -96,6 +93,12 @@ def run_in_fresh_process(case: Case, caches: Path, output: Path, timeout: float)
     output.mkdir(parents=True, exist_ok=True)
     (output / case.file_name).write_text(json.dumps(result, indent=1) + "\n")
     return result
+
+
+def process_environment() -> dict[str, str]:
+    """Return this process's environment variables, changed so that a new Python finds `benchmarks`."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def surroundings(case: Case) -> dict[str, Any]:

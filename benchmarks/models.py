@@ -54,7 +54,7 @@ def eight_schools() -> Any:
 
 
 def _varying_intercepts(centred: bool) -> Any:
-    """85 groups of uneven size, 919 rows, one binary covariate: the radon data's shape (Gelman & Hill 2006)."""
+    """85 uneven groups, 919 rows, one binary covariate: shaped like the radon data (Gelman & Hill 2006)."""
     random = np.random.default_rng(919)
     share = random.dirichlet(np.full(85, 0.7))
     group = np.concatenate([np.arange(85), random.choice(85, 919 - 85, p=share)])
@@ -166,7 +166,7 @@ def small_stress() -> Any:
 
 
 def correlated_regression() -> Any:
-    """Three covariates of mean 1000, not centred: intercept and slopes nearly collinear, so trees are deep."""
+    """Three covariates of mean 1000, not centred: intercept and slopes nearly collinear, trees deep."""
     random = np.random.default_rng(11)
     x = random.normal(1000, 1, (500, 3))
     y = 5 + x @ np.array([0.5, -0.3, 0.1]) + random.normal(0, 1, 500)

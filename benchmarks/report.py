@@ -62,7 +62,7 @@ def figures_table(results: Iterable[Result]) -> str:
             if case["status"] != "ok":
                 last_line = case["message"].strip().splitlines()[-1:]
                 rows.append([model, cache, sampler, case["status"], *last_line])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def ratios_table(results: Iterable[Result]) -> str:
@@ -82,7 +82,7 @@ def ratios_table(results: Iterable[Result]) -> str:
                 rows.append(["model", "cache", "against", "seeds", *pairs[0]])
             cells = [_mean_and_range([pair[name] for pair in pairs]) for name in pairs[0]]
             rows.append([model, cache, rival, str(len(pairs)), *cells])
-    return _aligned(rows) if rows else f"no seed that both {OURS} and a rival ran: no ratios"
+    return aligned(rows) if rows else f"no seed that both {OURS} and a rival ran: no ratios"
 
 
 def _mean_and_range(values: Sequence[float]) -> str:
@@ -97,7 +97,7 @@ def _grouped(results: Iterable[Result], *keys: str) -> dict[tuple[str, ...], lis
     return groups
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as text with columns as wide as their cells; a row that is cut short ends in free text."""
     full = [row for row in rows if len(row) == len(rows[0])]
     widths = [max(len(row[i]) for row in full) for i in range(len(rows[0]))]

@@ -8,11 +8,12 @@ import numpy as np
 import pymc as pm
 import pytest
 
-import benchmarks.case
+import benchmarks.startup
 from benchmarks.__main__ import case_of, main, parser
 from benchmarks.case import Case, figures_of, run_in_fresh_process
 from benchmarks.measure import measure
 from benchmarks.models import MODELS, ReferenceModel
+from benchmarks.startup import Stopwatch
 
 CASE = Case("small_simple", "pymc", seed=3, cache="cold", chains=2, cores=1, tune=20, draws=30)
 FIGURES = {"whole_call_s", "sampling_s", "gradients", "ess", "rhat", "divergences"}
@@ -111,3 +112,12 @@ def test_options_override_the_usual_length():
     case = case_of(options, "latent_gp", "pymc", 1, "warm")
     assert (case.chains, case.cores, case.tune, case.draws) == (4, 3, 1000, 7)
     assert case_of(options, "small_simple", "pymc", 1, "warm").cores == 1
+
+
+def test_stopwatch_adds_up_calls_and_passes_results_on(monkeypatch):
+    ticks = iter([1.0, 1.5, 4.0, 6.0])
+    monkeypatch.setattr(benchmarks.startup.time, "perf_counter", lambda: next(ticks))
+    watch = Stopwatch()
+    double = watch.wrap(lambda x: 2 * x)
+    assert [double(1), double(2)] == [2, 4]
+    assert watch.seconds == 2.5
