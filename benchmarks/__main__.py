@@ -22,13 +22,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name."""
     options = parser().parse_args(arguments)
-    if options.command == "run":
-        run(options)
     if options.command == "startup":
         print(startup.table(options.models, options.repeats))
-    if options.command in ("run", "table"):
-        results = report.load(options.output)
-        print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
+        return
+    results = run(options) if options.command == "run" else report.load(options.output)
+    print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,14 +78,17 @@ def parser() -> argparse.ArgumentParser:
     return main_parser
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> list[report.Result]:
     """Measure every case that the options ask for; the order of samplers turns round from seed to seed."""
+    results = []
     for cache in options.cache:
         for model in options.models:
             with tempfile.TemporaryDirectory() as caches:
                 for seed in range(1, options.seeds + 1):
                     for sampler in options.samplers[:: 1 if seed % 2 else -1]:
-                        measure(case_of(options, model, sampler, seed, cache), Path(caches), options)
+                        case = case_of(options, model, sampler, seed, cache)
+                        results.append(measure(case, Path(caches), options))
+    return results
 
 
 def case_of(options: argparse.Namespace, model: str, sampler: str, seed: int, cache: str) -> Case:
@@ -101,7 +102,7 @@ def case_of(options: argparse.Namespace, model: str, sampler: str, seed: int, ca
     return Case(model, sampler, seed, cache, cores=cores, **length)
 
 
-def measure(case: Case, caches: Path, options: argparse.Namespace) -> None:
+def measure(case: Case, caches: Path, options: argparse.Namespace) -> report.Result:
     """Measure one case with the caches that it asks for, and say how it went."""
     if case.cache == "cold":
         with tempfile.TemporaryDirectory() as empty:
@@ -115,6 +116,7 @@ def measure(case: Case, caches: Path, options: argparse.Namespace) -> None:
         result = run_in_fresh_process(case, warm, options.output, options.timeout)
     took = f"{result['whole_call_s']:.2f} s" if result["status"] == "ok" else result["status"]
     print(f"{case.file_name}: {took}", flush=True)
+    return result
 
 
 if __name__ == "__main__":

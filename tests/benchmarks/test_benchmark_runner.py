@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pymc as pm
@@ -82,10 +84,9 @@ def test_order_of_samplers_turns_round_from_seed_to_seed(monkeypatch):
 
     def note(case, caches, output, timeout):
         order.append((case.seed, case.sampler))
-        return {"status": "failed"}
+        return {**asdict(case), "status": "failed", "message": "no"}
 
     monkeypatch.setattr(benchmarks.__main__, "run_in_fresh_process", note)
-    monkeypatch.setattr(benchmarks.report, "load", lambda folder: [])
     main(
         ["run", "--models", "small_simple", "--samplers", "pymc", "nutpie", "--seeds", "2", "--cache", "cold"]
     )
@@ -97,10 +98,9 @@ def test_warm_case_is_run_once_before_it_is_timed(tmp_path, monkeypatch):
 
     def note(case, caches, output, timeout):
         caches_seen.append((case.seed, caches, output == tmp_path))
-        return {"status": "failed"}
+        return {**asdict(case), "status": "failed", "message": "no"}
 
     monkeypatch.setattr(benchmarks.__main__, "run_in_fresh_process", note)
-    monkeypatch.setattr(benchmarks.report, "load", lambda folder: [])
     arguments = ["--models", "small_simple", "--samplers", "pymc", "--seeds", "2", "--output", str(tmp_path)]
     main(["run", *arguments])
     assert [(seed, kept) for seed, _, kept in caches_seen] == [(1, False), (1, True), (2, True)]
@@ -116,7 +116,7 @@ def test_options_override_the_usual_length():
 
 def test_stopwatch_adds_up_calls_and_passes_results_on(monkeypatch):
     ticks = iter([1.0, 1.5, 4.0, 6.0])
-    monkeypatch.setattr(benchmarks.startup.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(benchmarks.startup, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     watch = Stopwatch()
     double = watch.wrap(lambda x: 2 * x)
     assert [double(1), double(2)] == [2, 4]
