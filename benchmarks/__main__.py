@@ -121,7 +121,7 @@ def measure(case: Case, caches: Path, options: argparse.Namespace) -> report.Res
 
 
 def filling(case: Case) -> Case:
-    """Return the case that fills the caches for another: a short one, but JAX compiles for a length of run."""
+    """Return the case that fills the caches for another: a short one, but JAX compiles for a length."""
     return case if case.sampler in ("numpyro", "blackjax") else replace(case, tune=20, draws=20)
 
 
