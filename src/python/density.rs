@@ -99,11 +99,9 @@ fn outputs(model: &Model, names: &[String], positions: &[f64], draws: usize) -> 
     let share = draws.div_ceil(threads).max(1);
     let mut parts: Vec<Vec<&mut [f64]>> = (0..threads).map(|_| vec![]).collect();
     for (column, &size) in columns.iter_mut().zip(&sizes) {
-        let mut rest = column.as_mut_slice();
+        let mut shares = column.chunks_mut((share * size).max(1));
         for part in &mut parts {
-            let (own, others) = std::mem::take(&mut rest).split_at_mut((share * size).min(rest.len()));
-            part.push(own);
-            rest = others;
+            part.push(shares.next().unwrap_or_default());
         }
     }
     std::thread::scope(|scope| {
