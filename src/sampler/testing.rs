@@ -1,6 +1,7 @@
 //! Densities with known answers, and Monte Carlo errors, for the sampler's tests and benchmark.
 
 use crate::density::{Density, DensityError};
+use crate::sampler::rng::ChainRng;
 
 /// Independent normals around `mean` with these standard deviations.
 #[derive(Debug, Clone)]
@@ -148,6 +149,51 @@ impl Density for EightSchools {
             gradient[2 + i] = d_theta * tau - z[i];
         }
         (gradient[0], gradient[1]) = (d_mu, d_log_tau);
+        Ok(logp)
+    }
+}
+
+/// Logistic regression with N(0, 1) priors on simulated data.
+#[derive(Debug, Clone)]
+pub struct Logistic {
+    /// Rows of the design matrix, one after the other.
+    design: Vec<f64>,
+    outcomes: Vec<f64>,
+    dim: usize,
+}
+
+impl Logistic {
+    pub fn simulated(rows: usize, dim: usize) -> Self {
+        let mut rng = ChainRng::new(20);
+        let mut design = vec![0.0; rows * dim];
+        rng.fill_normal(&mut design);
+        let outcomes = design.chunks(dim).map(|row| {
+            let eta = row.iter().sum::<f64>();
+            f64::from(rng.uniform() < 1.0 / (1.0 + (-eta).exp()))
+        });
+        Self {
+            outcomes: outcomes.collect(),
+            design,
+            dim,
+        }
+    }
+}
+
+impl Density for Logistic {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn logp_and_gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> Result<f64, DensityError> {
+        let mut logp = Normal::standard(self.dim).logp_and_gradient(x, gradient)?;
+        for (row, outcome) in self.design.chunks(self.dim).zip(&self.outcomes) {
+            let eta: f64 = row.iter().zip(x).map(|(a, x)| a * x).sum();
+            logp += outcome * eta - eta.max(0.0) - (-eta.abs()).exp().ln_1p();
+            let residual = outcome - 1.0 / (1.0 + (-eta).exp());
+            for (g, a) in gradient.iter_mut().zip(row) {
+                *g += a * residual;
+            }
+        }
         Ok(logp)
     }
 }
