@@ -1,0 +1,18 @@
+"""NUTS for PyMC models, sampled in Rust.
+
+Importing this package adds a sampler to PyMC::
+
+    import pymc as pm
+    import pymc_rustmc
+
+    with model:
+        idata = pm.sample(nuts_sampler="rustmc")
+"""
+
+from pymc_rustmc._core import __version__
+from pymc_rustmc.register import register
+from pymc_rustmc.sample import RustMC
+
+__all__ = ["RustMC", "__version__", "register"]
+
+register()

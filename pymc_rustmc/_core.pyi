@@ -1,0 +1,146 @@
+"""The Rust extension: op graph, density and sampler."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+class GraphError(ValueError):
+    """A malformed graph, or data that do not fit it; the text names the input."""
+
+class ModelError(RuntimeError):
+    """The model itself failed while it was sampled."""
+
+class Graph:
+    """A model as ops on named parameters and data, whose shapes are still unknown."""
+
+    def __init__(self) -> None: ...
+    def parameter(self, name: str, ndim: int) -> int:
+        """Declare an unconstrained value variable; the order of these is that of the position vector."""
+
+    def data(self, name: str, dtype: str, ndim: int) -> int:
+        """Declare an input that ``bind`` gets; ``dtype`` is "float64", "int64" or "bool"."""
+
+    def constant(self, value: NDArray[Any]) -> int:
+        """Add an array that belongs to the graph."""
+
+    def op(self, name: str, inputs: Sequence[int], **attributes: Any) -> int:
+        """Add an op on earlier nodes."""
+
+    def output(self, name: str, node: int) -> None:
+        """Name a node; the 0-d output "logp" is the density, every other one a value per draw."""
+
+    def dtype(self, node: int) -> str:
+        """Dtype of a node: "float64", "int64" or "bool"."""
+
+    def ndim(self, node: int) -> int:
+        """Rank of a node."""
+
+    def __len__(self) -> int: ...
+    def bind(
+        self, data: Mapping[str, NDArray[Any]], parameter_shapes: Mapping[str, tuple[int, ...]]
+    ) -> Density:
+        """Give data and parameter shapes; differentiate and plan.
+
+        Raises
+        ------
+        GraphError
+            If data or shapes do not fit.
+        """
+
+class Density:
+    """Log density of one bound model, its gradient and its outputs; immutable and thread-safe."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a position."""
+
+    def logp_and_gradient(self, position: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Log density and gradient at a position, ``(dim,)``."""
+
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of all outputs but "logp"."""
+
+    def evaluate(
+        self, names: Sequence[str], positions: NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Evaluate outputs at positions, ``(n, dim)``; each is ``(n, *shape)``."""
+
+    def graph_text(self) -> str:
+        """Print the bound graph readably."""
+
+    def plan_text(self) -> str:
+        """Print the plan readably."""
+
+    def sample(self, settings: str, starts: NDArray[np.float64], seeds: Sequence[int], cores: int) -> Run:
+        """Start sampling in background threads.
+
+        Parameters
+        ----------
+        settings
+            Settings of the sampler as JSON; an absent field has its default.
+        starts
+            Starting positions, ``(chains, dim)``.
+        seeds
+            One seed a chain.
+        cores
+            How many chains run at a time.
+
+        Raises
+        ------
+        ValueError
+            If a setting is unknown or impossible.
+        """
+
+class ChainProgress(TypedDict):
+    """Counters of one chain."""
+
+    started: bool
+    finished_draws: int
+    """Warm-up included."""
+    total_draws: int
+    """Warm-up included."""
+    divergences: int
+    """After warm-up."""
+    tuning: bool
+    step_size: float
+    tree_size: int
+    """Leapfrog steps of the last draw."""
+    runtime_s: float
+
+class Run:
+    """A run of several chains in background threads."""
+
+    @property
+    def settings(self) -> str:
+        """Settings as JSON, defaults filled in."""
+
+    def progress(self) -> list[ChainProgress]:
+        """Counters of every chain."""
+
+    def is_finished(self) -> bool:
+        """Whether all chains have ended."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most ``timeout`` seconds, GIL released; whether all chains have ended."""
+
+    def abort(self) -> None:
+        """Ask all chains to end after the gradient that they are at."""
+
+    def result(self) -> dict[str, Any]:
+        """Draws and statistics of an ended run.
+
+        Returns
+        -------
+        dict
+            "positions", ``(chains, n, dim)``; "stats", of name to ``(chains, n)``; "warmup_draws", how
+            many of the ``n`` are warm-up; "warmup_time" and "sampling_time" in seconds.
+
+        Raises
+        ------
+        ModelError
+            If a chain failed.
+        """

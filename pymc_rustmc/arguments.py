@@ -1,0 +1,74 @@
+"""What a caller may ask for: arguments of a run, checked once, with errors that say what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from pymc.model import Model
+
+
+def check_counts(
+    *, draws: int, tune: int | None, chains: int | None, cores: int | None, keep_tune: bool
+) -> None:
+    """Check the numbers of a run; ``None`` stands for a default.
+
+    Raises
+    ------
+    TypeError
+        If one is not an integer.
+    ValueError
+        If one is too small, or if they leave nothing to return.
+    """
+    numbers = {"draws": (draws, 0), "tune": (tune, 0), "chains": (chains, 1), "cores": (cores, 1)}
+    for name, (value, least) in numbers.items():
+        if value is None:
+            continue
+        if not isinstance(value, int | np.integer):
+            raise TypeError(f"`{name}` must be an integer, got {value!r}.")
+        if value < least:
+            raise ValueError(f"`{name}` must be at least {least}, got {value}.")
+    if draws == 0 and (tune == 0 or not keep_tune):
+        raise ValueError(
+            "Not enough samples to build a trace: `draws=0` leaves nothing to return. Ask for at least one "
+            "draw, or keep the warm-up by `discard_tuned_samples=False`."
+        )
+
+
+def check_model_type(model: Any) -> None:
+    """Raise TypeError if this is no PyMC model."""
+    if not hasattr(model, "free_RVs"):
+        raise TypeError(f"`model` must be a PyMC model, got {type(model).__name__}.")
+
+
+def kept_variables(
+    model: Model, var_names: Sequence[str] | None, include_transformed: bool
+) -> dict[str, np.dtype[Any]]:
+    """Names and dtypes of the variables that the result holds, in PyMC's order."""
+    unobserved = model.free_RVs + model.deterministics
+    if var_names is not None:
+        names = [var.name for var in unobserved]
+        unknown = [name for name in var_names if name not in names]
+        if unknown:
+            raise ValueError(
+                f"`var_names` holds {', '.join(map(repr, unknown))}, not among the unobserved variables of "
+                f"the model: {', '.join(map(repr, names))}."
+            )
+        kept = [var for var in unobserved if var.name in var_names]
+    else:
+        values = [model.rvs_to_values[rv] for rv in model.free_RVs]
+        untransformed = {rv.name for rv in model.free_RVs}
+        plain = [value for value in values if include_transformed or value.name in untransformed]
+        kept = plain + [var for var in unobserved if var.name not in {value.name for value in plain}]
+    return {var.name: np.dtype(var.dtype) for var in kept}
+
+
+def unknown_options(names: Iterable[str], accepted: Sequence[str]) -> str:
+    """Name the unknown options, their nearest relatives, and the accepted options."""
+    parts = []
+    for name in sorted(names):
+        near = difflib.get_close_matches(name, accepted, n=1)
+        parts.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    return f"Unknown options for rustmc: {', '.join(parts)}. Accepted options: {', '.join(accepted)}."

@@ -1,0 +1,128 @@
+"""Progress: PyMC's own progress bars, fed by the counters of a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pymc.progress_bar.progress import ProgressBarManager
+from rich.progress import TextColumn
+from rich.table import Column
+
+if TYPE_CHECKING:
+    from pymc_rustmc._core import ChainProgress, Run
+
+_log = logging.getLogger("pymc.rustmc")
+
+_POLL = 0.05
+"""Seconds between two looks at the counters; also the longest wait for a pending Ctrl-C."""
+
+
+class RunProgressBar(ProgressBarManager):  # type: ignore[misc]
+    """PyMC's progress bar over the chains of one run.
+
+    Parameters
+    ----------
+    chains, draws, tune
+        Number of chains, and of draws and warm-up draws of each.
+    progressbar, progressbar_theme
+        As in ``pm.sample``: on or off, or one of ``"combined"``, ``"split"``, ``"combined+stats"``,
+        ``"split+stats"``; theme of the bars.
+
+    Raises
+    ------
+    ValueError
+        If ``progressbar`` is none of these.
+    """
+
+    step_name = "Draw"
+
+    def __init__(
+        self, chains: int, draws: int, tune: int, progressbar: bool | str, progressbar_theme: Any = None
+    ) -> None:
+        super().__init__(chains, progressbar, progressbar_theme)
+        bar_chains = chains if self.combined_progress else 1
+        self._bar_tune = tune * bar_chains
+        self._bar_total = (tune + draws) * bar_chains
+        self._finished = [0] * chains
+
+    def __enter__(self) -> RunProgressBar:
+        columns = [
+            TextColumn("{task.fields[divergences]}", table_column=Column("Divergences", ratio=1)),
+            TextColumn("{task.fields[step_size]:0.3f}", table_column=Column("Step size", ratio=1)),
+            TextColumn("{task.fields[tree_size]}", table_column=Column("Grad evals", ratio=1)),
+        ]
+        fields = {name: [0] * self.n_bars for name in ("draw", "divergences", "step_size", "tree_size")}
+        # Where warm-up ends: drawn as a gap in the bar by PyMC 6, unknown to PyMC 5.
+        fields["marker_pos"] = [self._bar_tune] * self.n_bars
+        self._backend = self._create_backend(self._bar_total, columns, fields)
+        super().__enter__()
+        return self
+
+    def update(self, chains: Sequence[ChainProgress]) -> None:
+        """Show the counters of all chains."""
+        if not self._show_progress:
+            return
+        if self.combined_progress:
+            self._update_bar(0, chains, sum(self._finished))
+        else:
+            for index, chain in enumerate(chains):
+                if chain["started"]:
+                    self._update_bar(index, [chain], self._finished[index])
+        self._finished = [chain["finished_draws"] for chain in chains]
+
+    def _update_bar(self, bar: int, chains: Sequence[ChainProgress], before: int) -> None:
+        finished = sum(chain["finished_draws"] for chain in chains)
+        if finished == before:
+            return
+        divergences = sum(chain["divergences"] for chain in chains)
+        stats = {
+            "divergences": divergences,
+            "step_size": sum(chain["step_size"] for chain in chains) / len(chains),
+            "tree_size": max(chain["tree_size"] for chain in chains),
+        }
+        draw = finished if finished <= self._bar_tune else finished - self._bar_tune
+        self._backend.update(
+            task_id=bar,
+            advance=finished - before,
+            failing=divergences > 0,
+            stats={"draw": draw, **(stats if self.full_stats else {})},
+            is_last=finished >= self._bar_total,
+        )
+
+
+def watch(run: Run, bar: RunProgressBar) -> bool:
+    """Show the run's progress until it ends; a Ctrl-C ends it early.
+
+    Returns
+    -------
+    bool
+        Whether the run was interrupted. Its chains have ended in any case.
+    """
+    try:
+        with bar:
+            while not run.wait(_POLL):
+                _update(bar, run)
+            _update(bar, run)
+    except KeyboardInterrupt:
+        _stop(run)
+        return True
+    except BaseException:
+        _stop(run)
+        raise
+    return False
+
+
+def _stop(run: Run) -> None:
+    run.abort()
+    while not run.wait(_POLL):
+        pass
+
+
+def _update(bar: RunProgressBar, run: Run) -> None:
+    try:
+        bar.update(run.progress())
+    except Exception:  # a display that fails must not cost the draws
+        bar._show_progress = False
+        _log.warning("The progress bar failed and is switched off.", exc_info=True)

@@ -1,0 +1,307 @@
+"""The run of one model: arguments in, draws out; the hook in `pm.sample` is a thin layer over it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pymc.model import Model, modelcontext
+from pymc.util import get_random_generator
+
+from pymc_rustmc.arguments import check_counts, check_model_type, kept_variables, unknown_options
+from pymc_rustmc.compile import BoundModel, translate_model
+from pymc_rustmc.convergence import report_convergence
+from pymc_rustmc.inference_data import Draws, check_idata_kwargs, to_inference_data
+from pymc_rustmc.progress import RunProgressBar, watch
+from pymc_rustmc.starts import InitVals, checked_starts, start_functions
+
+try:  # the interface that PyMC is about to get; until then a plain class of the same shape
+    from pymc.sampling.samplers.base import Sampler
+except ImportError:
+    Sampler = object
+
+_log = logging.getLogger("pymc.rustmc")
+
+_SPELLINGS = ("max_tree_depth", "maxdepth")
+"""Other samplers' names of ``max_treedepth``."""
+
+
+class RustMC(Sampler):  # type: ignore[misc]
+    """NUTS, or HMC with trajectories of fixed length, in Rust.
+
+    An object holds the configuration of the algorithm and nothing of a run, so it can be used again.
+    An option left out has the sampler's default; ``sample_stats.attrs["inference_library_settings"]``
+    of a result shows what was used.
+
+    Parameters
+    ----------
+    kind
+        ``"nuts"`` (default), or ``"hmc"`` with a fixed number of leapfrog steps or path length.
+    target_accept
+        Mean acceptance statistic, between 0 and 1, that the step size is tuned for (0.8).
+    max_treedepth
+        Doublings after which a NUTS trajectory ends (10). Also ``max_tree_depth`` and ``maxdepth``.
+    metric
+        How warm-up estimates the diagonal metric: ``"fisher"`` from draws and gradients (default), or
+        ``"draw_variance"`` from the variance of the draws.
+    step_size_jitter
+        Each draw's step size is the tuned one times a number uniform on 1 ± ``step_size_jitter`` (0.1).
+    initial_step_size
+        First step size; searched for where left out.
+    max_energy_error
+        Energy error above which a trajectory counts as divergent (1000).
+    n_steps, path_length
+        HMC: leapfrog steps of a trajectory, or its length in whitened coordinates (2.0).
+    schedule
+        Windows of warm-up: any of ``early_fraction``, ``early_switch``, ``window``, ``growth``,
+        ``final_fraction``.
+    jitter
+        Whether starting points are jittered by U(-1, 1) in unconstrained space.
+    jitter_max_retries
+        How often a jittered starting point without a finite log density is drawn again.
+
+    Raises
+    ------
+    TypeError
+        If an option is unknown; the text names it and the accepted ones.
+
+    Examples
+    --------
+    >>> RustMC(target_accept=0.9).sample_from_init(model=model, random_seed=1)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: Literal["nuts", "hmc"] | None = None,
+        target_accept: float | None = None,
+        max_treedepth: int | None = None,
+        metric: Literal["fisher", "draw_variance"] | None = None,
+        step_size_jitter: float | None = None,
+        initial_step_size: float | None = None,
+        max_energy_error: float | None = None,
+        n_steps: int | None = None,
+        path_length: float | None = None,
+        schedule: Mapping[str, float] | None = None,
+        jitter: bool = True,
+        jitter_max_retries: int = 10,
+        **other: Any,
+    ) -> None:
+        settings: dict[str, Any] = {
+            "kind": kind,
+            "target_accept": target_accept,
+            "max_treedepth": _max_treedepth(max_treedepth, other),
+            "metric": metric,
+            "step_size_jitter": step_size_jitter,
+            "initial_step_size": initial_step_size,
+            "max_energy_error": max_energy_error,
+            "n_steps": n_steps,
+            "path_length": path_length,
+            "schedule": schedule,
+        }
+        if other:
+            raise TypeError(unknown_options(other, option_names()))
+        self._settings = {name: value for name, value in settings.items() if value is not None}
+        self.jitter = jitter
+        self.jitter_max_retries = jitter_max_retries
+
+    def __repr__(self) -> str:
+        options = {**self._settings, "jitter": self.jitter, "jitter_max_retries": self.jitter_max_retries}
+        return f"RustMC({', '.join(f'{name}={value!r}' for name, value in options.items())})"
+
+    def sample_from_init(
+        self,
+        *,
+        model: Model | None = None,
+        draws: int = 1000,
+        tune: int | None = None,
+        chains: int | None = None,
+        cores: int | None = None,
+        initvals: InitVals = None,
+        random_seed: Any = None,
+        progressbar: bool | str = True,
+        progressbar_theme: Any = None,
+        quiet: bool = False,
+        discard_tuned_samples: bool = True,
+        keep_warning_stat: bool = False,
+        var_names: Sequence[str] | None = None,
+        idata_kwargs: Mapping[str, Any] | None = None,
+        compute_convergence_checks: bool = True,
+        blas_cores: Any = None,
+    ) -> Any:
+        """Draw from the posterior of a model.
+
+        Every argument means what it means in ``pm.sample``, and the same seed gives the same draws as
+        ``pm.sample(nuts_sampler="rustmc")``, on any number of cores.
+
+        Parameters
+        ----------
+        model
+            The model, or that of the ``with`` context.
+        draws, tune
+            Draws and warm-up draws a chain; ``tune=None`` is the sampler's own default.
+        chains, cores
+            Chains, and how many of them run at a time.
+        initvals
+            Initial values, for all chains or one mapping a chain.
+        random_seed
+            Anything that ``pm.sample`` takes, or one integer a chain.
+        progressbar, progressbar_theme, quiet
+            What is shown; ``quiet`` silences everything.
+        discard_tuned_samples
+            Whether the warm-up draws are left out of the result.
+        keep_warning_stat, blas_cores
+            Without effect: there is no such statistic, and no BLAS.
+        var_names
+            Variables to keep; the draws do not depend on it.
+        idata_kwargs
+            ``coords``, ``dims``, ``attrs``, ``include_transformed``, ``log_likelihood``, ``log_prior``.
+        compute_convergence_checks
+            Whether to check the draws and to log warnings.
+
+        Returns
+        -------
+        arviz.InferenceData or xarray.DataTree
+            Groups, dims, coordinates, dtypes and attributes as PyMC 5 or PyMC 6 gives them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is impossible; the text names it.
+        pymc.exceptions.SamplingError
+            If the model has no free variable, or no finite log density at a starting point.
+        pymc_rustmc.errors.UnsupportedModelError, pymc_rustmc.errors.UnsupportedOpError
+            If the model has discrete free variables, or an Op without translation.
+        pymc_rustmc.errors.DataError
+            If the data hold NaN or do not fit the model.
+        """
+        model = modelcontext(model)
+        check_model_type(model)
+        cores = min(4, os.cpu_count() or 1) if cores is None else cores
+        chains = max(2, cores) if chains is None else chains
+        check_counts(draws=draws, tune=tune, chains=chains, cores=cores, keep_tune=not discard_tuned_samples)
+        idata_kwargs = check_idata_kwargs(idata_kwargs)
+        dtypes = kept_variables(model, var_names, idata_kwargs.get("include_transformed", False))
+        settings = {**self._settings, "draws": draws, "save_warmup": not discard_tuned_samples}
+        if tune is not None:
+            settings["tune"] = tune
+        RunProgressBar(chains, draws, 0, progressbar)  # refuses a wrong `progressbar` before any work
+
+        if not quiet:
+            _log.info(f"{self._settings.get('kind', 'nuts').upper()}[rustmc]: {model.free_RVs}")
+        seeds = _seeds_per_chain(random_seed, chains)
+        bound, starts = self._start(model, list(dtypes), initvals, seeds)
+        began = time.perf_counter()
+        run = bound.density.sample(json.dumps(settings, default=_plain), starts, seeds, cores)
+        tune = int(json.loads(run.settings)["tune"])
+        bar = RunProgressBar(chains, draws, tune, False if quiet else progressbar, progressbar_theme)
+        interrupted = watch(run, bar)
+        seconds = time.perf_counter() - began
+        result = run.result()
+
+        n_warmup = int(result["warmup_draws"])
+        kept = result["positions"].shape[1]
+        if interrupted:
+            tune = n_warmup if n_warmup else tune
+            _report_interruption(kept - n_warmup, n_warmup, draws, quiet)
+        drawn = Draws(
+            values=_evaluate(bound, dtypes, result["positions"]),
+            stats=result["stats"],
+            warmup=n_warmup,
+            tune=tune,
+            seconds=seconds,
+            settings=run.settings,
+        )
+        if not quiet:
+            _log_end(drawn)
+        idata = to_inference_data(drawn, model, idata_kwargs)
+        if compute_convergence_checks:
+            report_convergence(idata, model, quiet)
+        return idata
+
+    def _start(
+        self, model: Model, var_names: list[str], initvals: InitVals, seeds: list[int]
+    ) -> tuple[BoundModel, NDArray[np.float64]]:
+        """Bind the model to its data and find the starting positions, ``(chains, dim)``."""
+        functions = start_functions(model, initvals, len(seeds), self.jitter)
+        shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
+        bound = translate_model(model, var_names).bind(shapes=shapes)
+
+        retries = self.jitter_max_retries if self.jitter else 0
+        points = checked_starts(
+            model,
+            functions,
+            seeds,
+            lambda point: bound.density.logp_and_gradient(bound.position(point)),
+            retries,
+        )
+        return bound, np.stack([bound.position(point) for point in points])
+
+
+def option_names() -> list[str]:
+    """List the options of `RustMC`."""
+    parameters = inspect.signature(RustMC).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def _max_treedepth(value: int | None, other: dict[str, Any]) -> int | None:
+    """Take the maximum tree depth, under any of its spellings, out of ``other``."""
+    given = {name: other.pop(name) for name in _SPELLINGS if name in other}
+    if value is not None:
+        given["max_treedepth"] = value
+    if len(set(given.values())) > 1:
+        raise TypeError(f"The maximum tree depth was given more than once: {given}.")
+    return next(iter(given.values()), None)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars as Python numbers, which is what JSON can hold."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"An option of rustmc must be a number or a string, got {value!r}.")
+
+
+def _seeds_per_chain(random_seed: Any, chains: int) -> list[int]:
+    if isinstance(random_seed, Sequence | np.ndarray) and len(random_seed) == chains:
+        return [int(seed) for seed in random_seed]
+    return [int(rng.integers(2**30)) for rng in get_random_generator(random_seed).spawn(chains)]
+
+
+def _evaluate(
+    bound: BoundModel, dtypes: Mapping[str, np.dtype[Any]], positions: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
+    """Evaluate variables at every position; each is ``(chains, n, *shape)``, in the dtype of the model."""
+    chains, n, dim = positions.shape
+    values = bound.unravel(positions)
+    computed = [name for name in dtypes if name not in values]
+    outputs = bound.density.evaluate(computed, positions.reshape(chains * n, dim)) if computed else {}
+    for name, output in outputs.items():
+        values[name] = output.reshape(chains, n, *output.shape[1:])
+    return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
+
+
+def _report_interruption(draws: int, warmup: int, wanted: int, quiet: bool) -> None:
+    if draws + warmup == 0:
+        raise KeyboardInterrupt("Sampling was interrupted before the end of warm-up: there are no draws.")
+    if not quiet:
+        warnings.warn(
+            f"Sampling was interrupted: the result has {draws} of {wanted} draws a chain.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _log_end(drawn: Draws) -> None:
+    chains, tune, draws = drawn.chains, drawn.tune, drawn.draws
+    _log.info(
+        f"Sampling {chains} chain{'s' if chains > 1 else ''} for {tune:_d} tune and {draws:_d} draw "
+        f"iterations ({tune * chains:_d} + {draws * chains:_d} draws total) took {drawn.seconds:.0f} seconds."
+    )
