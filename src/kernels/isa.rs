@@ -1,4 +1,5 @@
 //! One kernel body, compiled for every instruction set, chosen at run time.
+#![allow(dead_code, unused_imports, unused_macros)]
 
 use std::sync::OnceLock;
 
@@ -157,5 +158,50 @@ map!(map1, a: V; _b, _c);
 map!(map2, a: V, b: V; _c);
 map!(map3, a: V, b: V, c: V;);
 
-#[allow(unused_imports, unused_macros)]
 pub(crate) use {binary, block, per_isa, ternary, unary};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_take_three_arguments() {
+        let kernels: [BlockFn; 3] = ternary!(|a: V, b: V, c: V| a.mul_add(b, c));
+        let a: Vec<f64> = (0..24).map(f64::from).collect();
+        for isa in Isa::available() {
+            let mut out = vec![f64::NAN; 24];
+            // SAFETY: the processor has `isa`; the slices have 24 elements.
+            unsafe {
+                kernels[isa as usize](out.as_mut_ptr(), a.as_ptr(), a.as_ptr(), a.as_ptr(), 3)
+            };
+            assert!(out.iter().zip(&a).all(|(&out, &a)| out == a * a + a));
+        }
+    }
+
+    #[test]
+    fn a_body_of_its_own_is_compiled_for_every_instruction_set() {
+        #[inline(always)]
+        fn largest<V: Lanes>(x: &[f64]) -> f64 {
+            let start = V::splat(f64::NEG_INFINITY);
+            let largest = x
+                .chunks_exact(LANES)
+                .fold(start, |most, x| most.max(V::load(x)));
+            largest
+                .to_array()
+                .into_iter()
+                .fold(f64::NEG_INFINITY, f64::max)
+        }
+        let kernels = per_isa!(fn(x: &[f64]) -> f64 { largest::<V>(x) });
+        let x: Vec<f64> = (0..32).map(|i| f64::from(i * 7 % 32)).collect();
+        for isa in Isa::available() {
+            // SAFETY: the processor has `isa`.
+            assert_eq!(unsafe { kernels[isa as usize](&x) }, 31.0);
+        }
+    }
+
+    #[test]
+    fn the_detected_instruction_set_is_the_last_available() {
+        assert_eq!(Isa::available().first(), Some(&Isa::Baseline));
+        assert_eq!(Isa::available().last(), Some(&Isa::detect()));
+    }
+}

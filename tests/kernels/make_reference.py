@@ -42,6 +42,11 @@ def around(center, n):
     return [center, math.nextafter(center, -math.inf), math.nextafter(center, math.inf), *close]
 
 
+def pairs(x, y):
+    """Return the points (x[i], y[i])."""
+    return list(zip(x, y, strict=True))
+
+
 def exact_lgamma(x):
     """Return log |Gamma(x)|."""
     return mp.loggamma(x) if x > 0 else mp.log(mp.pi / abs(mp.sinpi(x) * x)) - mp.loggamma(-x)
@@ -54,26 +59,80 @@ def exact_erfcx(x):
     return mp.exp(x**2) * mp.erfc(x)
 
 
-POSITIVE = [*scales(1e-300, 1e300, 25), *uniform(0.5, 2.0, 25), *around(1.0, 15), TINY, 3e-310, SMALL, HUGE, 1000.0, 8.0]
+POSITIVE = [
+    *scales(1e-300, 1e300, 25),
+    *uniform(0.5, 2.0, 25),
+    *around(1.0, 15),
+    TINY,
+    3e-310,
+    SMALL,
+    HUGE,
+    1000.0,
+    8.0,
+]
 LINE = [*uniform(-3, 3, 40), *both(scales(1e-18, 1.0, 20)), *uniform(-40, 40, 20), TINY, -SMALL, 1e-300]
-INNER = [*uniform(-1, 1, 40), *both(scales(1e-18, 1.0, 15)), 0.5, -0.5, 1 - 1e-16, -1 + 1e-10, 1.0, -1.0, TINY]
-ANGLES = [*uniform(-7, 7, 30), *both(scales(1e-12, 1e9, 25)), *both(scales(1e9, 1e300, 10)), *around(math.pi, 8)]
-ANGLES += [*around(math.pi / 2, 8), *[k * math.pi / 2 for k in (3, 11, 1000, 65537, 123456789)], 6381956970095103 * 2.0**797]
+INNER = [
+    *uniform(-1, 1, 40),
+    *both(scales(1e-18, 1.0, 15)),
+    0.5,
+    -0.5,
+    1 - 1e-16,
+    -1 + 1e-10,
+    1.0,
+    -1.0,
+    TINY,
+]
+ANGLES = [
+    *uniform(-7, 7, 30),
+    *both(scales(1e-12, 1e9, 25)),
+    *both(scales(1e9, 1e300, 10)),
+    *around(math.pi, 8),
+]
+ANGLES += [
+    *around(math.pi / 2, 8),
+    *[k * math.pi / 2 for k in (3, 11, 1000, 65537, 123456789)],
+    6381956970095103 * 2.0**797,
+]
 ANGLES += [TINY, HUGE, 1e22, 1e9, math.nextafter(1e9, 2e9)]
-GAMMA = [*uniform(0, 3, 40), *uniform(0, 30, 25), *scales(1e-300, 1e300, 20), *around(1.0, 8), *around(2.0, 8), *range(1, 25)]
+GAMMA = [
+    *uniform(0, 3, 40),
+    *uniform(0, 30, 25),
+    *scales(1e-300, 1e300, 20),
+    *around(1.0, 8),
+    *around(2.0, 8),
+    *range(1, 25),
+]
 GAMMA += [0.75, 2.5, 0.5, 170.5, TINY, 1e-310, *scales(1e-3, 1e4, 20)]
 BELOW_ZERO = [*uniform(-5, 0, 25), *(-x for x in scales(1e-10, 1e3, 15)), -0.25, -1.5, -170.25, -1e5 - 0.5]
 
 UNARY = {
-    "exp": (mp.exp, [*uniform(-708, 709, 40), *uniform(-1, 1, 30), *uniform(-745, -708, 15), 709.78, 1e-300, -745.1, 1.0]),
-    "exp2": (lambda x: mp.power(2, x), [*uniform(-1022, 1024, 40), *uniform(-1, 1, 30), -1074.0, -1073.5, 1023.9999, 0.5]),
+    "exp": (
+        mp.exp,
+        [*uniform(-708, 709, 40), *uniform(-1, 1, 30), *uniform(-745, -708, 15), 709.78, 1e-300, -745.1, 1.0],
+    ),
+    "exp2": (
+        lambda x: mp.power(2, x),
+        [*uniform(-1022, 1024, 40), *uniform(-1, 1, 30), -1074.0, -1073.5, 1023.9999, 0.5],
+    ),
     "expm1": (mp.expm1, [*LINE, *uniform(-1, 709, 20), 709.78, -0.34657359, 0.34657359]),
     "log": (mp.log, POSITIVE),
     "log2": (lambda x: mp.log(x) / mp.log(2), POSITIVE),
     "log10": (lambda x: mp.log(x) / mp.log(10), POSITIVE),
-    "log1p": (mp.log1p, [*LINE[:0], *both(scales(1e-18, 0.99, 40)), *uniform(-1, 4, 40), *scales(1, 1e300, 20), -1 + 1e-16, TINY]),
-    "log1mexp": (lambda x: mp.log(-mp.expm1(x)), [*uniform(-3, 0, 40), *uniform(-40, 0, 20), *(-x for x in scales(1e-300, 1, 20))]
-                 + [*uniform(-740, -40, 10), -TINY, *around(-math.log(2), 8)]),
+    "log1p": (
+        mp.log1p,
+        [*both(scales(1e-18, 0.99, 40)), *uniform(-1, 4, 40), *scales(1, 1e300, 20), -1 + 1e-16, TINY],
+    ),
+    "log1mexp": (
+        lambda x: mp.log(-mp.expm1(x)),
+        [
+            *uniform(-3, 0, 40),
+            *uniform(-40, 0, 20),
+            *(-x for x in scales(1e-300, 1, 20)),
+            *uniform(-740, -40, 10),
+            -TINY,
+            *around(-math.log(2), 8),
+        ],
+    ),
     "softplus": (lambda x: mp.log1p(mp.exp(x)), [*LINE, *uniform(-740, -40, 20), 700.0, 1e300]),
     "sigmoid": (lambda x: 1 / (1 + mp.exp(-x)), [*LINE, *uniform(-740, -40, 20)]),
     "sqrt": (mp.sqrt, POSITIVE),
@@ -91,23 +150,44 @@ UNARY = {
     "atanh": (mp.atanh, [x for x in INNER if abs(x) != 1]),
     "erf": (mp.erf, [*LINE, *around(1.0, 8), *uniform(-6, 6, 20)]),
     "erfc": (mp.erfc, [*LINE[:60], *uniform(0, 26, 40), *around(0.5, 4), 26.9, 27.2, TINY, -7.0]),
-    "erfcx": (exact_erfcx, [*LINE[:60], *uniform(-26, 0, 15), *scales(1e-3, 1e300, 30)]),
+    "erfcx": (exact_erfcx, [*LINE[:60], *uniform(-26, 0, 15), *scales(1e-3, 1e300, 30), HUGE]),
     "lgamma": (exact_lgamma, [*GAMMA, *BELOW_ZERO]),
     "digamma": (mp.digamma, [*(x for x in GAMMA if x > 1e-308), *BELOW_ZERO, *around(1.4616321449683623, 8)]),
     "trigamma": (lambda x: mp.psi(1, x), [*(x for x in GAMMA if x > 1e-150), *BELOW_ZERO]),
-    "gamma": (mp.gamma, [*(x for x in GAMMA if 1e-308 < x < 171.6), *uniform(20, 171.6, 20), *BELOW_ZERO[:-1], -180.7]),
-    "round_half_away": (lambda x: mp.sign(x) * mp.floor(abs(x) + mp.mpf(1) / 2), [*uniform(-9, 9, 20), 0.5, 1.5, -2.5, 2.0**51 + 0.5]
-                        + [0.49999999999999994, -0.49999999999999994, 2.0**52 + 1, 1e300]),
+    "gamma": (
+        mp.gamma,
+        [*(x for x in GAMMA if 1e-308 < x < 171.6), *uniform(20, 171.6, 20), *BELOW_ZERO[:-1], -180.7],
+    ),
+    "round_half_away": (
+        lambda x: mp.sign(x) * mp.floor(abs(x) + mp.mpf(1) / 2),
+        [
+            *uniform(-9, 9, 20),
+            0.5,
+            1.5,
+            -2.5,
+            2.0**51 + 0.5,
+            0.49999999999999994,
+            -0.49999999999999994,
+            2.0**52 + 1,
+            1e300,
+        ],
+    ),
 }
 
-POWERS = [*zip(scales(1e-5, 1e5, 40), uniform(-60, 60, 40)), *zip(scales(1e-100, 1e100, 20), uniform(-3, 3, 20))]
-POWERS += [*zip(around(1.0, 17), both(scales(1e2, 1e15, 20))), *[(-x, float(k)) for k, x in zip(range(-9, 10), scales(0.1, 10, 19))]]
-POWERS += [(0.5, 1073.5), (2.0, -1074.0), (10.0, 22.0), (10.0, -5.0), (3.0, 5.0), (1.0000001, 7e9), (TINY, 0.5), (HUGE, 0.999), (TINY, -0.9)]
+POWERS = [
+    *pairs(scales(1e-5, 1e5, 40), uniform(-60, 60, 40)),
+    *pairs(scales(1e-100, 1e100, 20), uniform(-3, 3, 20)),
+    *pairs(around(1.0, 17), both(scales(1e2, 1e15, 20))),
+    *pairs([-x for x in scales(0.1, 10, 19)], [float(k) for k in range(-9, 10)]),
+    *[(0.5, 1073.5), (2.0, -1074.0), (10.0, 22.0), (10.0, -5.0), (3.0, 5.0), (1.0000001, 7e9)],
+    *[(TINY, 0.5), (HUGE, 0.999), (TINY, -0.9)],
+]
+PLANE = [
+    *pairs(both(scales(1e-5, 1e5, 40)), both(scales(1e-5, 1e5, 40))),
+    *pairs(uniform(-1, 1, 30), uniform(-1, 1, 30)),
+]
 
-BINARY = {
-    "pow": (mp.power, POWERS),
-    "atan2": (mp.atan2, [*zip(both(scales(1e-5, 1e5, 40)), both(scales(1e-5, 1e5, 40))), *zip(uniform(-1, 1, 30), uniform(-1, 1, 30))]),
-}
+BINARY = {"pow": (mp.power, POWERS), "atan2": (mp.atan2, PLANE)}
 
 
 def bits(x):

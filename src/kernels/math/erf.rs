@@ -4,6 +4,8 @@
 //! of Shepherd and Laframboise, Math. Comp. 36, 1981); the others follow, with a**2 in
 //! double-double arithmetic.
 
+use std::f64::consts::FRAC_2_SQRT_PI;
+
 use super::double_double::{fast_two_sum, two_product, two_sum};
 use super::polynomial;
 use super::pow::exp_double;
@@ -110,8 +112,12 @@ pub fn erfc<V: Lanes>(x: V) -> V {
 /// exp(x**2) erfc(x), to 1e-14 relative.
 #[inline(always)]
 pub fn erfcx<V: Lanes>(x: V) -> V {
-    let (y, _) = erfcx_positive(x.abs());
-    let a = V::splat(0.0).max(-x);
+    let a = x.abs();
+    let far = V::splat(1e15);
+    let (y, _) = erfcx_positive(far.min(a));
+    let y = a.gt(far).select(V::splat(0.5 * FRAC_2_SQRT_PI) / a, y);
+    // exp overflows long before the square of 30.
+    let a = V::splat(30.0).min(a);
     let (square, low) = two_product(a, a);
     let reflected = exp_double(square, low) * 2.0 - y;
     x.lt(V::splat(0.0)).select(reflected, y)
