@@ -1,7 +1,19 @@
 //! NUTS for PyMC models. One direction, no way back:
-//! template graph -> [`bind`] -> [`rewrite`] -> [`diff`] -> [`plan`] -> evaluate <- [`sampler`].
+//! template [`graph`] -> [`bind`] -> [`bound`] graph, simplified by [`rewrite`] -> [`diff`] -> [`plan`]
+//! -> evaluated by [`kernels`] as a [`density`] <- [`sampler`].
 #![warn(missing_docs)]
 
+pub mod bind;
+pub mod bound;
 pub mod density;
+pub mod diff;
+pub mod graph;
 pub mod kernels;
+pub mod model;
+pub mod plan;
+#[cfg(feature = "python")]
+mod python;
+pub mod rewrite;
 pub mod sampler;
+pub mod scalar;
+pub mod tensor;

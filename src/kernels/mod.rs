@@ -1,4 +1,13 @@
 //! SIMD kernels: the only module with unsafe code.
 
+pub mod isa;
+pub mod block;
+pub mod buffer;
+pub mod composite;
+pub mod evaluate;
+pub mod machine;
 pub mod math;
+pub mod matrix;
 pub mod simd;
+pub mod structural;
+pub mod sum;

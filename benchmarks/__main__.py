@@ -1,0 +1,129 @@
+"""The command line of the benchmarks.
+
+run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
+does before it samples.
+"""
+
+import argparse
+import importlib.util
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import report, startup
+from benchmarks.case import ROOT, Case, run_in_fresh_process
+from benchmarks.measure import IMPORTS
+from benchmarks.models import MODELS
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that the arguments name."""
+    options = parser().parse_args(arguments)
+    if options.command == "startup":
+        print(startup.table(options.models, options.repeats))
+        return
+    results = run(options) if options.command == "run" else report.load(options.output)
+    print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    installed = [name for name, package in IMPORTS.items() if importlib.util.find_spec(package)]
+    main_parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = main_parser.add_subparsers(dest="command", required=True)
+
+    run_parser = commands.add_parser("run", help="measure, and print the tables")
+    run_parser.add_argument(
+        "--samplers",
+        nargs="+",
+        choices=IMPORTS,
+        default=installed,
+        metavar="SAMPLER",
+        help=f"{', '.join(IMPORTS)}; default: those installed",
+    )
+    run_parser.add_argument("--seeds", type=int, default=3, help="how many seeds a case (default: 3)")
+    run_parser.add_argument(
+        "--cache",
+        nargs="+",
+        choices=["cold", "warm"],
+        default=["warm"],
+        help="cold: empty compilation caches; warm (default): caches that an untimed run has filled",
+    )
+    for name in ("chains", "cores", "tune", "draws"):
+        run_parser.add_argument(
+            f"--{name}", type=int, help="default: the model's own; for cores, the machine's"
+        )
+    run_parser.add_argument("--timeout", type=float, default=1800, help="seconds a case (default: 1800)")
+
+    startup_parser = commands.add_parser("startup", help="time translation, binding and starting points")
+    startup_parser.add_argument("--repeats", type=int, default=3, help="fresh processes a model (default: 3)")
+    for command in (run_parser, startup_parser):
+        command.add_argument(
+            "--models",
+            nargs="+",
+            choices=MODELS,
+            default=list(MODELS),
+            metavar="MODEL",
+            help=", ".join(MODELS),
+        )
+
+    table_parser = commands.add_parser("table", help="print the tables of results taken before")
+    for command in (run_parser, table_parser):
+        command.add_argument(
+            "--output", type=Path, default=RESULTS, help="folder of the results, one JSON a case"
+        )
+    return main_parser
+
+
+def run(options: argparse.Namespace) -> list[report.Result]:
+    """Measure every case that the options ask for; the order of samplers turns round from seed to seed."""
+    results = []
+    for cache in options.cache:
+        for model in options.models:
+            with tempfile.TemporaryDirectory() as caches:
+                for seed in range(1, options.seeds + 1):
+                    for sampler in options.samplers[:: 1 if seed % 2 else -1]:
+                        case = case_of(options, model, sampler, seed, cache)
+                        results.append(measure(case, Path(caches), options))
+    return results
+
+
+def case_of(options: argparse.Namespace, model: str, sampler: str, seed: int, cache: str) -> Case:
+    """Return a case with the model's own length of run where the options do not give another."""
+    usual = MODELS[model]
+    length = {
+        name: getattr(usual, name) if getattr(options, name) is None else getattr(options, name)
+        for name in ("chains", "tune", "draws")
+    }
+    cores = min(options.cores or os.cpu_count() or 1, length["chains"])
+    return Case(model, sampler, seed, cache, cores=cores, **length)
+
+
+def measure(case: Case, caches: Path, options: argparse.Namespace) -> report.Result:
+    """Measure one case with the caches that it asks for, and say how it went."""
+    if case.cache == "cold":
+        with tempfile.TemporaryDirectory() as empty:
+            result = run_in_fresh_process(case, Path(empty), options.output, options.timeout)
+    else:
+        warm = caches / case.sampler
+        if not warm.exists():
+            warm.mkdir()
+            with tempfile.TemporaryDirectory() as unused:
+                run_in_fresh_process(filling(case), warm, Path(unused), options.timeout)
+        result = run_in_fresh_process(case, warm, options.output, options.timeout)
+    took = f"{result['whole_call_s']:.2f} s" if result["status"] == "ok" else result["status"]
+    print(f"{case.file_name}: {took}", flush=True)
+    return result
+
+
+def filling(case: Case) -> Case:
+    """Return the case that fills the caches for another: a short one, but JAX compiles for a length."""
+    return case if case.sampler in ("numpyro", "blackjax") else replace(case, tune=20, draws=20)
+
+
+if __name__ == "__main__":
+    main()

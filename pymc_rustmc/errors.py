@@ -1,0 +1,48 @@
+"""The errors that pymc_rustmc raises on purpose; each text names the variable or Op and the remedy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class RustMCError(Exception):
+    """Base class of every error that pymc_rustmc raises on purpose."""
+
+
+class UnsupportedModelError(RustMCError, NotImplementedError):
+    """The model as a whole cannot be sampled by this engine (e.g. discrete free variables)."""
+
+
+class UnsupportedOpError(RustMCError, NotImplementedError):
+    """A PyTensor Op in the model has no translation.
+
+    Parameters
+    ----------
+    op
+        The PyTensor Op, or a description of the form of it that is not covered.
+    remedy
+        What the user can do about it.
+    variables
+        Names of the model variables whose graphs hold the Op.
+
+    Attributes
+    ----------
+    node
+        The PyTensor node that could not be translated; None until the walker has set it.
+    """
+
+    DEFAULT_REMEDY = (
+        "Sample the model with another nuts_sampler, or register a translation of the Op with "
+        "pymc_rustmc.translate.rust_funcify.register."
+    )
+
+    def __init__(self, op: object, remedy: str = DEFAULT_REMEDY, variables: Sequence[str] = ()):
+        self.op = op
+        self.remedy = remedy
+        self.variables = tuple(variables)
+        self.node: Any = None
+        where = f" in the graph of {', '.join(map(repr, self.variables))}" if self.variables else ""
+        super().__init__(f"rustmc cannot translate the PyTensor Op {op}{where}. {remedy}")
+
+
+class DataError(RustMCError, ValueError):
+    """A data set does not fit the model: unknown name, wrong dtype, rank or length, or a missing value."""

@@ -1,0 +1,502 @@
+//! Binds data to a template: every length becomes known, every parameter-free node a constant.
+
+pub(crate) mod index;
+
+use crate::bound::{BindError, Builder, Id, Reduction, Running};
+use crate::graph::{DType, Graph, IndexEntry, NodeId, Op};
+use crate::scalar::ScalarFn;
+use crate::tensor::{Table, Tensor, broadcast_shapes, contiguous_strides, size_of};
+use index::Place;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// An array given for a data input.
+pub struct Data {
+    /// Row-major values.
+    pub value: Tensor,
+    /// Type of the elements.
+    pub dtype: DType,
+}
+
+/// A value variable's place in the position vector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Name of the value variable.
+    pub name: String,
+    /// First entry in the position vector.
+    pub offset: usize,
+    /// Lengths of its axes.
+    pub shape: Vec<usize>,
+}
+
+/// A template with its data.
+pub struct Bound {
+    /// The nodes.
+    pub builder: Builder,
+    /// Value variables in the order of the position vector.
+    pub parameters: Vec<Parameter>,
+    /// Length of the position vector.
+    pub dim: usize,
+    /// Named outputs, in the template's order.
+    pub outputs: Vec<(String, Id)>,
+}
+
+/// Largest integer up to which f64 holds all integers.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+fn fail<T>(message: impl Into<String>) -> Result<T, BindError> {
+    Err(BindError(message.into()))
+}
+
+/// Binds `data` and the parameters' shapes, both by name.
+pub fn bind(
+    graph: &Graph,
+    mut data: HashMap<String, Data>,
+    shapes: &HashMap<String, Vec<usize>>,
+) -> Result<Bound, BindError> {
+    let mut binder = Binder { graph, b: Builder::default(), ids: Vec::with_capacity(graph.nodes().len()) };
+    let (mut parameters, mut dim) = (vec![], 0);
+    for (id, node) in graph.nodes().iter().enumerate() {
+        let bound = match &node.op {
+            Op::Parameter { name } => {
+                let shape = shapes
+                    .get(name)
+                    .ok_or_else(|| BindError(format!("no shape was given for parameter {name:?}")))?;
+                if shape.len() != node.ndim {
+                    return fail(format!(
+                        "parameter {name:?} has {} axes, but its shape {shape:?} was given",
+                        node.ndim
+                    ));
+                }
+                let parameter = Parameter { name: name.clone(), offset: dim, shape: shape.clone() };
+                dim += size_of(shape);
+                parameters.push(parameter);
+                match size_of(shape) {
+                    0 => binder.b.constant(Tensor::new(shape.clone(), &[])),
+                    _ => binder.b.parameter(name.as_str().into(), dim - size_of(shape), shape.clone()),
+                }
+            }
+            Op::Data { name } => {
+                let Data { value, dtype } =
+                    data.remove(name).ok_or_else(|| BindError(format!("no data were given for {name:?}")))?;
+                check_data(name, &value, dtype, node.dtype, node.ndim)?;
+                binder.b.typed_constant(value, node.dtype)
+            }
+            _ => binder.lower(id).map_err(|error| binder.explain(id, error))?,
+        };
+        binder.ids.push(bound);
+    }
+    if let Some(name) = data.keys().next() {
+        return fail(format!("data were given for {name:?}, which the model does not have"));
+    }
+    let outputs = graph.outputs().iter().map(|(name, id)| (name.clone(), binder.ids[*id])).collect();
+    Ok(Bound { builder: binder.b, parameters, dim, outputs })
+}
+
+fn check_data(name: &str, value: &Tensor, given: DType, wanted: DType, ndim: usize) -> Result<(), BindError> {
+    if value.shape().len() != ndim {
+        let found = value.shape().len();
+        return fail(format!("data {name:?} must have {ndim} axes, but the new value has {found}"));
+    }
+    if given > wanted {
+        return fail(format!(
+            "data {name:?} are {}, but the new value is {}: convert it, so that nothing is cut off unseen",
+            wanted.name(),
+            given.name()
+        ));
+    }
+    if given == DType::Int64 && value.values().iter().any(|v| v.abs() > EXACT) {
+        return fail(format!("data {name:?} hold integers beyond 2**53, which are not represented exactly"));
+    }
+    Ok(())
+}
+
+struct Binder<'a> {
+    graph: &'a Graph,
+    b: Builder,
+    ids: Vec<Id>,
+}
+
+impl Binder<'_> {
+    /// The error with the leaves that the node is computed from, so that the user finds the variable.
+    fn explain(&self, id: NodeId, error: BindError) -> BindError {
+        let (mut stack, mut seen, mut names) = (vec![id], vec![false; id + 1], vec![]);
+        while let Some(id) = stack.pop() {
+            if std::mem::replace(&mut seen[id], true) {
+                continue;
+            }
+            let node = &self.graph.nodes()[id];
+            match &node.op {
+                Op::Parameter { name } => names.push(format!("parameter {name:?}")),
+                Op::Data { name } => names.push(format!("data {name:?}")),
+                _ => stack.extend(&node.inputs),
+            }
+        }
+        names.sort();
+        match names.is_empty() {
+            true => error,
+            false => BindError(format!("{} (computed from {})", error.0, names.join(", "))),
+        }
+    }
+
+    /// The integers of a node that decides about a shape or a position.
+    fn integers(&self, id: Id) -> Result<Vec<i64>, BindError> {
+        match self.b.constant_value(id) {
+            Some(tensor) => Ok(tensor.values().iter().map(|&value| value as i64).collect()),
+            None => fail("a shape or an index depends on a parameter, which is not supported"),
+        }
+    }
+
+    fn integer(&self, id: Id) -> Result<i64, BindError> {
+        Ok(self.integers(id)?[0])
+    }
+
+    fn lengths(&self, ids: &[Id]) -> Result<Vec<usize>, BindError> {
+        ids.iter()
+            .map(|&id| {
+                let length = self.integer(id)?;
+                usize::try_from(length).or_else(|_| fail(format!("an axis would have the length {length}")))
+            })
+            .collect()
+    }
+
+    fn vector(&mut self, values: &[i64]) -> Id {
+        let values: Vec<f64> = values.iter().map(|&v| v as f64).collect();
+        self.b.typed_constant(Tensor::new(vec![values.len()], &values), DType::Int64)
+    }
+
+    fn broadcast(&mut self, id: Id, shape: &[usize]) -> Result<Id, BindError> {
+        match broadcast_shapes(self.b.shape(id), shape) {
+            Some(both) if both == shape => Ok(self.b.broadcast(id, shape)),
+            _ => fail(format!("an array of shape {:?} does not broadcast to {shape:?}", self.b.shape(id))),
+        }
+    }
+
+    /// A reduction whose axes stay with length 1.
+    fn reduce_keeping(&mut self, reduction: Reduction, id: Id, axes: &[usize]) -> Id {
+        let mut shape = self.b.shape(id).to_vec();
+        axes.iter().for_each(|&axis| shape[axis] = 1);
+        let reduced = self.b.reduce(reduction, id, axes);
+        self.b.reshape(reduced, &shape)
+    }
+
+    /// x less its maximum over the axes (kept with length 1), and that maximum; it carries no gradient,
+    /// which would cancel. An infinite maximum counts as 0.
+    fn shifted(&mut self, x: Id, axes: &[usize]) -> (Id, Id) {
+        let top = self.reduce_keeping(Reduction::Max, x, axes);
+        let top = self.b.map(ScalarFn::StopGradient, &[top]);
+        let infinite = self.b.map(ScalarFn::IsInf, &[top]);
+        let zero = self.b.number(0.0);
+        let top = self.b.select(infinite, zero, top);
+        (self.b.sub(x, top), top)
+    }
+
+    /// The bound node of a template node whose inputs are bound.
+    fn lower(&mut self, id: NodeId) -> Result<Id, BindError> {
+        let graph = self.graph;
+        let node = &graph.nodes()[id];
+        let inputs: Vec<Id> = node.inputs.iter().map(|&input| self.ids[input]).collect();
+        Ok(match &node.op {
+            Op::Parameter { .. } | Op::Data { .. } => unreachable!("leaves are bound by name"),
+            Op::Constant { shape, values } => {
+                self.b.typed_constant(Tensor::new(shape.clone(), values), node.dtype)
+            }
+            Op::Map { function } => self.fold_map(*function, &inputs)?,
+            Op::Clip => {
+                let [x, lo, hi] = [inputs[0], inputs[1], inputs[2]];
+                let low = self.b.try_map(ScalarFn::Lt, &[x, lo])?;
+                let high = self.b.try_map(ScalarFn::Gt, &[x, hi])?;
+                let capped = self.b.try_map(ScalarFn::Where, &[high, hi, x])?;
+                self.b.try_map(ScalarFn::Where, &[low, lo, capped])?
+            }
+            Op::Cast { dtype } => {
+                let function = match dtype {
+                    DType::Bool => ScalarFn::ToBool,
+                    DType::Int64 => ScalarFn::ToInt64,
+                    DType::Float64 => ScalarFn::ToFloat64,
+                };
+                self.b.map(function, &inputs)
+            }
+            Op::Check { .. } => {
+                let mut x = inputs[0];
+                for &condition in &inputs[1..] {
+                    x = self.b.map(ScalarFn::Check, &[x, condition]);
+                }
+                x
+            }
+            Op::Dimshuffle { order } => self.dimshuffle(inputs[0], order)?,
+            Op::Reshape { .. } => {
+                let wanted = self.integers(inputs[1])?;
+                let shape = complete_shape(&wanted, self.b.size(inputs[0]))?;
+                self.b.reshape(inputs[0], &shape)
+            }
+            Op::BroadcastTo => {
+                let shape = self.lengths(&inputs[1..])?;
+                self.broadcast(inputs[0], &shape)?
+            }
+            Op::BroadcastLike => {
+                let (x, like) = (self.b.shape(inputs[0]), self.b.shape(inputs[1]));
+                match broadcast_shapes(x, like) {
+                    Some(shape) => self.b.broadcast(inputs[0], &shape),
+                    None => return fail(format!("shapes {x:?} and {like:?} do not broadcast")),
+                }
+            }
+            Op::Shape => {
+                let lengths: Vec<i64> = self.b.shape(inputs[0]).iter().map(|&n| n as i64).collect();
+                self.vector(&lengths)
+            }
+            Op::ShapeI { axis } => {
+                let length = self.b.shape(inputs[0])[*axis] as f64;
+                self.b.typed_constant(Tensor::scalar(length), DType::Int64)
+            }
+            Op::SpecifyShape { given } => {
+                let wanted = self.lengths(&inputs[1..])?;
+                let axes = given.iter().enumerate().filter(|(_, given)| **given).map(|(axis, _)| axis);
+                let shape = self.b.shape(inputs[0]);
+                for (axis, wanted) in axes.zip(wanted) {
+                    if shape[axis] != wanted {
+                        let found = shape[axis];
+                        return fail(format!("axis {axis} must have the length {wanted}, but has {found}"));
+                    }
+                }
+                inputs[0]
+            }
+            Op::Index { spec } => {
+                let place = self.place(inputs[0], spec, &inputs[1..])?;
+                match place {
+                    Place::View { offset, strides, shape } => self.b.view(inputs[0], offset, strides, shape),
+                    Place::Table { positions, shape } => match size_of(&shape) {
+                        0 => {
+                            let dtype = self.b.node(inputs[0]).dtype;
+                            self.b.typed_constant(Tensor::new(shape, &[]), dtype)
+                        }
+                        _ => self.b.gather(inputs[0], Arc::new(Table::new(positions)), shape),
+                    },
+                }
+            }
+            Op::SetIndex { spec } => {
+                let (positions, y) = self.target(&inputs, spec)?;
+                self.set(inputs[0], y, &positions)?
+            }
+            Op::IncIndex { spec } => {
+                let (positions, y) = self.target(&inputs, spec)?;
+                let shape = self.b.shape(inputs[0]).to_vec();
+                match positions.is_empty() {
+                    true => inputs[0],
+                    false => {
+                        let added = self.b.scatter_add(y, Arc::new(Table::new(positions)), shape);
+                        self.b.add(inputs[0], added)
+                    }
+                }
+            }
+            Op::Join { axis } => {
+                let first = self.b.shape(inputs[0]).to_vec();
+                for &input in &inputs {
+                    let shape = self.b.shape(input);
+                    if (0..first.len()).any(|k| k != *axis && shape[k] != first[k]) {
+                        return fail(format!("shapes {first:?} and {shape:?} cannot be joined on axis {axis}"));
+                    }
+                }
+                let parts: Vec<Id> = inputs.iter().copied().filter(|&id| self.b.shape(id)[*axis] > 0).collect();
+                match parts.is_empty() {
+                    true => inputs[0],
+                    false => self.b.concat(&parts, *axis),
+                }
+            }
+            Op::MakeVector => match inputs.is_empty() {
+                true => self.vector(&[]),
+                false => {
+                    let parts: Vec<Id> = inputs.iter().map(|&id| self.b.reshape(id, &[1])).collect();
+                    self.b.concat(&parts, 0)
+                }
+            },
+            Op::Arange => {
+                let mut bounds = [0.0; 3];
+                for (bound, &id) in bounds.iter_mut().zip(&inputs) {
+                    let Some(value) = self.b.constant_value(id) else {
+                        return fail("the length of a range depends on a parameter, which is not supported");
+                    };
+                    *bound = value.values()[0];
+                }
+                let [start, stop, step] = bounds;
+                let length = ((stop - start) / step).ceil().max(0.0);
+                if !length.is_finite() {
+                    return fail("a range has the step 0");
+                }
+                let values: Vec<f64> = (0..length as usize).map(|i| start + i as f64 * step).collect();
+                self.b.typed_constant(Tensor::new(vec![values.len()], &values), node.dtype)
+            }
+            Op::Eye | Op::Tri => {
+                let shape = self.lengths(&inputs[..2])?;
+                let diagonal = self.integer(inputs[2])?;
+                let keeps = |i: usize, j: usize| {
+                    let column = i as i64 + diagonal;
+                    if node.op == Op::Eye { j as i64 == column } else { j as i64 <= column }
+                };
+                let values: Vec<f64> = (0..shape[0])
+                    .flat_map(|i| (0..shape[1]).map(move |j| (i, j)))
+                    .map(|(i, j)| f64::from(keeps(i, j)))
+                    .collect();
+                self.b.constant(Tensor::new(shape, &values))
+            }
+            Op::Nonzero { axis } => {
+                let Some(x) = self.b.constant_value(inputs[0]) else {
+                    return fail("`nonzero` of a value that depends on a parameter is not supported");
+                };
+                let strides = contiguous_strides(x.shape());
+                let along = |flat: usize| (flat / strides[*axis] as usize % x.shape()[*axis]) as i64;
+                let nonzero = x.values().iter().enumerate().filter(|(_, value)| **value != 0.0);
+                let positions: Vec<i64> = nonzero.map(|(flat, _)| along(flat)).collect();
+                self.vector(&positions)
+            }
+            Op::ExtractDiag { offset, axis1, axis2 } => self.diagonal(inputs[0], *offset, *axis1, *axis2),
+            Op::Sum { axes } => self.b.reduce(Reduction::Sum, inputs[0], axes),
+            Op::Prod { axes } => self.b.reduce(Reduction::Prod, inputs[0], axes),
+            Op::Max { axes } => self.b.reduce(Reduction::Max, inputs[0], axes),
+            Op::Min { axes } => self.b.reduce(Reduction::Min, inputs[0], axes),
+            Op::Any { axes } => self.b.reduce(Reduction::Any, inputs[0], axes),
+            Op::All { axes } => self.b.reduce(Reduction::All, inputs[0], axes),
+            Op::Argmax { axes } => self.b.reduce(Reduction::Argmax, inputs[0], axes),
+            Op::Cumsum { axis } => self.b.run(Running::Sum, inputs[0], *axis),
+            Op::Cumprod { axis } => self.b.run(Running::Prod, inputs[0], *axis),
+            Op::Matmul => self.matmul(inputs[0], inputs[1])?,
+            Op::Softmax { axes } => {
+                let (x, _) = self.shifted(inputs[0], axes);
+                let e = self.b.map(ScalarFn::Exp, &[x]);
+                let total = self.reduce_keeping(Reduction::Sum, e, axes);
+                self.b.map(ScalarFn::Div, &[e, total])
+            }
+            Op::LogSoftmax { axes } => {
+                let (x, _) = self.shifted(inputs[0], axes);
+                let e = self.b.map(ScalarFn::Exp, &[x]);
+                let total = self.reduce_keeping(Reduction::Sum, e, axes);
+                let log = self.b.map(ScalarFn::Log, &[total]);
+                self.b.sub(x, log)
+            }
+            Op::Logsumexp { axes } => {
+                let (x, top) = self.shifted(inputs[0], axes);
+                let e = self.b.map(ScalarFn::Exp, &[x]);
+                let total = self.b.reduce(Reduction::Sum, e, axes);
+                let log = self.b.map(ScalarFn::Log, &[total]);
+                let shape = self.b.shape(log).to_vec();
+                let top = self.b.reshape(top, &shape);
+                self.b.add(log, top)
+            }
+        })
+    }
+
+    fn fold_map(&mut self, function: ScalarFn, inputs: &[Id]) -> Result<Id, BindError> {
+        if function.arity() != 2 || inputs.len() == 2 {
+            return self.b.try_map(function, inputs);
+        }
+        let mut value = inputs[0];
+        for &input in &inputs[1..] {
+            value = self.b.try_map(function, &[value, input])?;
+        }
+        Ok(value)
+    }
+
+    fn dimshuffle(&mut self, x: Id, order: &[i64]) -> Result<Id, BindError> {
+        let from = self.b.shape(x).to_vec();
+        for (axis, &length) in from.iter().enumerate() {
+            if length != 1 && !order.contains(&(axis as i64)) {
+                return fail(format!("axis {axis} of length {length} cannot be dropped; only length 1 can"));
+            }
+        }
+        let contiguous = contiguous_strides(&from);
+        let (mut shape, mut strides) = (vec![], vec![]);
+        for &axis in order {
+            let axis = usize::try_from(axis).ok();
+            shape.push(axis.map_or(1, |axis| from[axis]));
+            strides.push(axis.map_or(0, |axis| contiguous[axis]));
+        }
+        Ok(self.b.view(x, 0, strides, shape))
+    }
+
+    fn diagonal(&mut self, x: Id, offset: i64, axis1: usize, axis2: usize) -> Id {
+        let from = self.b.shape(x).to_vec();
+        let contiguous = contiguous_strides(&from);
+        let rows = from[axis1].saturating_sub((-offset).max(0) as usize);
+        let columns = from[axis2].saturating_sub(offset.max(0) as usize);
+        let start = contiguous[axis1] * (-offset).max(0) as isize + contiguous[axis2] * offset.max(0) as isize;
+        let (mut shape, mut strides) = (vec![], vec![]);
+        for axis in (0..from.len()).filter(|&axis| axis != axis1 && axis != axis2) {
+            shape.push(from[axis]);
+            strides.push(contiguous[axis]);
+        }
+        shape.push(rows.min(columns));
+        strides.push(contiguous[axis1] + contiguous[axis2]);
+        self.b.view(x, start as usize, strides, shape)
+    }
+
+    fn matmul(&mut self, x: Id, y: Id) -> Result<Id, BindError> {
+        let (sx, sy) = (self.b.shape(x).to_vec(), self.b.shape(y).to_vec());
+        let (lead_x, lead_y) = (sx.len() - 2, sy.len() - 2);
+        if sx[lead_x + 1] != sy[lead_y] {
+            return fail(format!("matrices of shapes {sx:?} and {sy:?} cannot be multiplied"));
+        }
+        let Some(batch) = broadcast_shapes(&sx[..lead_x], &sy[..lead_y]) else {
+            return fail(format!("stacks of matrices of shapes {sx:?} and {sy:?} do not broadcast"));
+        };
+        let x = self.b.broadcast(x, &[&batch, &sx[lead_x..]].concat());
+        let y = self.b.broadcast(y, &[&batch, &sy[lead_y..]].concat());
+        Ok(self.b.matmul(x, y, [false, false]))
+    }
+
+    fn place(&mut self, x: Id, spec: &[IndexEntry], leaves: &[Id]) -> Result<Place, BindError> {
+        let mut arrays = Vec::with_capacity(leaves.len());
+        for &leaf in leaves {
+            match self.b.constant_value(leaf) {
+                Some(value) => arrays.push((value.clone(), self.b.node(leaf).dtype)),
+                None => return fail("an index depends on a parameter, which is not supported"),
+            }
+        }
+        index::place(self.b.shape(x), spec, &arrays)
+    }
+
+    /// Flat positions that `x[index]` names, and what goes there, broadcast to their shape.
+    fn target(&mut self, inputs: &[Id], spec: &[IndexEntry]) -> Result<(Vec<u32>, Id), BindError> {
+        let place = self.place(inputs[0], spec, &inputs[2..])?;
+        let (positions, shape) = place.into_positions()?;
+        // NumPy drops leading axes of length 1 from what is assigned.
+        let given = self.b.shape(inputs[1]).to_vec();
+        let extra = given.len().saturating_sub(shape.len());
+        let y = match given[..extra].iter().all(|&length| length == 1) {
+            true => self.b.reshape(inputs[1], &given[extra..]),
+            false => inputs[1],
+        };
+        Ok((positions, self.broadcast(y, &shape)?))
+    }
+
+    /// `x` with `y` at flat positions; of equal positions the last one counts.
+    fn set(&mut self, x: Id, y: Id, positions: &[u32]) -> Result<Id, BindError> {
+        let shape = self.b.shape(x).to_vec();
+        if positions.is_empty() {
+            return Ok(x);
+        }
+        let mut writer = vec![u32::MAX; size_of(&shape)];
+        for (i, &position) in positions.iter().enumerate() {
+            writer[position as usize] = i as u32;
+        }
+        let written: Vec<f64> = writer.iter().map(|&w| f64::from(w != u32::MAX)).collect();
+        let from = writer.iter().map(|&w| if w == u32::MAX { 0 } else { w }).collect();
+        let values = self.b.gather(y, Arc::new(Table::new(from)), shape.clone());
+        let mask = self.b.typed_constant(Tensor::new(shape, &written), DType::Bool);
+        Ok(self.b.select(mask, values, x))
+    }
+}
+
+/// The shape with its -1 worked out.
+fn complete_shape(wanted: &[i64], size: usize) -> Result<Vec<usize>, BindError> {
+    let known: i64 = wanted.iter().filter(|&&n| n != -1).product();
+    let open = wanted.iter().filter(|&&n| n == -1).count();
+    let fits = match open {
+        0 => known == size as i64,
+        1 => known > 0 && size as i64 % known == 0,
+        _ => false,
+    };
+    if !fits || wanted.iter().any(|&n| n < -1) {
+        return fail(format!("{size} elements cannot be reshaped to {wanted:?}"));
+    }
+    Ok(wanted.iter().map(|&n| if n == -1 { size / known as usize } else { n as usize }).collect())
+}

@@ -1,0 +1,389 @@
+//! Builds a bound graph: shapes are worked out, equal nodes are one node, constants are folded.
+
+use super::{BindError, Id, Node, Op, Reduction, Running};
+use crate::graph::DType;
+use crate::kernels::evaluate;
+use crate::rewrite;
+use crate::scalar::ScalarFn;
+use crate::tensor::{Table, Tensor, broadcast_shapes, contiguous_strides, size_of};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A growing bound graph.
+#[derive(Default)]
+pub struct Builder {
+    nodes: Vec<Node>,
+    known: HashMap<Node, Id>,
+    /// Nodes that are zero where a branch was not selected, and all that is computed from them.
+    selected: Vec<bool>,
+}
+
+impl Builder {
+    /// All nodes, inputs before users.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// A node.
+    pub fn node(&self, id: Id) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// A node's shape.
+    pub fn shape(&self, id: Id) -> &[usize] {
+        &self.node(id).shape
+    }
+
+    /// A node's number of elements.
+    pub fn size(&self, id: Id) -> usize {
+        self.node(id).size()
+    }
+
+    /// A node's value, if it is a constant.
+    pub fn constant_value(&self, id: Id) -> Option<&Arc<Tensor>> {
+        self.node(id).constant()
+    }
+
+    /// The value of a constant whose elements are all the same.
+    pub fn uniform_value(&self, id: Id) -> Option<f64> {
+        self.constant_value(id)?.uniform()
+    }
+
+    /// The node for an op: an equal one that exists, its folded value, or a new one.
+    pub(crate) fn push(&mut self, op: Op, inputs: Vec<Id>, shape: Vec<usize>, dtype: DType) -> Id {
+        let node = Node { op, inputs, shape, dtype };
+        if let Some(&id) = self.known.get(&node) {
+            return id;
+        }
+        let leaf = matches!(node.op, Op::Constant(_) | Op::Parameter { .. });
+        if !leaf {
+            let values: Option<Vec<&Tensor>> = node
+                .inputs
+                .iter()
+                .map(|&id| self.constant_value(id).map(Arc::as_ref))
+                .collect();
+            if let Some(values) = values {
+                let value = evaluate::node(&node, &values);
+                return self.typed_constant(value, dtype);
+            }
+        }
+        let id = Id(self.nodes.len() as u32);
+        self.selected.push(node.inputs.iter().any(|input| self.selected[input.index()]));
+        self.nodes.push(node.clone());
+        self.known.insert(node, id);
+        id
+    }
+
+    /// A constant.
+    pub fn constant(&mut self, value: Tensor) -> Id {
+        self.typed_constant(value, DType::Float64)
+    }
+
+    /// A constant of a given type.
+    pub fn typed_constant(&mut self, value: Tensor, dtype: DType) -> Id {
+        let shape = value.shape().to_vec();
+        self.push(Op::Constant(Arc::new(value)), vec![], shape, dtype)
+    }
+
+    /// A 0-d real constant.
+    pub fn number(&mut self, value: f64) -> Id {
+        self.constant(Tensor::scalar(value))
+    }
+
+    /// The stretch of the position vector that holds a parameter.
+    pub fn parameter(&mut self, name: Arc<str>, offset: usize, shape: Vec<usize>) -> Id {
+        self.push(Op::Parameter { name, offset }, vec![], shape, DType::Float64)
+    }
+
+    /// An elementwise function under NumPy's broadcasting.
+    pub fn try_map(&mut self, function: ScalarFn, inputs: &[Id]) -> Result<Id, BindError> {
+        let mut shape: Vec<usize> = vec![];
+        for &input in inputs {
+            shape = broadcast_shapes(&shape, self.shape(input)).ok_or_else(|| {
+                let shapes: Vec<_> = inputs.iter().map(|&i| format!("{:?}", self.shape(i))).collect();
+                BindError(format!("shapes {} do not broadcast in `{function}`", shapes.join(" and ")))
+            })?;
+        }
+        let dtypes: Vec<DType> = inputs.iter().map(|&id| self.node(id).dtype).collect();
+        let dtype = function.dtype(&dtypes);
+        // A scalar stays a scalar: kernels read it in place of an array of equal elements.
+        let mut operands: Vec<Id> = inputs.iter().map(|&id| self.scalar_of(id).unwrap_or(id)).collect();
+        if operands.iter().all(|&id| self.size(id) == 1) && size_of(&shape) != 1 {
+            let value = self.map_node(function, operands, vec![], dtype);
+            return Ok(self.broadcast(value, &shape));
+        }
+        for operand in &mut operands {
+            if self.size(*operand) != 1 {
+                *operand = self.broadcast(*operand, &shape);
+            }
+        }
+        Ok(self.map_node(function, operands, shape, dtype))
+    }
+
+    /// As [`Builder::try_map`], for inputs known to broadcast.
+    pub fn map(&mut self, function: ScalarFn, inputs: &[Id]) -> Id {
+        self.try_map(function, inputs).expect("shapes were checked at bind")
+    }
+
+    fn map_node(&mut self, function: ScalarFn, operands: Vec<Id>, shape: Vec<usize>, dtype: DType) -> Id {
+        if let Some(simpler) = rewrite::identities::map(self, function, &operands, &shape, dtype) {
+            return simpler;
+        }
+        let mut operands = operands;
+        if function.commutes() {
+            operands.sort();
+        }
+        self.push(Op::Map(function), operands, shape, dtype)
+    }
+
+    /// The single element that all elements of a node equal, where the graph shows that.
+    pub fn scalar_of(&mut self, id: Id) -> Option<Id> {
+        let node = self.node(id);
+        if node.size() == 1 {
+            return Some(id);
+        }
+        if node.size() == 0 {
+            return None;
+        }
+        match &node.op {
+            Op::View { strides, .. } if strides.iter().all(|&s| s == 0) && self.size(node.inputs[0]) == 1 => {
+                Some(node.inputs[0])
+            }
+            Op::Constant(tensor) => {
+                let value = tensor.uniform()?;
+                let dtype = node.dtype;
+                Some(self.typed_constant(Tensor::scalar(value), dtype))
+            }
+            _ => None,
+        }
+    }
+
+    /// A node under another shape of the same size.
+    pub fn reshape(&mut self, id: Id, shape: &[usize]) -> Id {
+        let node = self.node(id);
+        debug_assert_eq!(node.size(), size_of(shape));
+        if node.shape == shape {
+            return id;
+        }
+        let dtype = node.dtype;
+        let source = if matches!(node.op, Op::Reshape) { node.inputs[0] } else { id };
+        if self.shape(source) == shape {
+            return source;
+        }
+        self.push(Op::Reshape, vec![source], shape.to_vec(), dtype)
+    }
+
+    /// A node seen through an offset and strides.
+    pub fn view(&mut self, id: Id, offset: usize, strides: Vec<isize>, shape: Vec<usize>) -> Id {
+        let node = self.node(id);
+        let size = size_of(&shape);
+        if size == 0 {
+            let dtype = node.dtype;
+            return self.typed_constant(Tensor::new(shape, &[]), dtype);
+        }
+        // Steps along axes of length 1 mean nothing; a canonical form makes equal views equal.
+        let strides: Vec<isize> = strides
+            .iter()
+            .zip(&shape)
+            .map(|(&stride, &length)| if length == 1 { 0 } else { stride })
+            .collect();
+        let is_whole = size == node.size() && offset == 0 && {
+            let contiguous = contiguous_strides(&shape);
+            strides.iter().zip(&contiguous).zip(&shape).all(|((a, b), &n)| n == 1 || a == b)
+        };
+        if is_whole {
+            return self.reshape(id, &shape);
+        }
+        let dtype = node.dtype;
+        let source = if matches!(node.op, Op::Reshape) { node.inputs[0] } else { id };
+        self.push(Op::View { offset, strides }, vec![source], shape, dtype)
+    }
+
+    /// NumPy's broadcast to a shape that fits.
+    pub fn broadcast(&mut self, id: Id, shape: &[usize]) -> Id {
+        let from = self.shape(id).to_vec();
+        if from == shape {
+            return id;
+        }
+        let contiguous = contiguous_strides(&from);
+        let lead = shape.len() - from.len();
+        let strides = (0..shape.len())
+            .map(|axis| match axis.checked_sub(lead) {
+                Some(k) if from[k] != 1 => contiguous[k],
+                _ => 0,
+            })
+            .collect();
+        self.view(id, 0, strides, shape.to_vec())
+    }
+
+    /// Axes in another order: axis k of the result is axis `order[k]`.
+    pub fn transpose(&mut self, id: Id, order: &[usize]) -> Id {
+        let from = self.shape(id).to_vec();
+        let contiguous = contiguous_strides(&from);
+        let strides = order.iter().map(|&axis| contiguous[axis]).collect();
+        let shape = order.iter().map(|&axis| from[axis]).collect();
+        self.view(id, 0, strides, shape)
+    }
+
+    /// The elements at flat positions.
+    pub fn gather(&mut self, id: Id, table: Arc<Table>, shape: Vec<usize>) -> Id {
+        if let Some(scalar) = self.scalar_of(id) {
+            return self.broadcast(scalar, &shape);
+        }
+        let node = self.node(id);
+        let dtype = node.dtype;
+        let source = if matches!(node.op, Op::Reshape) { node.inputs[0] } else { id };
+        self.push(Op::Gather(table), vec![source], shape, dtype)
+    }
+
+    /// Zeros of `shape` with a node's elements added at flat positions.
+    pub fn scatter_add(&mut self, id: Id, table: Arc<Table>, shape: Vec<usize>) -> Id {
+        let id = self.scalar_of(id).unwrap_or(id);
+        self.push(Op::ScatterAdd(table), vec![id], shape, DType::Float64)
+    }
+
+    /// A reduction over axes, which disappear.
+    pub fn reduce(&mut self, reduction: Reduction, id: Id, axes: &[usize]) -> Id {
+        let shape = self.shape(id).to_vec();
+        let rest: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
+        let result: Vec<usize> = rest.iter().map(|&axis| shape[axis]).collect();
+        let length: usize = axes.iter().map(|&axis| shape[axis]).product();
+        let dtype = match reduction {
+            Reduction::Any | Reduction::All => DType::Bool,
+            Reduction::Argmax => DType::Int64,
+            Reduction::Sum | Reduction::Prod => self.node(id).dtype.max(DType::Int64),
+            Reduction::Max | Reduction::Min => self.node(id).dtype,
+        };
+        if length == 1 && reduction != Reduction::Argmax {
+            let id = match reduction {
+                Reduction::Any | Reduction::All => self.map(ScalarFn::ToBool, &[id]),
+                _ => id,
+            };
+            return self.reshape(id, &result);
+        }
+        if reduction == Reduction::Sum
+            && dtype == DType::Float64
+            && let Some(scalar) = self.scalar_of(id)
+        {
+            let total = self.mul_number(length as f64, scalar);
+            return self.broadcast(total, &result);
+        }
+        // Reduced axes side by side: in place if they are, behind the others if not. Their order stays.
+        let mut sorted = axes.to_vec();
+        sorted.sort_unstable();
+        let adjacent = sorted.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        let (id, outer, inner) = if adjacent {
+            let first = sorted.first().copied().unwrap_or(0);
+            let outer = size_of(&shape[..first]);
+            let inner = size_of(&shape[first + sorted.len()..]);
+            (id, outer, inner)
+        } else {
+            let order: Vec<usize> = rest.iter().copied().chain(sorted).collect();
+            (self.transpose(id, &order), size_of(&result), 1)
+        };
+        self.push(Op::Reduce(reduction, [outer, length, inner]), vec![id], result, dtype)
+    }
+
+    /// A running sum or product along an axis.
+    pub fn run(&mut self, running: Running, id: Id, axis: usize) -> Id {
+        let shape = self.shape(id).to_vec();
+        let sizes = [size_of(&shape[..axis]), shape[axis], size_of(&shape[axis + 1..])];
+        let dtype = self.node(id).dtype.max(DType::Int64);
+        self.push(Op::Run(running, sizes), vec![id], shape, dtype)
+    }
+
+    /// Arrays side by side along an axis; all other lengths are equal.
+    pub fn concat(&mut self, ids: &[Id], axis: usize) -> Id {
+        if let [id] = ids {
+            return *id;
+        }
+        let mut shape = self.shape(ids[0]).to_vec();
+        shape[axis] = ids.iter().map(|&id| self.shape(id)[axis]).sum();
+        let parts = ids.iter().map(|&id| size_of(&self.shape(id)[axis..])).collect();
+        let dtype = ids.iter().map(|&id| self.node(id).dtype).max().unwrap_or(DType::Float64);
+        let outer = size_of(&shape[..axis]);
+        self.push(Op::Concat { outer, parts }, ids.to_vec(), shape, dtype)
+    }
+
+    /// Product of stacks of matrices with equal batch axes; `transposed` swaps the last two axes of an input first.
+    pub fn matmul(&mut self, a: Id, b: Id, transposed: [bool; 2]) -> Id {
+        let (sa, sb) = (self.shape(a).to_vec(), self.shape(b).to_vec());
+        let rank = sa.len();
+        let matrix = |shape: &[usize], swapped: bool| match swapped {
+            false => (shape[rank - 2], shape[rank - 1]),
+            true => (shape[rank - 1], shape[rank - 2]),
+        };
+        let ((m, k), (_, n)) = (matrix(&sa, transposed[0]), matrix(&sb, transposed[1]));
+        let mut shape = sa[..rank - 2].to_vec();
+        let sizes = [size_of(&shape), m, k, n];
+        shape.extend([m, n]);
+        let dtype = self.node(a).dtype.max(self.node(b).dtype).max(DType::Int64);
+        self.push(Op::MatMul { sizes, transposed }, vec![a, b], shape, dtype)
+    }
+
+    /// x + y.
+    pub fn add(&mut self, x: Id, y: Id) -> Id {
+        self.map(ScalarFn::Add, &[x, y])
+    }
+
+    /// x - y.
+    pub fn sub(&mut self, x: Id, y: Id) -> Id {
+        self.map(ScalarFn::Sub, &[x, y])
+    }
+
+    /// x y.
+    pub fn mul(&mut self, x: Id, y: Id) -> Id {
+        self.map(ScalarFn::Mul, &[x, y])
+    }
+
+    /// -x.
+    pub fn neg(&mut self, x: Id) -> Id {
+        self.map(ScalarFn::Neg, &[x])
+    }
+
+    /// c x.
+    pub fn mul_number(&mut self, c: f64, x: Id) -> Id {
+        let c = self.number(c);
+        self.mul(c, x)
+    }
+
+    /// c + x.
+    pub fn add_number(&mut self, c: f64, x: Id) -> Id {
+        let c = self.number(c);
+        self.add(c, x)
+    }
+
+    /// c - x.
+    pub fn number_minus(&mut self, c: f64, x: Id) -> Id {
+        let c = self.number(c);
+        self.sub(c, x)
+    }
+
+    /// `x` where the condition holds, else `y`.
+    pub fn select(&mut self, condition: Id, x: Id, y: Id) -> Id {
+        self.map(ScalarFn::Where, &[condition, x, y])
+    }
+
+    /// As [`Builder::select`], of adjoints: what is zero here stays zero downstream, see [`Builder::scale`].
+    pub fn select_adjoint(&mut self, condition: Id, x: Id, y: Id) -> Id {
+        let id = self.select(condition, x, y);
+        self.selected[id.index()] |= self.constant_value(id).is_none();
+        id
+    }
+
+    /// g d for an adjoint g; 0 where a branch was not selected, even if d is infinite or NaN.
+    pub fn scale(&mut self, g: Id, d: Id) -> Id {
+        match self.selected[g.index()] {
+            true => self.map(ScalarFn::Scale, &[g, d]),
+            false => self.mul(g, d),
+        }
+    }
+
+    /// g / d for an adjoint g, as [`Builder::scale`].
+    pub fn quotient(&mut self, g: Id, d: Id) -> Id {
+        match self.selected[g.index()] {
+            true => self.map(ScalarFn::Quotient, &[g, d]),
+            false => self.map(ScalarFn::Div, &[g, d]),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Reverse mode, graph to graph: the gradient is more nodes of the same graph.
+//!
+//! The adjoint of a node may be a single element where all its elements are equal (behind a sum, say);
+//! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
+
+use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
+use crate::graph::DType;
+use crate::scalar::{Adjoint, ScalarFn};
+use crate::tensor::{Table, Tensor, contiguous_strides, size_of};
+use std::sync::Arc;
+
+/// Adds the gradient of the scalar `logp` to the graph: one node for each of `parameters`, of its shape.
+pub fn gradient(b: &mut Builder, logp: Id, parameters: &[Id]) -> Result<Vec<Id>, BindError> {
+    let mut adjoints: Vec<Option<Id>> = vec![None; logp.index() + 1];
+    adjoints[logp.index()] = Some(b.number(1.0));
+    for index in (0..adjoints.len()).rev() {
+        let Some(adjoint) = adjoints[index] else { continue };
+        let id = Id(index as u32);
+        let node = b.node(id).clone();
+        let contributions = contributions(b, id, &node, adjoint)?;
+        for (&input, contribution) in node.inputs.iter().zip(contributions) {
+            let target = b.node(input);
+            let flows = target.constant().is_none() && target.dtype == DType::Float64;
+            let Some(contribution) = contribution.filter(|_| flows) else { continue };
+            let contribution = fit(b, contribution, input, node.size());
+            adjoints[input.index()] = Some(match adjoints[input.index()] {
+                Some(sum) => b.add(sum, contribution),
+                None => contribution,
+            });
+        }
+    }
+    Ok(parameters
+        .iter()
+        .map(|&parameter| {
+            let shape = b.shape(parameter).to_vec();
+            let adjoint = adjoints.get(parameter.index()).copied().flatten();
+            let adjoint = adjoint.unwrap_or_else(|| b.number(0.0));
+            whole(b, adjoint, &shape)
+        })
+        .collect())
+}
+
+/// A contribution in the shape of its node: summed where the node was broadcast from a single element.
+fn fit(b: &mut Builder, contribution: Id, target: Id, reader_size: usize) -> Id {
+    let shape = b.shape(target).to_vec();
+    if b.size(target) == 1 && reader_size != 1 {
+        let sum = match b.size(contribution) {
+            1 => b.mul_number(reader_size as f64, contribution),
+            _ => {
+                let axes: Vec<usize> = (0..b.shape(contribution).len()).collect();
+                b.reduce(Reduction::Sum, contribution, &axes)
+            }
+        };
+        return b.reshape(sum, &shape);
+    }
+    match b.size(contribution) == b.size(target) {
+        true => b.reshape(contribution, &shape),
+        false => contribution,
+    }
+}
+
+/// An adjoint with all its elements.
+fn whole(b: &mut Builder, adjoint: Id, shape: &[usize]) -> Id {
+    match b.size(adjoint) == size_of(shape) {
+        true => b.reshape(adjoint, shape),
+        false => b.broadcast(adjoint, shape),
+    }
+}
+
+/// One contribution an input.
+fn contributions(b: &mut Builder, id: Id, node: &Node, g: Id) -> Result<Vec<Option<Id>>, BindError> {
+    let inputs = &node.inputs;
+    Ok(match &node.op {
+        Op::Parameter { .. } | Op::Constant(_) => vec![],
+        Op::Map(function) => match function.adjoint() {
+            Adjoint::Zero => vec![None; inputs.len()],
+            Adjoint::Rule(rule) => rule(b, inputs, id, g),
+            Adjoint::Missing => {
+                return Err(BindError(format!("the derivative of `{function}` is not known")));
+            }
+        },
+        Op::Reshape => vec![Some(g)],
+        Op::View { offset, strides } => vec![Some(view(b, node, g, *offset, strides))],
+        Op::Gather(table) => {
+            let g = whole(b, g, &node.shape);
+            let shape = b.shape(inputs[0]).to_vec();
+            vec![Some(b.scatter_add(g, table.clone(), shape))]
+        }
+        Op::ScatterAdd(table) => {
+            let g = whole(b, g, &node.shape);
+            vec![Some(b.gather(g, table.clone(), vec![table.len()]))]
+        }
+        Op::Reduce(reduction, sizes) => vec![reduce(b, id, node, g, *reduction, *sizes)],
+        Op::Run(running, sizes) => vec![Some(run(b, id, node, g, *running, *sizes))],
+        Op::Concat { outer, parts } => {
+            let g = whole(b, g, &node.shape);
+            let width: usize = parts.iter().sum();
+            let mut start = 0;
+            parts
+                .iter()
+                .zip(inputs)
+                .map(|(&part, &input)| {
+                    let slice = b.view(g, start, vec![width as isize, 1], vec![*outer, part]);
+                    start += part;
+                    let shape = b.shape(input).to_vec();
+                    Some(b.reshape(slice, &shape))
+                })
+                .collect()
+        }
+        Op::MatMul { transposed: [ta, tb], .. } => {
+            let g = whole(b, g, &node.shape);
+            let (x, y) = (inputs[0], inputs[1]);
+            let dx = match ta {
+                false => b.matmul(g, y, [false, !tb]),
+                true => b.matmul(y, g, [*tb, true]),
+            };
+            let dy = match tb {
+                false => b.matmul(x, g, [!ta, false]),
+                true => b.matmul(g, x, [true, *ta]),
+            };
+            vec![Some(dx), Some(dy)]
+        }
+    })
+}
+
+/// Adjoint of a strided view: sum over repeated axes, then put every element back where it came from.
+fn view(b: &mut Builder, node: &Node, g: Id, offset: usize, strides: &[isize]) -> Id {
+    let source = b.shape(node.inputs[0]).to_vec();
+    let g = whole(b, g, &node.shape);
+    let repeated: Vec<usize> =
+        (0..strides.len()).filter(|&axis| strides[axis] == 0 && node.shape[axis] > 1).collect();
+    let g = if repeated.is_empty() { g } else { b.reduce(Reduction::Sum, g, &repeated) };
+    let kept: Vec<usize> = (0..strides.len()).filter(|axis| !repeated.contains(axis)).collect();
+    let shape: Vec<usize> = kept.iter().map(|&axis| node.shape[axis]).collect();
+    let strides: Vec<isize> = kept.iter().map(|&axis| strides[axis]).collect();
+    if size_of(&shape) == size_of(&source) && offset == 0 && strides.iter().all(|&stride| stride >= 0) {
+        // A permutation of axes: its inverse is one too.
+        let mut order: Vec<usize> = (0..shape.len()).collect();
+        order.sort_by_key(|&axis| (std::cmp::Reverse(strides[axis]), shape[axis]));
+        let g = b.reshape(g, &shape);
+        let back = b.transpose(g, &order);
+        return b.reshape(back, &source);
+    }
+    let offsets = crate::bind::index::offsets_of(&shape, &strides);
+    let positions = offsets.iter().map(|o| (offset as isize + o) as u32).collect();
+    b.scatter_add(g, Arc::new(Table::new(positions)), source)
+}
+
+fn reduce(
+    b: &mut Builder,
+    id: Id,
+    node: &Node,
+    g: Id,
+    reduction: Reduction,
+    [outer, length, inner]: [usize; 3],
+) -> Option<Id> {
+    let x = node.inputs[0];
+    let shape = b.shape(x).to_vec();
+    let spread = |b: &mut Builder, y: Id| match outer * inner == 1 || b.size(y) == 1 {
+        true => y,
+        false => {
+            let y = b.reshape(y, &[outer, 1, inner]);
+            let y = b.broadcast(y, &[outer, length, inner]);
+            b.reshape(y, &shape)
+        }
+    };
+    match reduction {
+        Reduction::Sum => Some(spread(b, g)),
+        Reduction::Max | Reduction::Min => {
+            let (g, y) = (spread(b, g), spread(b, id));
+            let equal = b.map(ScalarFn::Eq, &[x, y]);
+            let zero = b.number(0.0);
+            Some(b.select_adjoint(equal, g, zero))
+        }
+        Reduction::Prod => {
+            // The product of all others, from the left and from the right: no division by a factor of 0.
+            let x3 = b.reshape(x, &[outer, length, inner]);
+            let backwards = reversed(b, x3);
+            let (left, right) = (products_before(b, x3), products_before(b, backwards));
+            let right = reversed(b, right);
+            let others = b.mul(left, right);
+            let others = b.reshape(others, &shape);
+            let g = spread(b, g);
+            Some(b.scale(g, others))
+        }
+        Reduction::Any | Reduction::All | Reduction::Argmax => None,
+    }
+}
+
+/// The middle axis of a 3-d array backwards.
+fn reversed(b: &mut Builder, x: Id) -> Id {
+    let shape = b.shape(x).to_vec();
+    let mut strides = contiguous_strides(&shape);
+    let offset = (shape[1].saturating_sub(1)) as isize * strides[1];
+    strides[1] = -strides[1];
+    b.view(x, offset as usize, strides, shape)
+}
+
+/// Products of the elements before each one along the middle axis of a 3-d array.
+fn products_before(b: &mut Builder, x: Id) -> Id {
+    let shape = b.shape(x).to_vec();
+    let [outer, length, inner] = [shape[0], shape[1], shape[2]];
+    let products = b.run(Running::Prod, x, 1);
+    let strides = contiguous_strides(&shape);
+    let before = b.view(products, 0, strides, vec![outer, length - 1, inner]);
+    let ones = b.constant(Tensor::new(vec![outer, 1, inner], &vec![1.0; outer * inner]));
+    match length {
+        1 => ones,
+        _ => b.concat(&[ones, before], 1),
+    }
+}
+
+fn run(b: &mut Builder, id: Id, node: &Node, g: Id, running: Running, sizes: [usize; 3]) -> Id {
+    let x = node.inputs[0];
+    let g = whole(b, g, &node.shape);
+    let sum_after = |b: &mut Builder, y: Id| {
+        let y = b.reshape(y, &sizes);
+        let y = reversed(b, y);
+        let y = b.run(Running::Sum, y, 1);
+        let y = reversed(b, y);
+        b.reshape(y, &node.shape)
+    };
+    match running {
+        Running::Sum => sum_after(b, g),
+        Running::Prod => {
+            let terms = b.scale(g, id);
+            let total = sum_after(b, terms);
+            b.quotient(total, x)
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The template graph: what a PyMC model says, before any data or length is known.
+//!
+//! Nodes are verified as they are added: number, type and rank of the inputs. [`crate::bind`] turns the
+//! template and a set of data into a bound graph.
+
+mod dtype;
+mod op;
+
+pub use dtype::DType;
+pub use op::{IndexEntry, Op};
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use thiserror::Error;
+
+/// Index of a node in its graph.
+pub type NodeId = usize;
+
+/// A malformed node, in words for whoever built it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct GraphError(pub String);
+
+/// A node: operation, inputs, and what is known of the result without data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// What it computes.
+    #[serde(flatten)]
+    pub op: Op,
+    /// From which nodes.
+    pub inputs: Vec<NodeId>,
+    /// Type of the elements.
+    pub dtype: DType,
+    /// Number of axes.
+    pub ndim: usize,
+}
+
+/// A template graph with named outputs; the output `logp` is the log density.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    outputs: Vec<(String, NodeId)>,
+}
+
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)*) => {
+        if !$condition {
+            return Err(GraphError(format!($($message)*)));
+        }
+    };
+}
+
+impl Graph {
+    /// All nodes, inputs before users.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Named outputs, in order of declaration.
+    pub fn outputs(&self) -> &[(String, NodeId)] {
+        &self.outputs
+    }
+
+    /// Adds a parameter: a real array of which only the rank is known.
+    pub fn parameter(&mut self, name: &str, ndim: usize) -> Result<NodeId, GraphError> {
+        let taken = |node: &Node| matches!(&node.op, Op::Parameter { name: other } if other == name);
+        ensure!(!self.nodes.iter().any(taken), "parameter {name:?} is declared twice");
+        Ok(self.leaf(Op::Parameter { name: name.into() }, DType::Float64, ndim))
+    }
+
+    /// Adds an input that is bound later.
+    pub fn data(&mut self, name: &str, dtype: DType, ndim: usize) -> Result<NodeId, GraphError> {
+        let taken = |node: &Node| matches!(&node.op, Op::Data { name: other } if other == name);
+        ensure!(!self.nodes.iter().any(taken), "data {name:?} are declared twice");
+        Ok(self.leaf(Op::Data { name: name.into() }, dtype, ndim))
+    }
+
+    /// Adds a literal.
+    pub fn constant(&mut self, shape: Vec<usize>, values: Vec<f64>, dtype: DType) -> NodeId {
+        let ndim = shape.len();
+        self.leaf(Op::Constant { shape, values }, dtype, ndim)
+    }
+
+    fn leaf(&mut self, op: Op, dtype: DType, ndim: usize) -> NodeId {
+        self.nodes.push(Node { op, inputs: vec![], dtype, ndim });
+        self.nodes.len() - 1
+    }
+
+    /// Adds an operation on existing nodes.
+    pub fn add(&mut self, op: Op, inputs: &[NodeId]) -> Result<NodeId, GraphError> {
+        for &input in inputs {
+            ensure!(input < self.nodes.len(), "op `{op}` refers to node {input}, which does not exist");
+        }
+        let (dtype, ndim) = {
+            let nodes: Vec<&Node> = inputs.iter().map(|&input| &self.nodes[input]).collect();
+            infer(&op, &nodes).map_err(|error| GraphError(format!("op `{op}`: {}", error.0)))?
+        };
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), dtype, ndim });
+        Ok(self.nodes.len() - 1)
+    }
+
+    /// Names a node as an output.
+    pub fn output(&mut self, name: &str, node: NodeId) -> Result<(), GraphError> {
+        ensure!(node < self.nodes.len(), "output {name:?} refers to node {node}, which does not exist");
+        ensure!(!self.outputs.iter().any(|(other, _)| other == name), "output {name:?} is declared twice");
+        let Node { dtype, ndim, .. } = self.nodes[node];
+        ensure!(
+            name != "logp" || (dtype == DType::Float64 && ndim == 0),
+            "the log density must be a real scalar, not {dtype} of rank {ndim}"
+        );
+        self.outputs.push((name.into(), node));
+        Ok(())
+    }
+}
+
+/// Type and rank of an op's result; errors where the inputs do not fit it.
+fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
+    let count = |expected: usize| {
+        let found = inputs.len();
+        if found == expected { Ok(()) } else { Err(GraphError(format!("takes {expected} inputs, not {found}"))) }
+    };
+    let integers = |nodes: &[&Node]| -> Result<(), GraphError> {
+        for node in nodes {
+            ensure!(node.dtype != DType::Float64, "lengths and positions must be integers");
+        }
+        Ok(())
+    };
+    let scalars = |nodes: &[&Node]| -> Result<(), GraphError> {
+        integers(nodes)?;
+        for node in nodes {
+            ensure!(node.ndim == 0, "lengths and positions must be scalars");
+        }
+        Ok(())
+    };
+    let widest = |nodes: &[&Node]| nodes.iter().map(|node| node.dtype).max().unwrap_or(DType::Bool);
+    let rank = |nodes: &[&Node]| nodes.iter().map(|node| node.ndim).max().unwrap_or(0);
+    let reduced = |axes: &[usize]| -> Result<usize, GraphError> {
+        count(1)?;
+        let mut seen = axes.to_vec();
+        seen.sort_unstable();
+        seen.dedup();
+        ensure!(seen.len() == axes.len(), "an axis is named twice");
+        ensure!(axes.iter().all(|&axis| axis < inputs[0].ndim), "an axis is out of range");
+        Ok(inputs[0].ndim - axes.len())
+    };
+    let number = |node: &Node| node.dtype.max(DType::Int64);
+    Ok(match op {
+        Op::Parameter { .. } | Op::Data { .. } | Op::Constant { .. } => {
+            return Err(GraphError("leaves are added by their own methods".into()));
+        }
+        Op::Map { function } => {
+            let arity = function.arity();
+            let folds = arity == 2 && !inputs.is_empty();
+            ensure!(inputs.len() == arity || folds, "takes {arity} inputs, not {}", inputs.len());
+            let types: Vec<DType> = inputs.iter().map(|node| node.dtype).collect();
+            (function.dtype(&types), rank(inputs))
+        }
+        Op::Clip => {
+            count(3)?;
+            (widest(inputs), rank(inputs))
+        }
+        Op::Cast { dtype } => {
+            count(1)?;
+            (*dtype, inputs[0].ndim)
+        }
+        Op::Check { .. } => {
+            ensure!(!inputs.is_empty(), "takes a value and conditions");
+            ensure!(inputs[1..].iter().all(|node| node.ndim == 0), "conditions must be scalars");
+            (DType::Float64, inputs[0].ndim)
+        }
+        Op::Dimshuffle { order } => {
+            count(1)?;
+            let mut kept: Vec<i64> = order.iter().copied().filter(|&axis| axis != -1).collect();
+            kept.sort_unstable();
+            let rank = inputs[0].ndim as i64;
+            ensure!(kept.iter().all(|axis| (0..rank).contains(axis)), "an axis is out of range");
+            ensure!(kept.windows(2).all(|pair| pair[0] < pair[1]), "an axis is named twice");
+            (inputs[0].dtype, order.len())
+        }
+        Op::Reshape { ndim } => {
+            count(2)?;
+            integers(&inputs[1..])?;
+            ensure!(inputs[1].ndim == 1, "the shape must be a vector");
+            (inputs[0].dtype, *ndim)
+        }
+        Op::BroadcastTo => {
+            ensure!(!inputs.is_empty(), "takes a value and lengths");
+            scalars(&inputs[1..])?;
+            ensure!(inputs[0].ndim < inputs.len(), "the value has more axes than lengths are given");
+            (inputs[0].dtype, inputs.len() - 1)
+        }
+        Op::BroadcastLike => {
+            count(2)?;
+            (inputs[0].dtype, rank(inputs))
+        }
+        Op::Shape => {
+            count(1)?;
+            (DType::Int64, 1)
+        }
+        Op::ShapeI { axis } => {
+            count(1)?;
+            ensure!(*axis < inputs[0].ndim, "the axis is out of range");
+            (DType::Int64, 0)
+        }
+        Op::SpecifyShape { given } => {
+            count(1 + given.iter().filter(|&&g| g).count())?;
+            scalars(&inputs[1..])?;
+            ensure!(given.len() == inputs[0].ndim, "the shape has another rank than the value");
+            (inputs[0].dtype, inputs[0].ndim)
+        }
+        Op::Index { spec } => {
+            ensure!(!inputs.is_empty(), "takes a value and the index");
+            (inputs[0].dtype, indexed_rank(inputs[0], spec, &inputs[1..])?)
+        }
+        Op::SetIndex { spec } | Op::IncIndex { spec } => {
+            ensure!(inputs.len() >= 2, "takes a value, what goes into it, and the index");
+            indexed_rank(inputs[0], spec, &inputs[2..])?;
+            (widest(&inputs[..2]), inputs[0].ndim)
+        }
+        Op::Join { axis } => {
+            ensure!(!inputs.is_empty(), "joins at least one array");
+            ensure!(inputs.iter().all(|node| node.ndim == inputs[0].ndim), "joined arrays must have one rank");
+            ensure!(*axis < inputs[0].ndim, "the axis is out of range");
+            (widest(inputs), inputs[0].ndim)
+        }
+        Op::MakeVector => {
+            ensure!(inputs.iter().all(|node| node.ndim == 0), "takes scalars");
+            (if inputs.is_empty() { DType::Int64 } else { widest(inputs) }, 1)
+        }
+        Op::Arange => {
+            count(3)?;
+            ensure!(inputs.iter().all(|node| node.ndim == 0), "takes scalars");
+            (widest(inputs).max(DType::Int64), 1)
+        }
+        Op::Eye | Op::Tri => {
+            count(3)?;
+            scalars(inputs)?;
+            (DType::Float64, 2)
+        }
+        Op::Nonzero { axis } => {
+            count(1)?;
+            ensure!(*axis < inputs[0].ndim, "the axis is out of range");
+            (DType::Int64, 1)
+        }
+        Op::ExtractDiag { axis1, axis2, .. } => {
+            count(1)?;
+            let rank = inputs[0].ndim;
+            ensure!(axis1 != axis2 && *axis1 < rank && *axis2 < rank, "the two axes must differ and exist");
+            (inputs[0].dtype, rank - 1)
+        }
+        Op::Sum { axes } | Op::Prod { axes } => (number(inputs.first().ok_or(GraphError("takes 1 input, not 0".into()))?), reduced(axes)?),
+        Op::Max { axes } | Op::Min { axes } => {
+            let ndim = reduced(axes)?;
+            (inputs[0].dtype, ndim)
+        }
+        Op::Any { axes } | Op::All { axes } => (DType::Bool, reduced(axes)?),
+        Op::Argmax { axes } => (DType::Int64, reduced(axes)?),
+        Op::Cumsum { axis } | Op::Cumprod { axis } => {
+            count(1)?;
+            ensure!(*axis < inputs[0].ndim, "the axis is out of range");
+            (number(inputs[0]), inputs[0].ndim)
+        }
+        Op::Matmul => {
+            count(2)?;
+            ensure!(inputs.iter().all(|node| node.ndim >= 2), "takes matrices; vectors need an axis more");
+            (widest(inputs).max(DType::Int64), rank(inputs))
+        }
+        Op::Softmax { axes } | Op::LogSoftmax { axes } => {
+            reduced(axes)?;
+            (DType::Float64, inputs[0].ndim)
+        }
+        Op::Logsumexp { axes } => (DType::Float64, reduced(axes)?),
+    })
+}
+
+/// Rank of `x[index]`.
+fn indexed_rank(x: &Node, spec: &[IndexEntry], leaves: &[&Node]) -> Result<usize, GraphError> {
+    let expected: usize = spec.iter().map(|entry| entry.leaves()).sum();
+    ensure!(leaves.len() == expected, "the index takes {expected} inputs, not {}", leaves.len());
+    let mut leaves = leaves.iter();
+    let (mut consumed, mut kept, mut advanced) = (0, 0, None);
+    for entry in spec {
+        let inputs: Vec<&&Node> = leaves.by_ref().take(entry.leaves()).collect();
+        for node in &inputs {
+            ensure!(node.dtype != DType::Float64, "positions must be integers");
+            ensure!(*entry == IndexEntry::Array || node.ndim == 0, "positions must be scalars");
+        }
+        match entry {
+            IndexEntry::Array if inputs[0].dtype == DType::Bool => {
+                consumed += inputs[0].ndim;
+                advanced = advanced.max(Some(1));
+            }
+            IndexEntry::Array => {
+                consumed += 1;
+                advanced = advanced.max(Some(inputs[0].ndim));
+            }
+            IndexEntry::Integer => consumed += 1,
+            IndexEntry::Full | IndexEntry::Slice { .. } => {
+                consumed += 1;
+                kept += 1;
+            }
+        }
+    }
+    ensure!(consumed <= x.ndim, "the index has more entries than the value has axes");
+    Ok(kept + advanced.unwrap_or(0) + x.ndim - consumed)
+}
+
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (id, node) in self.nodes.iter().enumerate() {
+            write!(f, "%{id}: {}", node.dtype)?;
+            if node.ndim > 0 {
+                write!(f, "[{}]", vec!["?"; node.ndim].join(", "))?;
+            }
+            write!(f, " = {}", node.op)?;
+            if !node.inputs.is_empty() {
+                let inputs: Vec<String> = node.inputs.iter().map(|input| format!("%{input}")).collect();
+                write!(f, "({})", inputs.join(", "))?;
+            }
+            writeln!(f)?;
+        }
+        for (name, id) in &self.outputs {
+            writeln!(f, "{name} = %{id}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! Operations of the template graph: NumPy's semantics, shapes unknown, rank and type known.
+
+use super::DType;
+use crate::scalar::ScalarFn;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One entry of an index expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum IndexEntry {
+    /// A whole axis, `:`.
+    Full,
+    /// A 0-d integer, the next input.
+    Integer,
+    /// An array of integers or a mask, the next input.
+    Array,
+    /// A slice; each bound that is given takes the next input.
+    Slice {
+        /// Whether start, stop and step are given.
+        given: [bool; 3],
+    },
+}
+
+impl TryFrom<String> for IndexEntry {
+    type Error = String;
+    fn try_from(text: String) -> Result<IndexEntry, String> {
+        let flag = |c: u8| match c {
+            b'0' => Some(false),
+            b'1' => Some(true),
+            _ => None,
+        };
+        match text.as_bytes() {
+            b":" => Ok(IndexEntry::Full),
+            b"i" => Ok(IndexEntry::Integer),
+            b"a" => Ok(IndexEntry::Array),
+            [b's', a, b, c] => match (flag(*a), flag(*b), flag(*c)) {
+                (Some(a), Some(b), Some(c)) => Ok(IndexEntry::Slice { given: [a, b, c] }),
+                _ => Err(format!("`{text}` is no index entry")),
+            },
+            _ => Err(format!("`{text}` is no index entry (`:`, `i`, `a` or `s` with three flags)")),
+        }
+    }
+}
+
+impl From<IndexEntry> for String {
+    fn from(entry: IndexEntry) -> String {
+        match entry {
+            IndexEntry::Full => ":".into(),
+            IndexEntry::Integer => "i".into(),
+            IndexEntry::Array => "a".into(),
+            IndexEntry::Slice { given } => {
+                let flags: String = given.iter().map(|&g| if g { '1' } else { '0' }).collect();
+                format!("s{flags}")
+            }
+        }
+    }
+}
+
+impl IndexEntry {
+    /// Number of inputs that the entry takes.
+    pub fn leaves(self) -> usize {
+        match self {
+            IndexEntry::Full => 0,
+            IndexEntry::Integer | IndexEntry::Array => 1,
+            IndexEntry::Slice { given } => given.iter().filter(|&&g| g).count(),
+        }
+    }
+}
+
+/// Operation of a template node. Negative axes are not allowed; `axes` name all reduced axes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+#[allow(missing_docs)]
+pub enum Op {
+    /// An unconstrained value variable.
+    Parameter { name: String },
+    /// A named input bound later: data, a shared variable, the length of a dim.
+    Data { name: String },
+    /// A literal, row-major.
+    Constant { shape: Vec<usize>, values: Vec<f64> },
+    /// An elementwise function; more than two inputs fold from the left where it has two.
+    Map { function: ScalarFn },
+    /// x between lo and hi.
+    Clip,
+    /// Another element type; reals are truncated towards zero.
+    Cast { dtype: DType },
+    /// x, or -inf where one of the conditions fails; the gradient of x either way.
+    Check { message: String },
+    /// Axes in another order; -1 is a new axis of length 1, left-out axes must have length 1.
+    Dimshuffle { order: Vec<i64> },
+    /// (x, shape vector); one length may be -1.
+    Reshape { ndim: usize },
+    /// (x, lengths...)
+    BroadcastTo,
+    /// (x, like): x broadcast to the shape of both.
+    BroadcastLike,
+    /// The vector of lengths.
+    Shape,
+    /// One length.
+    ShapeI { axis: usize },
+    /// (x, lengths of the axes that are given): checked when data are bound.
+    SpecifyShape { given: Vec<bool> },
+    /// `x[index]`
+    Index { spec: Vec<IndexEntry> },
+    /// x with `x[index] = y`
+    SetIndex { spec: Vec<IndexEntry> },
+    /// x with `x[index] += y`; repeated positions accumulate.
+    IncIndex { spec: Vec<IndexEntry> },
+    /// Arrays side by side along an axis.
+    Join { axis: usize },
+    /// A vector of scalars.
+    MakeVector,
+    /// (start, stop, step)
+    Arange,
+    /// (rows, columns, diagonal)
+    Eye,
+    /// (rows, columns, diagonal): ones at and below the diagonal.
+    Tri,
+    /// Positions of nonzero elements along one axis.
+    Nonzero { axis: usize },
+    /// A diagonal as the last axis.
+    ExtractDiag { offset: i64, axis1: usize, axis2: usize },
+    Sum { axes: Vec<usize> },
+    Prod { axes: Vec<usize> },
+    Max { axes: Vec<usize> },
+    Min { axes: Vec<usize> },
+    Any { axes: Vec<usize> },
+    All { axes: Vec<usize> },
+    /// Position of the first maximum among the reduced axes, flattened.
+    Argmax { axes: Vec<usize> },
+    Cumsum { axis: usize },
+    Cumprod { axis: usize },
+    /// Product of matrices in the last two axes, the others broadcast.
+    Matmul,
+    Softmax { axes: Vec<usize> },
+    LogSoftmax { axes: Vec<usize> },
+    Logsumexp { axes: Vec<usize> },
+}
+
+impl Op {
+    /// The op of a name with its attributes (a JSON object).
+    pub fn parse(name: &str, attributes: serde_json::Map<String, serde_json::Value>) -> Result<Op, String> {
+        if let Some(function) = ScalarFn::from_name(name).filter(|_| attributes.is_empty()) {
+            return Ok(Op::Map { function });
+        }
+        let mut tagged = attributes;
+        tagged.insert("op".into(), name.into());
+        serde_json::from_value(tagged.into()).map_err(|error| format!("op `{name}`: {error}"))
+    }
+}
+
+impl fmt::Display for Op {
+    /// The name and the attributes, as they were given.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Op::Map { function } => return write!(f, "{function}"),
+            Op::Parameter { name } => return write!(f, "parameter {name:?}"),
+            Op::Data { name } => return write!(f, "data {name:?}"),
+            Op::Constant { values, shape } => {
+                return match values.as_slice() {
+                    [value] if shape.is_empty() => write!(f, "{value:?}"),
+                    _ => write!(f, "constant {shape:?}"),
+                };
+            }
+            _ => {}
+        }
+        let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(self) else {
+            return Err(fmt::Error);
+        };
+        let name = fields.remove("op");
+        f.write_str(name.as_ref().and_then(|name| name.as_str()).unwrap_or_default())?;
+        for (key, value) in fields {
+            write!(f, " {key}={value}")?;
+        }
+        Ok(())
+    }
+}

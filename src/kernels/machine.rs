@@ -1,0 +1,402 @@
+//! Runs a program: regions of fused instructions over blocks of 256 elements, and whole-array steps between them.
+//!
+//! A [`Program`] says where every value lies in an arena; a [`Workspace`] owns one arena and the addresses
+//! worked out for it, so that an evaluation allocates nothing and looks nothing up.
+
+use super::block::{BlockFn, Source};
+use super::buffer::{Buffer, padded};
+use super::isa::{Isa, per_isa};
+use super::matrix::{self, RowBlocks, RowsFn};
+use super::simd::LANES;
+use super::structural;
+use super::sum::{BLOCK, Cascade, Partial, across, block_lanes};
+use crate::bound::Op;
+use crate::tensor::{Table, Tensor};
+use std::sync::Arc;
+
+/// Where a whole array lies.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// At an offset in the arena.
+    Arena(usize),
+    /// In a constant, from an element on.
+    Constant(Arc<Tensor>, usize),
+}
+
+/// What an instruction reads or writes.
+#[derive(Clone, Debug)]
+pub enum Operand {
+    /// The block's part of an array.
+    Array(Place),
+    /// A scalar, stored in all lanes.
+    Scalar(Place),
+    /// A block that lives in cache only.
+    Register(usize),
+}
+
+/// What an instruction does with a block.
+#[derive(Clone, Debug)]
+pub enum Kernel {
+    /// An elementwise function.
+    Map(BlockFn),
+    /// Elements of a whole array at the table's positions.
+    Gather(Arc<Table>),
+    /// Rows of a matrix times a whole vector.
+    RowsTimes(Arc<RowBlocks>),
+    /// Sum of all elements.
+    Sum,
+    /// Elements added to a whole array at the table's positions.
+    ScatterAdd(Arc<Table>),
+    /// Vector times the rows of a matrix; partial sums lie at the offset in the arena.
+    TimesRows(Arc<RowBlocks>, usize),
+}
+
+/// A kernel with its operands.
+#[derive(Clone, Debug)]
+pub struct Instruction {
+    /// What is done.
+    pub kernel: Kernel,
+    /// From what.
+    pub inputs: Vec<Operand>,
+    /// To where; the whole result for sums, scatters and products with rows.
+    pub output: Operand,
+    /// Elements of the result.
+    pub output_size: usize,
+}
+
+/// A step of a program.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Instructions carried out block by block over arrays of one size.
+    Region {
+        /// Elements of each array.
+        size: usize,
+        /// In order.
+        instructions: Vec<Instruction>,
+    },
+    /// One op on whole arrays.
+    Whole {
+        /// The op: a view, reduction, running sum, concatenation, product or scatter.
+        op: Op,
+        /// Shape of the result.
+        shape: Vec<usize>,
+        /// Arrays and their numbers of elements.
+        inputs: Vec<(Place, usize)>,
+        /// Offset of the result in the arena.
+        output: usize,
+        /// Elements of the result.
+        output_size: usize,
+    },
+}
+
+/// A stretch of the position vector and its copy in the arena.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// First entry in the position vector.
+    pub position: usize,
+    /// Offset in the arena.
+    pub arena: usize,
+    /// Number of elements.
+    pub size: usize,
+}
+
+/// All steps of an evaluation, with every place decided.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Parameters copied in first.
+    pub inputs: Vec<Input>,
+    /// In order.
+    pub steps: Vec<Step>,
+    /// Results and their numbers of elements.
+    pub outputs: Vec<(Place, usize)>,
+    /// Elements of the arena.
+    pub arena: usize,
+    /// Blocks in cache that the widest region needs.
+    pub registers: usize,
+}
+
+/// Kernels that are chosen once for this processor.
+struct Kernels {
+    sum: unsafe fn(&Source, usize) -> Partial,
+    rows_times: RowsFn,
+    times_rows: RowsFn,
+}
+
+impl Kernels {
+    fn detect() -> Kernels {
+        let isa = Isa::detect() as usize;
+        // SAFETY (of the body): the caller vouches for the source, as `block_lanes` asks.
+        let sum = per_isa!(fn(source: &Source, length: usize) -> Partial {
+            use super::simd::Lanes;
+            unsafe { block_lanes::<V>(source, length) }.to_array()
+        })[isa];
+        Kernels { sum, rows_times: matrix::rows_times()[isa], times_rows: matrix::times_rows()[isa] }
+    }
+}
+
+/// An instruction with addresses instead of places.
+struct Linked {
+    kernel: Kernel,
+    sources: [Source; 3],
+    /// Elements from one block to the next, an input each.
+    strides: [usize; 3],
+    output: *mut f64,
+    output_stride: usize,
+    output_size: usize,
+    scratch: *mut f64,
+}
+
+enum LinkedStep {
+    Region { size: usize, instructions: Vec<Linked>, ends: Vec<usize> },
+    Whole { index: usize, inputs: Vec<(*const f64, usize)>, output: *mut f64, size: usize },
+}
+
+/// One arena and a program linked to it: what a thread needs to evaluate.
+pub struct Workspace {
+    program: Arc<Program>,
+    arena: Buffer,
+    /// Only the linked addresses refer to it.
+    _registers: Buffer,
+    steps: Vec<LinkedStep>,
+    outputs: Vec<(*const f64, usize)>,
+    cascades: Vec<Cascade>,
+    kernels: Kernels,
+}
+
+// SAFETY: the addresses point into the workspace's own buffers and into constants that `program` keeps
+// alive and nobody changes.
+unsafe impl Send for Workspace {}
+
+impl Workspace {
+    /// An arena for a program.
+    pub fn new(program: Arc<Program>) -> Workspace {
+        let mut arena = Buffer::zeros(program.arena);
+        let mut registers = Buffer::zeros(program.registers * BLOCK);
+        let (base, register) = (arena.as_mut_ptr(), registers.as_mut_ptr());
+        let address = |place: &Place| -> *const f64 {
+            match place {
+                Place::Arena(offset) => base.wrapping_add(*offset),
+                Place::Constant(tensor, offset) => tensor.buffer().as_ptr().wrapping_add(*offset),
+            }
+        };
+        let link = |operand: &Operand| -> (*const f64, usize, usize) {
+            match operand {
+                Operand::Array(place) => (address(place), LANES, BLOCK),
+                Operand::Scalar(place) => (address(place), 0, 0),
+                Operand::Register(index) => (register.wrapping_add(index * BLOCK) as *const f64, LANES, 0),
+            }
+        };
+        let mut most_sums = 0;
+        let steps = program
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| match step {
+                Step::Region { size, instructions } => {
+                    let mut linked = vec![];
+                    let mut ends = vec![];
+                    for (k, instruction) in instructions.iter().enumerate() {
+                        let mut sources = [Source { pointer: base, step: 0 }; 3];
+                        let mut strides = [0; 3];
+                        for (i, input) in instruction.inputs.iter().enumerate() {
+                            let (pointer, step, stride) = link(input);
+                            sources[i] = Source { pointer, step };
+                            strides[i] = stride;
+                        }
+                        let (output, _, output_stride) = link(&instruction.output);
+                        let scratch = match instruction.kernel {
+                            Kernel::TimesRows(_, offset) => base.wrapping_add(offset),
+                            _ => base,
+                        };
+                        if matches!(instruction.kernel, Kernel::Sum | Kernel::ScatterAdd(_) | Kernel::TimesRows(..)) {
+                            ends.push(k);
+                        }
+                        linked.push(Linked {
+                            kernel: instruction.kernel.clone(),
+                            sources,
+                            strides,
+                            output: output.cast_mut(),
+                            output_stride,
+                            output_size: instruction.output_size,
+                            scratch,
+                        });
+                    }
+                    most_sums = most_sums.max(linked.len());
+                    LinkedStep::Region { size: *size, instructions: linked, ends }
+                }
+                Step::Whole { inputs, output, output_size, .. } => LinkedStep::Whole {
+                    index,
+                    inputs: inputs.iter().map(|(place, size)| (address(place), *size)).collect(),
+                    output: base.wrapping_add(*output),
+                    size: *output_size,
+                },
+            })
+            .collect();
+        let outputs = program.outputs.iter().map(|(place, size)| (address(place), *size)).collect();
+        let cascades = vec![Cascade::default(); most_sums];
+        let kernels = Kernels::detect();
+        Workspace { program, arena, _registers: registers, steps, outputs, cascades, kernels }
+    }
+
+    /// Carries out all steps at a position.
+    pub fn evaluate(&mut self, position: &[f64]) {
+        for input in &self.program.inputs {
+            let values = &position[input.position..input.position + input.size];
+            let target = &mut self.arena[input.arena..input.arena + padded(input.size)];
+            match values {
+                [value] => target[..LANES].fill(*value),
+                _ => target[..input.size].copy_from_slice(values),
+            }
+        }
+        for step in &self.steps {
+            match step {
+                LinkedStep::Region { size, instructions, ends } => {
+                    // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
+                    // values that live at the same time places of their own.
+                    unsafe { run_region(&self.kernels, &mut self.cascades, *size, instructions, ends) };
+                }
+                LinkedStep::Whole { index, inputs, output, size } => {
+                    let Step::Whole { op, shape, .. } = &self.program.steps[*index] else {
+                        unreachable!("steps keep their kind")
+                    };
+                    // SAFETY: the plan keeps the result apart from the inputs, each within its buffer.
+                    unsafe { run_whole(op, shape, inputs, std::slice::from_raw_parts_mut(*output, (*size).max(LANES)), *size) };
+                }
+            }
+        }
+    }
+
+    /// Number of results.
+    pub fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// A result of the last evaluation.
+    pub fn output(&self, index: usize) -> &[f64] {
+        let (pointer, size) = self.outputs[index];
+        // SAFETY: results lie in the arena or in a constant, and live until the next evaluation.
+        unsafe { std::slice::from_raw_parts(pointer, size) }
+    }
+}
+
+/// Carries out a region's instructions block by block.
+///
+/// # Safety
+/// All addresses hold what their instructions read and write for `size` elements rounded up to whole chunks.
+unsafe fn run_region(
+    kernels: &Kernels,
+    cascades: &mut [Cascade],
+    size: usize,
+    instructions: &[Linked],
+    ends: &[usize],
+) {
+    for &k in ends {
+        let end = &instructions[k];
+        // SAFETY: results and partial sums have that many elements.
+        unsafe {
+            match &end.kernel {
+                Kernel::ScatterAdd(_) => end.output.write_bytes(0, end.output_size),
+                Kernel::TimesRows(blocks, _) => end.scratch.write_bytes(0, blocks.columns() * LANES),
+                _ => cascades[k].clear(),
+            }
+        }
+    }
+    let mut start = 0;
+    while start < size {
+        let length = BLOCK.min(size - start);
+        let block = start / BLOCK;
+        for (k, instruction) in instructions.iter().enumerate() {
+            // SAFETY: the block lies inside every array of `size` elements.
+            unsafe {
+                let mut sources = instruction.sources;
+                for (source, stride) in sources.iter_mut().zip(instruction.strides) {
+                    source.pointer = source.pointer.add(block * stride);
+                }
+                let output = instruction.output.add(block * instruction.output_stride);
+                match &instruction.kernel {
+                    Kernel::Map(function) => function(output, &sources, length.div_ceil(LANES)),
+                    Kernel::Gather(table) => {
+                        for (i, &position) in table[start..start + length].iter().enumerate() {
+                            *output.add(i) = *sources[0].pointer.add(position as usize);
+                        }
+                        if size == 1 {
+                            fill_lanes(output);
+                        }
+                    }
+                    Kernel::RowsTimes(blocks) => {
+                        let (values, vector) = (blocks.block(start), sources[0].pointer);
+                        (kernels.rows_times)(values, blocks.columns(), length, vector, output);
+                    }
+                    Kernel::Sum => cascades[k].push((kernels.sum)(&sources[0], length)),
+                    Kernel::ScatterAdd(table) => {
+                        for (i, &position) in table[start..start + length].iter().enumerate() {
+                            *instruction.output.add(position as usize) += *sources[0].pointer.add(i);
+                        }
+                    }
+                    Kernel::TimesRows(blocks, _) => {
+                        let (values, vector) = (blocks.block(start), sources[0].pointer);
+                        (kernels.times_rows)(values, blocks.columns(), length, vector, instruction.scratch);
+                    }
+                }
+            }
+        }
+        start += BLOCK;
+    }
+    for &k in ends {
+        let end = &instructions[k];
+        // SAFETY: as for the start; a result of one element has a whole chunk.
+        unsafe {
+            match &end.kernel {
+                Kernel::Sum => *end.output = cascades[k].total(),
+                Kernel::TimesRows(blocks, _) => {
+                    for column in 0..blocks.columns() {
+                        *end.output.add(column) = across(end.scratch.add(column * LANES).cast::<Partial>().read());
+                    }
+                }
+                _ => {}
+            }
+            if end.output_size == 1 {
+                fill_lanes(end.output);
+            }
+        }
+    }
+}
+
+/// Copies the first lane to all.
+///
+/// # Safety
+/// The address holds a chunk.
+unsafe fn fill_lanes(value: *mut f64) {
+    // SAFETY: the caller vouches for the chunk.
+    unsafe { std::slice::from_raw_parts_mut(value, LANES).fill(*value) }
+}
+
+/// Carries out an op on whole arrays; `out` is the result with at least one chunk.
+///
+/// # Safety
+/// Each input holds its number of elements and none overlaps `out`.
+unsafe fn run_whole(op: &Op, shape: &[usize], inputs: &[(*const f64, usize)], out: &mut [f64], size: usize) {
+    // SAFETY: the caller vouches for the inputs.
+    let input = |k: usize| unsafe { std::slice::from_raw_parts(inputs[k].0, inputs[k].1) };
+    let result = &mut out[..size];
+    match op {
+        Op::View { offset, strides } => structural::view(input(0), *offset, strides, shape, result),
+        Op::ScatterAdd(table) => {
+            result.fill(0.0);
+            structural::scatter_add(input(0), table, result);
+        }
+        Op::Reduce(reduction, sizes) => structural::reduce(*reduction, *sizes, input(0), result),
+        Op::Run(running, sizes) => structural::run(*running, *sizes, input(0), result),
+        Op::Concat { outer, parts } => structural::concat(*outer, parts, input, result),
+        Op::MatMul { sizes, transposed } => {
+            matrix::matmul(*sizes, *transposed, input(0), input(1), result);
+        }
+        Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Reshape | Op::Gather(_) => {
+            unreachable!("the plan puts these elsewhere")
+        }
+    }
+    if size == 1 {
+        let value = out[0];
+        out[..LANES].fill(value);
+    }
+}

@@ -1,0 +1,189 @@
+//! Products of matrices: general ones, and a constant tall matrix times a vector by blocks of rows.
+
+use super::block::{Source, store};
+use super::buffer::Buffer;
+use super::isa::{Isa, per_isa};
+use super::simd::{LANES, Lanes};
+use super::sum::{BLOCK, across, first_lanes};
+
+/// Product of stacks of matrices (batch, m, k) x (batch, k, n), each stored transposed if said.
+pub fn matmul(
+    [batch, m, k, n]: [usize; 4],
+    transposed: [bool; 2],
+    a: &[f64],
+    b: &[f64],
+    out: &mut [f64],
+) {
+    let (row_a, column_a) = if transposed[0] { (1, m) } else { (k, 1) };
+    let dot = per_isa!(fn(x: &[f64], y: &[f64]) -> f64 { dot::<V>(x, y) })[Isa::detect() as usize];
+    let axpy = per_isa!(fn(a: f64, x: &[f64], y: &mut [f64]) { axpy::<V>(a, x, y) })[Isa::detect() as usize];
+    for s in 0..batch {
+        let a = &a[s * m * k..(s + 1) * m * k];
+        let b = &b[s * k * n..(s + 1) * k * n];
+        let out = &mut out[s * m * n..(s + 1) * m * n];
+        for i in 0..m {
+            let a_at = |l: usize| a[i * row_a + l * column_a];
+            let out = &mut out[i * n..(i + 1) * n];
+            let rows_fit = !transposed[0] && (transposed[1] || n == 1);
+            if rows_fit {
+                for (j, value) in out.iter_mut().enumerate() {
+                    // SAFETY: `detect` names an instruction set of this processor.
+                    *value = unsafe { dot(&a[i * k..(i + 1) * k], &b[j * k..(j + 1) * k]) };
+                }
+            } else if transposed[1] {
+                for (j, value) in out.iter_mut().enumerate() {
+                    *value = (0..k).fold(0.0, |total, l| a_at(l) * b[j * k + l] + total);
+                }
+            } else {
+                out.fill(0.0);
+                for l in 0..k {
+                    // SAFETY: `detect` names an instruction set of this processor.
+                    unsafe { axpy(a_at(l), &b[l * n..(l + 1) * n], out) };
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn dot<V: Lanes>(x: &[f64], y: &[f64]) -> f64 {
+    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let mut lanes = V::splat(0.0);
+    for (x, y) in x.iter().zip(y) {
+        lanes = V::from_array(*x).mul_add(V::from_array(*y), lanes);
+    }
+    let tail: f64 = x_tail.iter().zip(y_tail).map(|(x, y)| x * y).sum();
+    across(lanes.to_array()) + tail
+}
+
+#[inline(always)]
+fn axpy<V: Lanes>(a: f64, x: &[f64], y: &mut [f64]) {
+    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks_mut::<LANES>());
+    let factor = V::splat(a);
+    for (x, y) in x.iter().zip(y) {
+        *y = factor.mul_add(V::from_array(*x), V::from_array(*y)).to_array();
+    }
+    for (x, y) in x_tail.iter().zip(y_tail) {
+        *y += a * x;
+    }
+}
+
+/// A matrix in blocks of [`BLOCK`] rows, column-major within a block and padded to whole chunks:
+/// one pass over it serves both X v and X' w.
+#[derive(Debug)]
+pub struct RowBlocks {
+    rows: usize,
+    columns: usize,
+    values: Buffer,
+}
+
+impl RowBlocks {
+    /// Packs a row-major matrix.
+    pub fn pack(matrix: &[f64], rows: usize, columns: usize) -> RowBlocks {
+        let whole = rows / BLOCK * BLOCK;
+        let mut values = Buffer::zeros((whole + (rows - whole).next_multiple_of(LANES)) * columns);
+        for start in (0..rows).step_by(BLOCK) {
+            let height = BLOCK.min(rows - start);
+            let stride = height.next_multiple_of(LANES);
+            for row in 0..height {
+                for column in 0..columns {
+                    values[start * columns + column * stride + row] = matrix[(start + row) * columns + column];
+                }
+            }
+        }
+        RowBlocks { rows, columns, values }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// First value of the block that starts at a row.
+    pub fn block(&self, start: usize) -> *const f64 {
+        self.values[start * self.columns..].as_ptr()
+    }
+}
+
+/// One block of rows: (values, columns, rows in the block, vector, result).
+///
+/// # Safety
+/// `values` is a block of that many rows and columns of a [`RowBlocks`]; vector and result hold what the kernel
+/// says; the processor has the instruction set.
+pub type RowsFn = unsafe fn(*const f64, usize, usize, *const f64, *mut f64);
+
+/// X v of a block: the vector has a value a column, the result one a row, in whole chunks.
+pub fn rows_times() -> [RowsFn; 3] {
+    per_isa!(fn(x: *const f64, columns: usize, rows: usize, v: *const f64, out: *mut f64) {
+        let chunks = rows.div_ceil(LANES);
+        let stride = chunks * LANES;
+        let mut chunk = 0;
+        // SAFETY: the caller vouches for the block, the vector and the result.
+        unsafe {
+            while chunk + 4 <= chunks {
+                let mut sums = [V::splat(0.0); 4];
+                for column in 0..columns {
+                    let factor = V::splat(*v.add(column));
+                    let source = Source { pointer: x.add(column * stride + chunk * LANES), step: LANES };
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        *sum = source.load::<V>(i).mul_add(factor, *sum);
+                    }
+                }
+                for (i, sum) in sums.into_iter().enumerate() {
+                    store(out, chunk + i, sum);
+                }
+                chunk += 4;
+            }
+            for chunk in chunk..chunks {
+                let mut sum = V::splat(0.0);
+                for column in 0..columns {
+                    let source = Source { pointer: x.add(column * stride + chunk * LANES), step: 0 };
+                    sum = source.load::<V>(0).mul_add(V::splat(*v.add(column)), sum);
+                }
+                store(out, chunk, sum);
+            }
+        }
+    })
+}
+
+/// Adds X' w of a block to the result: the vector has a value a row, in whole chunks of which only the block's
+/// rows count; the result eight partial sums a column.
+pub fn times_rows() -> [RowsFn; 3] {
+    per_isa!(fn(x: *const f64, columns: usize, rows: usize, w: *const f64, out: *mut f64) {
+        let chunks = rows.div_ceil(LANES);
+        let (whole, rest) = (rows / LANES, rows % LANES);
+        let w = Source { pointer: w, step: LANES };
+        // SAFETY: the caller vouches for the block, the vector and the result.
+        unsafe {
+            let last = match rest {
+                0 => V::splat(0.0),
+                _ => first_lanes(w.load::<V>(whole), rest),
+            };
+            for column in 0..columns {
+                let x = Source { pointer: x.add(column * chunks * LANES), step: LANES };
+                let mut sums = [V::splat(0.0); 4];
+                let mut chunk = 0;
+                while chunk + 4 <= whole {
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        *sum = x.load::<V>(chunk + i).mul_add(w.load::<V>(chunk + i), *sum);
+                    }
+                    chunk += 4;
+                }
+                for chunk in chunk..whole {
+                    sums[0] = x.load::<V>(chunk).mul_add(w.load::<V>(chunk), sums[0]);
+                }
+                if rest > 0 {
+                    sums[1] = x.load::<V>(whole).mul_add(last, sums[1]);
+                }
+                let total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+                let so_far = Source { pointer: out, step: LANES };
+                store(out, column, so_far.load::<V>(column) + total);
+            }
+        }
+    })
+}

@@ -1,0 +1,85 @@
+//! Lanes of x86-64 processors with AVX2 and FMA, or with AVX-512.
+
+use std::arch::x86_64::*;
+use std::array::from_fn;
+use std::mem::transmute;
+use std::ops::{Add, AddAssign, BitAnd, BitOr, Div, Mul, MulAssign, Neg, Not, Sub, SubAssign};
+
+use super::{LANES, LaneMask, Lanes, SIGN};
+
+const TO_ZERO: i32 = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+const TO_EVEN: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+const DOWN: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+const UP: i32 = _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC;
+
+lanes! {
+    /// Two AVX2 registers.
+    Avx2, Avx2Mask, [__m256d; 2], __m256d,
+    splat: _mm256_set1_pd,
+    arithmetic: [
+        _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_fmadd_pd, _mm256_sqrt_pd
+    ],
+    rounding: [
+        _mm256_floor_pd, _mm256_ceil_pd, _mm256_round_pd::<TO_ZERO>, _mm256_round_pd::<TO_EVEN>
+    ],
+    order: [
+        _mm256_min_pd,
+        _mm256_max_pd,
+        _mm256_cmp_pd::<_CMP_LT_OQ>,
+        _mm256_cmp_pd::<_CMP_LE_OQ>,
+        _mm256_cmp_pd::<_CMP_EQ_OQ>
+    ],
+    bits: [
+        _mm256_and_pd,
+        _mm256_or_pd,
+        _mm256_xor_pd,
+        |a, b| _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b))),
+        |a| _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(a))),
+        |a| _mm256_castsi256_pd(_mm256_srli_epi64::<52>(_mm256_castpd_si256(a)))
+    ],
+    masks: [
+        |mask, a, b| _mm256_blendv_pd(b, a, mask),
+        |mask| _mm256_movemask_pd(mask) != 0,
+        _mm256_and_pd,
+        _mm256_or_pd,
+        |a| _mm256_xor_pd(a, _mm256_castsi256_pd(_mm256_set1_epi64x(-1)))
+    ],
+}
+
+lanes! {
+    /// One AVX-512 register.
+    Avx512, Avx512Mask, [__m512d; 1], __mmask8,
+    splat: _mm512_set1_pd,
+    arithmetic: [
+        _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_fmadd_pd, _mm512_sqrt_pd
+    ],
+    rounding: [
+        _mm512_roundscale_pd::<DOWN>,
+        _mm512_roundscale_pd::<UP>,
+        _mm512_roundscale_pd::<TO_ZERO>,
+        _mm512_roundscale_pd::<TO_EVEN>
+    ],
+    order: [
+        _mm512_min_pd,
+        _mm512_max_pd,
+        _mm512_cmp_pd_mask::<_CMP_LT_OQ>,
+        _mm512_cmp_pd_mask::<_CMP_LE_OQ>,
+        _mm512_cmp_pd_mask::<_CMP_EQ_OQ>
+    ],
+    bits: [
+        _mm512_and_pd,
+        _mm512_or_pd,
+        _mm512_xor_pd,
+        |a, b| _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a), _mm512_castpd_si512(b))),
+        |a| _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(a))),
+        |a| _mm512_castsi512_pd(_mm512_srli_epi64::<52>(_mm512_castpd_si512(a)))
+    ],
+    masks: [
+        |mask, a, b| _mm512_mask_blend_pd(mask, b, a),
+        |mask: __mmask8| mask != 0,
+        |a: __mmask8, b: __mmask8| a & b,
+        |a: __mmask8, b: __mmask8| a | b,
+        |a: __mmask8| !a
+    ],
+    scale_exp2: _mm512_scalef_pd,
+}

@@ -1,0 +1,132 @@
+//! Sums in one fixed order: lanes within a block, pairs of blocks above. The same bits on every processor.
+
+use super::block::Source;
+use super::simd::{LANES, Lanes};
+
+/// Elements of a block.
+pub const BLOCK: usize = 256;
+
+/// Eight partial sums.
+pub type Partial = [f64; LANES];
+
+/// Lane by lane sum of the first `length` (at most [`BLOCK`]) elements; two accumulators hide the latency of addition.
+///
+/// # Safety
+/// The source holds `length` elements rounded up to whole chunks.
+#[inline(always)]
+pub unsafe fn block_lanes<V: Lanes>(source: &Source, length: usize) -> V {
+    let mut even = V::splat(0.0);
+    let mut odd = V::splat(0.0);
+    let whole = length / LANES;
+    // SAFETY: all chunks up to the last, partial one lie inside the source.
+    unsafe {
+        for i in 0..whole / 2 {
+            even += source.load::<V>(2 * i);
+            odd += source.load::<V>(2 * i + 1);
+        }
+        if whole % 2 == 1 {
+            even += source.load::<V>(whole - 1);
+        }
+        if length % LANES != 0 {
+            odd += first_lanes(source.load::<V>(whole), length % LANES);
+        }
+    }
+    even + odd
+}
+
+/// The first lanes of a chunk, zeros behind: what lies beyond an array's end may be anything.
+#[inline(always)]
+pub fn first_lanes<V: Lanes>(chunk: V, lanes: usize) -> V {
+    let mut kept = chunk.to_array();
+    for value in &mut kept[lanes..] {
+        *value = 0.0;
+    }
+    V::from_array(kept)
+}
+
+/// Sum of the lanes, in pairs.
+#[inline(always)]
+pub fn across(v: Partial) -> f64 {
+    ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+}
+
+fn add(a: Partial, b: Partial) -> Partial {
+    std::array::from_fn(|lane| a[lane] + b[lane])
+}
+
+/// Adds block sums in pairs, then pairs of pairs, so that rounding errors grow with the logarithm of their number.
+#[derive(Clone, Copy)]
+pub struct Cascade {
+    levels: [Partial; 48],
+    blocks: u64,
+}
+
+impl Default for Cascade {
+    fn default() -> Cascade {
+        Cascade { levels: [[0.0; LANES]; 48], blocks: 0 }
+    }
+}
+
+impl Cascade {
+    /// Adds the sum of one more block.
+    #[inline]
+    pub fn push(&mut self, mut block: Partial) {
+        let mut level = 0;
+        while self.blocks >> level & 1 == 1 {
+            block = add(self.levels[level], block);
+            level += 1;
+        }
+        self.levels[level] = block;
+        self.blocks += 1;
+    }
+
+    /// The sum of all blocks.
+    #[inline]
+    pub fn total(&self) -> f64 {
+        let mut total = [0.0; LANES];
+        let mut blocks = self.blocks;
+        while blocks != 0 {
+            total = add(self.levels[blocks.trailing_zeros() as usize], total);
+            blocks &= blocks - 1;
+        }
+        across(total)
+    }
+
+    /// Forgets everything.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.blocks = 0;
+    }
+}
+
+/// Sum of a slice.
+pub fn total(values: &[f64]) -> f64 {
+    let mut cascade = Cascade::default();
+    for block in values.chunks(BLOCK) {
+        let mut lanes = [0.0; LANES];
+        let (chunks, tail) = block.as_chunks::<LANES>();
+        for chunk in chunks {
+            lanes = add(lanes, *chunk);
+        }
+        for (lane, value) in tail.iter().enumerate() {
+            lanes[lane] += value;
+        }
+        cascade.push(lanes);
+    }
+    cascade.total()
+}
+
+/// Sums of the columns of a row-major matrix: blocks of rows, then the blocks' sums.
+pub fn columns(matrix: &[f64], rows: usize, out: &mut [f64]) {
+    const ROWS: usize = 16;
+    let width = out.len();
+    out.fill(0.0);
+    if rows == 0 {
+        return;
+    }
+    for block in matrix.chunks(ROWS * width) {
+        for (column, value) in out.iter_mut().enumerate() {
+            *value += block[column..].iter().step_by(width).sum::<f64>();
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A bound model ready to evaluate: log density with gradient, and the outputs of a draw.
+
+use crate::bind::{self, Bound, Data, Parameter};
+use crate::bound::{BindError, Id};
+use crate::density::{Density, DensityError};
+use crate::diff;
+use crate::graph::Graph;
+use crate::kernels::machine::{Program, Workspace};
+use crate::plan;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Name of the output that is the log density.
+pub const LOGP: &str = "logp";
+
+/// A template with data, differentiated and planned; immutable, shared by all threads.
+pub struct Model {
+    bound: Bound,
+    roots: Vec<Id>,
+    program: Arc<Program>,
+}
+
+impl Model {
+    /// Binds a template to data and plans its log density with gradient.
+    pub fn new(
+        graph: &Graph,
+        data: HashMap<String, Data>,
+        shapes: &HashMap<String, Vec<usize>>,
+    ) -> Result<Model, BindError> {
+        let mut bound = bind::bind(graph, data, shapes)?;
+        let find = |name: &str| bound.outputs.iter().find(|(other, _)| other == name).map(|(_, id)| *id);
+        let logp = find(LOGP).ok_or_else(|| BindError("the graph has no output `logp`".into()))?;
+        let parameters: Vec<Id> = bound
+            .parameters
+            .iter()
+            .filter(|parameter| !parameter.shape.contains(&0))
+            .map(|p| bound.builder.parameter(p.name.as_str().into(), p.offset, p.shape.clone()))
+            .collect();
+        let mut roots = vec![logp];
+        roots.extend(diff::gradient(&mut bound.builder, logp, &parameters)?);
+        let program = Arc::new(plan::plan(&bound.builder, &roots));
+        Ok(Model { bound, roots, program })
+    }
+
+    /// Length of the position vector.
+    pub fn dim(&self) -> usize {
+        self.bound.dim
+    }
+
+    /// Value variables in the order of the position vector.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.bound.parameters
+    }
+
+    /// Name and shape of every output but the log density.
+    pub fn outputs(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        let outputs = self.bound.outputs.iter().filter(|(name, _)| name != LOGP);
+        outputs.map(|(name, id)| (name.as_str(), self.bound.builder.shape(*id)))
+    }
+
+    /// An evaluator of the log density for one thread.
+    pub fn density(&self) -> ModelDensity {
+        ModelDensity { dim: self.dim(), workspace: Workspace::new(self.program.clone()) }
+    }
+
+    /// The program that computes the named outputs.
+    pub fn output_program(&self, names: &[String]) -> Result<Arc<Program>, BindError> {
+        let roots: Result<Vec<Id>, BindError> = names
+            .iter()
+            .map(|name| {
+                let found = self.bound.outputs.iter().find(|(other, _)| other == name);
+                found.map(|(_, id)| *id).ok_or_else(|| BindError(format!("the model has no output {name:?}")))
+            })
+            .collect();
+        Ok(Arc::new(plan::plan(&self.bound.builder, &roots?)))
+    }
+
+    /// The bound graph of the log density and its gradient as text.
+    pub fn graph_text(&self) -> String {
+        let names = self.bound.parameters.iter().filter(|p| !p.shape.contains(&0));
+        let names = names.map(|p| format!("gradient of {:?}", p.name));
+        let names = std::iter::once(LOGP.to_string()).chain(names);
+        let roots: Vec<(String, Id)> = names.zip(self.roots.iter().copied()).collect();
+        self.bound.builder.text(&roots)
+    }
+
+    /// The plan of the log density and its gradient as text.
+    pub fn plan_text(&self) -> String {
+        plan::text(&self.bound.builder, &self.roots)
+    }
+}
+
+/// The log density of a [`Model`] with the memory to evaluate it.
+pub struct ModelDensity {
+    dim: usize,
+    workspace: Workspace,
+}
+
+impl Density for ModelDensity {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn logp_and_gradient(&mut self, position: &[f64], gradient: &mut [f64]) -> Result<f64, DensityError> {
+        self.workspace.evaluate(position);
+        let mut start = 0;
+        // The results are the log density and one gradient a parameter, in the order of the position vector.
+        for index in 1..self.workspace.outputs() {
+            let values = self.workspace.output(index);
+            gradient[start..start + values.len()].copy_from_slice(values);
+            start += values.len();
+        }
+        Ok(self.workspace.output(0)[0])
+    }
+}

@@ -1,0 +1,138 @@
+//! A bound model as Python sees it.
+
+use super::run::{self, Run};
+use super::{GraphError, ModelError, guarded};
+use crate::density::Density as _;
+use crate::kernels::machine::Workspace;
+use crate::model::Model;
+use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::Arc;
+
+/// A bound model: immutable, and safe to use from several threads.
+#[pyclass(module = "pymc_rustmc._core", frozen)]
+pub struct Density {
+    pub(super) model: Arc<Model>,
+}
+
+impl Density {
+    fn check_dim(&self, found: usize) -> PyResult<()> {
+        let dim = self.model.dim();
+        match found == dim {
+            true => Ok(()),
+            false => Err(PyValueError::new_err(format!("a position has {dim} entries, not {found}"))),
+        }
+    }
+}
+
+#[pymethods]
+impl Density {
+    #[getter]
+    fn dim(&self) -> usize {
+        self.model.dim()
+    }
+
+    fn logp_and_gradient<'py>(
+        &self,
+        py: Python<'py>,
+        position: PyReadonlyArray1<'py, f64>,
+    ) -> PyResult<(f64, Bound<'py, PyArray1<f64>>)> {
+        let position: Vec<f64> = position.as_array().to_vec();
+        self.check_dim(position.len())?;
+        let mut gradient = vec![0.0; position.len()];
+        let logp = guarded(|| {
+            let mut density = self.model.density();
+            let logp = density.logp_and_gradient(&position, &mut gradient);
+            logp.map_err(|error| ModelError::new_err(error.to_string()))
+        })?;
+        Ok((logp, PyArray1::from_vec(py, gradient)))
+    }
+
+    fn output_shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let shapes = PyDict::new(py);
+        for (name, shape) in self.model.outputs() {
+            shapes.set_item(name, pyo3::types::PyTuple::new(py, shape)?)?;
+        }
+        Ok(shapes)
+    }
+
+    fn evaluate<'py>(
+        &self,
+        py: Python<'py>,
+        names: Vec<String>,
+        positions: PyReadonlyArray2<'py, f64>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let positions = positions.as_array();
+        self.check_dim(positions.ncols())?;
+        let draws = positions.nrows();
+        let positions = positions.as_standard_layout();
+        let positions = positions.as_slice().unwrap_or_default();
+        let columns = guarded(|| {
+            py.detach(|| outputs(&self.model, &names, positions, draws)).map_err(GraphError::new_err)
+        })?;
+        let shapes: std::collections::HashMap<&str, &[usize]> = self.model.outputs().collect();
+        let result = PyDict::new(py);
+        for (name, values) in names.iter().zip(columns) {
+            let shape: Vec<usize> = std::iter::once(draws).chain(shapes[name.as_str()].iter().copied()).collect();
+            let array: Bound<'_, PyArrayDyn<f64>> = PyArray1::from_vec(py, values).reshape(shape)?;
+            result.set_item(name, array)?;
+        }
+        Ok(result)
+    }
+
+    fn sample(
+        &self,
+        settings: &str,
+        starts: PyReadonlyArray2<'_, f64>,
+        seeds: Vec<u64>,
+        cores: usize,
+    ) -> PyResult<Run> {
+        let starts: Vec<Vec<f64>> = starts.as_array().rows().into_iter().map(|row| row.to_vec()).collect();
+        guarded(|| {
+            let densities = starts.iter().map(|_| Box::new(self.model.density()) as _).collect();
+            run::start(settings, densities, starts, seeds, cores)
+        })
+    }
+
+    fn graph_text(&self) -> String {
+        self.model.graph_text()
+    }
+
+    fn plan_text(&self) -> String {
+        self.model.plan_text()
+    }
+}
+
+/// Values of the named outputs at row-major positions, draw after draw, on all cores.
+fn outputs(model: &Model, names: &[String], positions: &[f64], draws: usize) -> Result<Vec<Vec<f64>>, String> {
+    let program = model.output_program(names).map_err(|error| error.to_string())?;
+    let sizes: Vec<usize> = program.outputs.iter().map(|(_, size)| *size).collect();
+    let mut columns: Vec<Vec<f64>> = sizes.iter().map(|size| vec![0.0; size * draws]).collect();
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(draws.div_ceil(64).max(1));
+    let share = draws.div_ceil(threads).max(1);
+    let mut parts: Vec<Vec<&mut [f64]>> = (0..threads).map(|_| vec![]).collect();
+    for (column, &size) in columns.iter_mut().zip(&sizes) {
+        let mut shares = column.chunks_mut((share * size).max(1));
+        for part in &mut parts {
+            part.push(shares.next().unwrap_or_default());
+        }
+    }
+    std::thread::scope(|scope| {
+        for (index, mut part) in parts.into_iter().enumerate() {
+            let (program, sizes, dim) = (program.clone(), &sizes, model.dim());
+            scope.spawn(move || {
+                let mut workspace = Workspace::new(program);
+                for draw in index * share..((index + 1) * share).min(draws) {
+                    workspace.evaluate(&positions[draw * dim..(draw + 1) * dim]);
+                    let row = draw - index * share;
+                    for (k, &size) in sizes.iter().enumerate() {
+                        part[k][row * size..(row + 1) * size].copy_from_slice(workspace.output(k));
+                    }
+                }
+            });
+        }
+    });
+    Ok(columns)
+}

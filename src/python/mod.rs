@@ -1,0 +1,36 @@
+//! The extension module `pymc_rustmc._core`: the only place that knows Python.
+
+mod density;
+mod graph;
+mod run;
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+create_exception!(_core, GraphError, PyValueError, "A graph that is malformed, or data that do not fit it.");
+create_exception!(_core, ModelError, PyRuntimeError, "A model that failed while it was sampled.");
+
+/// Runs `work`; a panic, which would be our mistake, becomes an error that a user can report.
+fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(ModelError::new_err(format!(
+            "internal error of pymc_rustmc: {text}. Please report it with the model; \
+             pm.sample(nuts_sampler=\"pymc\") samples it meanwhile."
+        )))
+    })
+}
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("GraphError", module.py().get_type::<GraphError>())?;
+    module.add("ModelError", module.py().get_type::<ModelError>())?;
+    module.add_class::<graph::Graph>()?;
+    module.add_class::<density::Density>()?;
+    module.add_class::<run::Run>()?;
+    Ok(())
+}

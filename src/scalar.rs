@@ -1,0 +1,364 @@
+//! The table of elementwise functions: name, arity, result type, kernel and adjoint, a row each.
+//!
+//! An adjoint gets the builder, the arguments `a`, the value `y` and the adjoint `g` of the value, and
+//! returns one contribution an argument. Where a derivative can be infinite it is multiplied with
+//! [`Builder::scale`], which keeps an adjoint of zero (an unselected branch) zero.
+
+use crate::bound::{Builder, Id};
+use crate::graph::DType;
+use crate::kernels::block::{BlockFn, block_fns};
+use crate::kernels::composite::{self, holds};
+use crate::kernels::math;
+use crate::kernels::simd::{LaneMask, Lanes};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LN_10};
+use std::fmt;
+
+/// How the result type follows from the types of the arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ResultType {
+    /// Real whatever the arguments.
+    Real,
+    /// Promotion of all arguments, at least an integer.
+    Number,
+    /// Truth value.
+    Bool,
+    /// Promotion of all arguments.
+    Promoted,
+    /// Promotion of all arguments but the first.
+    Branches,
+    /// Integer.
+    Integer,
+}
+
+/// What reverse mode does at a function.
+pub enum Adjoint {
+    /// Flat almost everywhere: nothing flows back.
+    Zero,
+    /// Contributions to the arguments.
+    Rule(fn(&mut Builder, &[Id], Id, Id) -> Vec<Option<Id>>),
+    /// No rule.
+    Missing,
+}
+
+macro_rules! scalar_functions {
+    ($($variant:ident $name:literal $arity:tt $result:ident, $kernel:expr, $adjoint:expr;)*) => {
+        /// A function of one to three scalars, applied element by element.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[allow(missing_docs)]
+        pub enum ScalarFn { $($variant,)* }
+
+        impl ScalarFn {
+            /// All functions.
+            pub const ALL: &[ScalarFn] = &[$(ScalarFn::$variant,)*];
+
+            /// The function's name in graphs.
+            pub fn name(self) -> &'static str {
+                match self { $(ScalarFn::$variant => $name,)* }
+            }
+
+            /// Number of arguments.
+            pub fn arity(self) -> usize {
+                match self { $(ScalarFn::$variant => $arity,)* }
+            }
+
+            fn result(self) -> ResultType {
+                match self { $(ScalarFn::$variant => ResultType::$result,)* }
+            }
+
+            /// One kernel an instruction set, in the order of [`crate::kernels::isa::Isa`].
+            pub fn kernels(self) -> [BlockFn; 3] {
+                match self { $(ScalarFn::$variant => block_fns!($arity, $kernel),)* }
+            }
+
+            /// The rule of reverse mode.
+            pub fn adjoint(self) -> Adjoint {
+                match self { $(ScalarFn::$variant => $adjoint,)* }
+            }
+        }
+    };
+}
+
+/// An adjoint rule; the closure returns an array of contributions.
+macro_rules! rule {
+    ($closure:expr) => {
+        Adjoint::Rule(|b, a, y, g| {
+            let closure: fn(&mut Builder, &[Id], Id, Id) -> _ = $closure;
+            closure(b, a, y, g).into_iter().collect()
+        })
+    };
+}
+
+/// A rule of a function of one argument from its derivative, which is finite everywhere.
+macro_rules! derivative {
+    ($closure:expr) => {
+        rule!(|b, a, y, g| {
+            let derivative: fn(&mut Builder, Id, Id) -> Id = $closure;
+            let d = derivative(b, a[0], y);
+            [Some(b.mul(g, d))]
+        })
+    };
+}
+
+/// As `derivative!`, where the derivative can be infinite or NaN.
+macro_rules! singular {
+    ($closure:expr) => {
+        rule!(|b, a, y, g| {
+            let derivative: fn(&mut Builder, Id, Id) -> Id = $closure;
+            let d = derivative(b, a[0], y);
+            [Some(b.scale(g, d))]
+        })
+    };
+}
+
+/// `g` where `x` equals `y`, else 0.
+fn where_equal(b: &mut Builder, x: Id, y: Id, g: Id) -> Id {
+    let equal = b.map(ScalarFn::Eq, &[x, y]);
+    let zero = b.number(0.0);
+    b.select_adjoint(equal, g, zero)
+}
+
+/// 1 / sqrt(c + s x^2).
+fn inverse_root(b: &mut Builder, c: f64, s: f64, x: Id) -> Id {
+    let x2 = b.map(ScalarFn::Sqr, &[x]);
+    let x2 = b.mul_number(s, x2);
+    let sum = b.add_number(c, x2);
+    let root = b.map(ScalarFn::Sqrt, &[sum]);
+    b.map(ScalarFn::Reciprocal, &[root])
+}
+
+use Adjoint::{Missing, Zero};
+
+scalar_functions! {
+    Neg "neg" 1 Number, |x: V| -x, rule!(|b, _, _, g| [Some(b.neg(g))]);
+    Abs "abs" 1 Number, |x: V| x.abs(), derivative!(|b, x, _| b.map(ScalarFn::Sign, &[x]));
+    Sign "sign" 1 Number, math::sign, Zero;
+    Sqr "sqr" 1 Number, |x: V| x * x, derivative!(|b, x, _| b.mul_number(2.0, x));
+    Sqrt "sqrt" 1 Real, |x: V| x.sqrt(), rule!(|b, _, y, g| {
+        let half = b.mul_number(0.5, g);
+        [Some(b.quotient(half, y))]
+    });
+    Reciprocal "reciprocal" 1 Real, |x: V| V::splat(1.0) / x, singular!(|b, _, y| {
+        let y2 = b.map(ScalarFn::Sqr, &[y]);
+        b.neg(y2)
+    });
+    Exp "exp" 1 Real, math::exp, singular!(|_, _, y| y);
+    Exp2 "exp2" 1 Real, math::exp2, singular!(|b, _, y| b.mul_number(LN_2, y));
+    Expm1 "expm1" 1 Real, math::expm1, singular!(|b, x, _| b.map(ScalarFn::Exp, &[x]));
+    Log "log" 1 Real, math::log, rule!(|b, a, _, g| [Some(b.quotient(g, a[0]))]);
+    Log2 "log2" 1 Real, math::log2, rule!(|b, a, _, g| {
+        let g = b.mul_number(1.0 / LN_2, g);
+        [Some(b.quotient(g, a[0]))]
+    });
+    Log10 "log10" 1 Real, math::log10, rule!(|b, a, _, g| {
+        let g = b.mul_number(1.0 / LN_10, g);
+        [Some(b.quotient(g, a[0]))]
+    });
+    Log1p "log1p" 1 Real, math::log1p, rule!(|b, a, _, g| {
+        let x1 = b.add_number(1.0, a[0]);
+        [Some(b.quotient(g, x1))]
+    });
+    // d/dx log(1 - exp(x)) = -1 / expm1(-x)
+    Log1mexp "log1mexp" 1 Real, math::log1mexp, rule!(|b, a, _, g| {
+        let x = b.neg(a[0]);
+        let e = b.map(ScalarFn::Expm1, &[x]);
+        let g = b.neg(g);
+        [Some(b.quotient(g, e))]
+    });
+    Softplus "softplus" 1 Real, math::softplus, derivative!(|b, x, _| b.map(ScalarFn::Sigmoid, &[x]));
+    Sigmoid "sigmoid" 1 Real, math::sigmoid, derivative!(|b, _, y| {
+        let rest = b.number_minus(1.0, y);
+        b.mul(y, rest)
+    });
+    Sin "sin" 1 Real, math::sin, derivative!(|b, x, _| b.map(ScalarFn::Cos, &[x]));
+    Cos "cos" 1 Real, math::cos, derivative!(|b, x, _| {
+        let s = b.map(ScalarFn::Sin, &[x]);
+        b.neg(s)
+    });
+    Tan "tan" 1 Real, math::tan, singular!(|b, _, y| {
+        let y2 = b.map(ScalarFn::Sqr, &[y]);
+        b.add_number(1.0, y2)
+    });
+    Asin "asin" 1 Real, math::asin, singular!(|b, x, _| inverse_root(b, 1.0, -1.0, x));
+    Acos "acos" 1 Real, math::acos, singular!(|b, x, _| {
+        let d = inverse_root(b, 1.0, -1.0, x);
+        b.neg(d)
+    });
+    Atan "atan" 1 Real, math::atan, derivative!(|b, x, _| {
+        let x2 = b.map(ScalarFn::Sqr, &[x]);
+        let sum = b.add_number(1.0, x2);
+        b.map(ScalarFn::Reciprocal, &[sum])
+    });
+    Sinh "sinh" 1 Real, math::sinh, singular!(|b, x, _| b.map(ScalarFn::Cosh, &[x]));
+    Cosh "cosh" 1 Real, math::cosh, singular!(|b, x, _| b.map(ScalarFn::Sinh, &[x]));
+    Tanh "tanh" 1 Real, math::tanh, derivative!(|b, _, y| {
+        let y2 = b.map(ScalarFn::Sqr, &[y]);
+        b.number_minus(1.0, y2)
+    });
+    Asinh "asinh" 1 Real, math::asinh, derivative!(|b, x, _| inverse_root(b, 1.0, 1.0, x));
+    Acosh "acosh" 1 Real, math::acosh, singular!(|b, x, _| inverse_root(b, -1.0, 1.0, x));
+    Atanh "atanh" 1 Real, math::atanh, singular!(|b, x, _| {
+        let x2 = b.map(ScalarFn::Sqr, &[x]);
+        let rest = b.number_minus(1.0, x2);
+        b.map(ScalarFn::Reciprocal, &[rest])
+    });
+    Floor "floor" 1 Real, |x: V| x.floor(), Zero;
+    Ceil "ceil" 1 Real, |x: V| x.ceil(), Zero;
+    Trunc "trunc" 1 Real, |x: V| x.trunc(), Zero;
+    RoundHalfEven "round_half_even" 1 Real, math::round_half_even, Zero;
+    RoundHalfAway "round_half_away" 1 Real, math::round_half_away, Zero;
+    Erf "erf" 1 Real, math::erf, derivative!(|b, x, _| gauss(b, FRAC_2_SQRT_PI, x));
+    Erfc "erfc" 1 Real, math::erfc, derivative!(|b, x, _| gauss(b, -FRAC_2_SQRT_PI, x));
+    // d/dx erfcx(x) = 2 x erfcx(x) - 2 / sqrt(pi)
+    Erfcx "erfcx" 1 Real, math::erfcx, singular!(|b, x, y| {
+        let xy = b.mul(x, y);
+        let xy = b.mul_number(2.0, xy);
+        b.add_number(-FRAC_2_SQRT_PI, xy)
+    });
+    Lgamma "lgamma" 1 Real, math::lgamma, singular!(|b, x, _| b.map(ScalarFn::Digamma, &[x]));
+    Gamma "gamma" 1 Real, math::gamma, singular!(|b, x, y| {
+        let psi = b.map(ScalarFn::Digamma, &[x]);
+        b.mul(y, psi)
+    });
+    Digamma "digamma" 1 Real, math::digamma, singular!(|b, x, _| b.map(ScalarFn::Trigamma, &[x]));
+    Trigamma "trigamma" 1 Real, math::trigamma, Missing;
+    // The value without its gradient, where the gradient is known to cancel.
+    StopGradient "stop_gradient" 1 Promoted, |x: V| x, Zero;
+    IsNan "isnan" 1 Bool, |x: V| (x.is_nan()).to_f64(), Zero;
+    IsInf "isinf" 1 Bool, |x: V| x.is_infinite().to_f64(), Zero;
+    Not "not" 1 Bool, |x: V| (x.eq(V::splat(0.0))).to_f64(), Zero;
+    BitNot "bit_not" 1 Integer, |x: V| V::splat(-1.0) - x, Zero;
+    ToFloat64 "to_float64" 1 Real, |x: V| x, rule!(|_, _, _, g| [Some(g)]);
+    ToInt64 "to_int64" 1 Integer, |x: V| x.trunc(), Zero;
+    ToBool "to_bool" 1 Bool, |x: V| (holds(x)).to_f64(), Zero;
+
+    Add "add" 2 Number, |x: V, y: V| x + y, rule!(|_, _, _, g| [Some(g), Some(g)]);
+    Sub "sub" 2 Number, |x: V, y: V| x - y, rule!(|b, _, _, g| [Some(g), Some(b.neg(g))]);
+    Mul "mul" 2 Number, |x: V, y: V| x * y, rule!(|b, a, _, g| [Some(b.scale(g, a[1])), Some(b.scale(g, a[0]))]);
+    Div "div" 2 Real, |x: V, y: V| x / y, rule!(|b, a, y, g| {
+        let g0 = b.quotient(g, a[1]);
+        let g1 = b.scale(g0, y);
+        [Some(g0), Some(b.neg(g1))]
+    });
+    IntDiv "int_div" 2 Number, |x: V, y: V| (x / y).floor(), Zero;
+    // x - floor(x / y) y, as PyTensor differentiates it
+    Mod "mod" 2 Number, composite::modulo, rule!(|b, a, _, g| {
+        let n = b.map(ScalarFn::IntDiv, &[a[0], a[1]]);
+        let n = b.mul(g, n);
+        [Some(g), Some(b.neg(n))]
+    });
+    Pow "pow" 2 Number, math::pow, rule!(|b, a, y, g| {
+        let one = b.number(1.0);
+        let less = b.sub(a[1], one);
+        let power = b.map(ScalarFn::Pow, &[a[0], less]);
+        let slope = b.mul(a[1], power);
+        let zero = b.number(0.0);
+        let positive = b.map(ScalarFn::Gt, &[a[0], zero]);
+        let log = b.map(ScalarFn::Log, &[a[0]]);
+        let growth = b.mul(y, log);
+        let growth = b.select(positive, growth, zero);
+        [Some(b.scale(g, slope)), Some(b.scale(g, growth))]
+    });
+    Maximum "maximum" 2 Promoted, composite::maximum, rule!(|b, a, y, g| {
+        [Some(where_equal(b, a[0], y, g)), Some(where_equal(b, a[1], y, g))]
+    });
+    Minimum "minimum" 2 Promoted, composite::minimum, rule!(|b, a, y, g| {
+        [Some(where_equal(b, a[0], y, g)), Some(where_equal(b, a[1], y, g))]
+    });
+    Atan2 "atan2" 2 Real, math::atan2, rule!(|b, a, _, g| {
+        let y2 = b.map(ScalarFn::Sqr, &[a[0]]);
+        let x2 = b.map(ScalarFn::Sqr, &[a[1]]);
+        let r2 = b.add(y2, x2);
+        let g = b.quotient(g, r2);
+        let gx = b.scale(g, a[0]);
+        [Some(b.scale(g, a[1])), Some(b.neg(gx))]
+    });
+    Eq "eq" 2 Bool, |x: V, y: V| (x.eq(y)).to_f64(), Zero;
+    Ne "ne" 2 Bool, |x: V, y: V| (x.ne(y)).to_f64(), Zero;
+    Lt "lt" 2 Bool, |x: V, y: V| (x.lt(y)).to_f64(), Zero;
+    Le "le" 2 Bool, |x: V, y: V| (x.le(y)).to_f64(), Zero;
+    Gt "gt" 2 Bool, |x: V, y: V| (x.gt(y)).to_f64(), Zero;
+    Ge "ge" 2 Bool, |x: V, y: V| (x.ge(y)).to_f64(), Zero;
+    And "and" 2 Bool, |x: V, y: V| (holds(x) & holds(y)).to_f64(), Zero;
+    Or "or" 2 Bool, |x: V, y: V| (holds(x) | holds(y)).to_f64(), Zero;
+    Xor "xor" 2 Bool, |x: V, y: V| holds(x).to_f64().ne(holds(y).to_f64()).to_f64(), Zero;
+    BitAnd "bit_and" 2 Integer, |x: V, y: V| composite::bitwise(x, y, |x, y| x & y), Zero;
+    BitOr "bit_or" 2 Integer, |x: V, y: V| composite::bitwise(x, y, |x, y| x | y), Zero;
+    BitXor "bit_xor" 2 Integer, |x: V, y: V| composite::bitwise(x, y, |x, y| x ^ y), Zero;
+    Logaddexp "logaddexp" 2 Real, composite::logaddexp, rule!(|b, a, y, g| {
+        [a[0], a[1]].map(|x| {
+            let log_share = b.sub(x, y);
+            let share = b.map(ScalarFn::Exp, &[log_share]);
+            Some(b.scale(g, share))
+        })
+    });
+    Xlogy "xlogy" 2 Real, composite::xlogy, rule!(|b, a, _, g| {
+        let log = b.map(ScalarFn::Log, &[a[1]]);
+        let ratio = b.quotient(a[0], a[1]);
+        [Some(b.scale(g, log)), Some(b.scale(g, ratio))]
+    });
+    Xlog1py "xlog1py" 2 Real, composite::xlog1py, rule!(|b, a, _, g| {
+        let log = b.map(ScalarFn::Log1p, &[a[1]]);
+        let y1 = b.add_number(1.0, a[1]);
+        let ratio = b.quotient(a[0], y1);
+        [Some(b.scale(g, log)), Some(b.scale(g, ratio))]
+    });
+    // PyMC's CheckParameterValue: -inf where the condition fails, with the gradient of x throughout.
+    Check "check" 2 Real, |x: V, ok: V| holds(ok).select(x, V::splat(f64::NEG_INFINITY)),
+        rule!(|_, _, _, g| [Some(g), None]);
+    // g d, but 0 wherever g is 0: reverse mode selects adjoints, it never multiplies 0 by infinity.
+    Scale "scale" 2 Real, |g: V, d: V| holds(g).select(g * d, V::splat(0.0)), Missing;
+    // g / d, but 0 wherever g is 0.
+    Quotient "quotient" 2 Real, |g: V, d: V| holds(g).select(g / d, V::splat(0.0)), Missing;
+
+    Where "where" 3 Branches, |c: V, x: V, y: V| holds(c).select(x, y), rule!(|b, a, _, g| {
+        let zero = b.number(0.0);
+        let taken = b.select_adjoint(a[0], g, zero);
+        let other = b.select_adjoint(a[0], zero, g);
+        [None, Some(taken), Some(other)]
+    });
+}
+
+/// c exp(-x^2).
+fn gauss(b: &mut Builder, c: f64, x: Id) -> Id {
+    let x2 = b.map(ScalarFn::Sqr, &[x]);
+    let x2 = b.neg(x2);
+    let e = b.map(ScalarFn::Exp, &[x2]);
+    b.mul_number(c, e)
+}
+
+impl ScalarFn {
+    /// The function of that name.
+    pub fn from_name(name: &str) -> Option<ScalarFn> {
+        ScalarFn::ALL.iter().copied().find(|f| f.name() == name)
+    }
+
+    /// Type of the result for arguments of these types.
+    pub fn dtype(self, arguments: &[DType]) -> DType {
+        let promoted = |types: &[DType]| types.iter().copied().max().unwrap_or(DType::Bool);
+        match self.result() {
+            ResultType::Real => DType::Float64,
+            ResultType::Bool => DType::Bool,
+            ResultType::Integer => DType::Int64,
+            ResultType::Promoted => promoted(arguments),
+            ResultType::Number => promoted(arguments).max(DType::Int64),
+            ResultType::Branches => promoted(&arguments[1..]),
+        }
+    }
+
+    /// Whether the order of two arguments does not matter.
+    pub fn commutes(self) -> bool {
+        use ScalarFn::*;
+        matches!(
+            self,
+            Add | Mul | Maximum | Minimum | Eq | Ne | And | Or | Xor | BitAnd | BitOr | BitXor | Logaddexp
+        )
+    }
+}
+
+impl fmt::Display for ScalarFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

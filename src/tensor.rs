@@ -1,0 +1,142 @@
+//! A constant array: shape, row-major values, and a hash so that equal constants are one node.
+
+use crate::kernels::buffer::Buffer;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Deref;
+
+/// Number of elements of a shape.
+pub fn size_of(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+/// Row-major strides of a shape, in elements.
+pub fn contiguous_strides(shape: &[usize]) -> Vec<isize> {
+    let mut strides = vec![1isize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis] as isize;
+    }
+    strides
+}
+
+/// NumPy's broadcast of two shapes, or `None` where they do not fit.
+pub fn broadcast_shapes(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+    let rank = a.len().max(b.len());
+    let at = |shape: &[usize], axis: usize| {
+        (axis + shape.len())
+            .checked_sub(rank)
+            .map_or(1, |i| shape[i])
+    };
+    (0..rank)
+        .map(|axis| match (at(a, axis), at(b, axis)) {
+            (m, n) if m == n => Some(m),
+            (1, n) => Some(n),
+            (m, 1) => Some(m),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A row-major array of f64; a single element is stored in all lanes, as kernels expect of scalars.
+#[derive(Debug)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    values: Buffer,
+    hash: u64,
+}
+
+impl Tensor {
+    /// An array of `shape` with the given row-major values.
+    pub fn new(shape: Vec<usize>, values: &[f64]) -> Tensor {
+        assert_eq!(size_of(&shape), values.len(), "values do not fill the shape");
+        let mut hasher = DefaultHasher::new();
+        shape.hash(&mut hasher);
+        for value in values {
+            hasher.write_u64(value.to_bits());
+        }
+        Tensor {
+            shape,
+            values: Buffer::from_values(values),
+            hash: hasher.finish(),
+        }
+    }
+
+    /// A 0-d array.
+    pub fn scalar(value: f64) -> Tensor {
+        Tensor::new(vec![], &[value])
+    }
+
+    /// Lengths of the axes.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Row-major values.
+    pub fn values(&self) -> &[f64] {
+        &self.values[..size_of(&self.shape)]
+    }
+
+    /// The padded storage that kernels read.
+    pub fn buffer(&self) -> &Buffer {
+        &self.values
+    }
+
+    /// The one value that all elements share, bit for bit, if there is one.
+    pub fn uniform(&self) -> Option<f64> {
+        let (first, rest) = self.values().split_first()?;
+        rest.iter()
+            .all(|value| value.to_bits() == first.to_bits())
+            .then_some(*first)
+    }
+}
+
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Tensor) -> bool {
+        self.hash == other.hash
+            && self.shape == other.shape
+            && self
+                .values()
+                .iter()
+                .zip(other.values())
+                .all(|(a, b)| a.to_bits() == b.to_bits())
+    }
+}
+
+impl Eq for Tensor {}
+
+impl Hash for Tensor {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// Flat positions into another array: what a gather reads, or a scatter adds to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Table {
+    positions: Vec<u32>,
+    hash: u64,
+}
+
+impl Table {
+    /// A table of flat positions.
+    pub fn new(positions: Vec<u32>) -> Table {
+        let mut hasher = DefaultHasher::new();
+        positions.hash(&mut hasher);
+        Table {
+            positions,
+            hash: hasher.finish(),
+        }
+    }
+}
+
+impl Deref for Table {
+    type Target = [u32];
+    fn deref(&self) -> &[u32] {
+        &self.positions
+    }
+}
+
+impl Hash for Table {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
