@@ -147,9 +147,7 @@ class Template:
                 shapes.append(value.shape)
         inputs = {shared: shared.type() for shared in self.data.values()}
         mode = Mode("py", FAST_COMPILE.provided_optimizer)
-        return function(
-            list(inputs.values()), shapes, givens=inputs, mode=mode, on_unused_input="ignore"
-        )
+        return function(list(inputs.values()), shapes, givens=inputs, mode=mode, on_unused_input="ignore")
 
 
 @dataclass(frozen=True)
@@ -248,7 +246,9 @@ def _check_model(model: Any) -> None:
     if not isinstance(model, _MODEL_CLASSES):
         raise TypeError(f"rustmc samples PyMC models (pymc.Model), not {type(model).__name__}")
     if not model.free_RVs:
-        raise SamplingError("Cannot sample from the model, since the model does not contain any free variables.")
+        raise SamplingError(
+            "Cannot sample from the model, since the model does not contain any free variables."
+        )
     if discrete := [value.name for value in model.discrete_value_vars]:
         raise UnsupportedModelError(
             f"rustmc samples continuous variables only; discrete here: {_quoted(discrete)}. Marginalize over "
@@ -339,7 +339,9 @@ def _holders(model: pm.Model, outputs: Mapping[str, Variable], node: Apply[Any])
     return [
         name
         for name, graph in (*factors.items(), *outputs.items())
-        if any(_kind(other.op) == _kind(node.op) for other in _nodes(FunctionGraph(outputs=[graph], clone=True)))
+        if any(
+            _kind(other.op) == _kind(node.op) for other in _nodes(FunctionGraph(outputs=[graph], clone=True))
+        )
     ]
 
 

@@ -24,7 +24,8 @@ def test_first_and_last_line(messages):
     level, last = said[-1]
     assert level == "INFO"
     assert re.fullmatch(
-        r"Sampling 1 chain for 400 tune and 1_000 draw iterations \(400 \+ 1_000 draws total\) took \d seconds\.",
+        r"Sampling 1 chain for 400 tune and 1_000 draw iterations "
+        r"\(400 \+ 1_000 draws total\) took \d seconds\.",
         last,
     )
 

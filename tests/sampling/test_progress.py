@@ -6,7 +6,9 @@ import threading
 import time
 
 import numpy as np
+import pymc.progress_bar.progress as progress
 import pytest
+from rich.theme import Theme
 
 from pymc_rustmc.progress import RunProgressBar, watch
 
@@ -56,24 +58,36 @@ def test_bars_end_full(form):
         assert task.fields["step_size"] == (0 if form in ("combined", "split") else 0.25)
 
 
+@pytest.fixture
+def backends(monkeypatch):
+    """Terminal bars that PyMC has made, by their arguments."""
+    made = []
+
+    class Recorded(progress.RichProgressBackend):
+        def __init__(self, **arguments):
+            made.append(arguments)
+            super().__init__(**arguments)
+
+    monkeypatch.setattr(progress, "RichProgressBackend", Recorded)
+    return made
+
+
 @pytest.mark.parametrize("form", _FORMS)
-def test_forms_through_pymc(normal_model, rust_sample, form, capfd):
+def test_forms_through_pymc(normal_model, rust_sample, form, backends):
     with normal_model:
-        rust_sample(progressbar=form, quiet=False)
-    shown = "".join(capfd.readouterr())
-    assert "Progress" in shown
-    assert ("Divergences" in shown or "Diver" in shown or "Dive" in shown) == (
-        "stats" in str(form) or form is True
-    )
+        rust_sample(progressbar=form, quiet=False, progressbar_theme=(theme := Theme()))
+    (bar,) = backends
+    combined = "combined" in str(form)
+    assert (bar["combined"], bar["full_stats"]) == (combined, form is True or "stats" in form)
+    assert (bar["n_bars"], bar["total"]) == ((1, 100) if combined else (2, 50))
+    assert bar["theme"] is theme
 
 
-@pytest.mark.parametrize(
-    "silent", [{"quiet": True, "progressbar": True}, {"quiet": False, "progressbar": False}]
-)
-def test_no_bar(normal_model, rust_sample, silent, capfd):
+@pytest.mark.parametrize("silent", [{"quiet": True, "progressbar": "split"}, {"progressbar": False}], ids=str)
+def test_no_bar(normal_model, rust_sample, silent, backends):
     with normal_model:
-        rust_sample(**silent)
-    assert "Progress" not in "".join(capfd.readouterr())
+        rust_sample(**{"quiet": False, **silent})
+    assert backends == []
 
 
 def test_divergences_colour_the_bar():
@@ -103,7 +117,10 @@ def interrupt(monkeypatch):
 
     def when(ready):
         def interrupted_watch(run, bar):
+            monkeypatch.setattr("pymc_rustmc.sample.watch", watch)
+
             def press():
+                time.sleep(0.1)  # until the main thread watches the run
                 while not ready(run.progress()):
                     time.sleep(0.002)
                 times["pressed"] = time.perf_counter()
@@ -127,7 +144,7 @@ def _all_past(draws):
 
 def test_ctrl_c_returns_the_draws_so_far(normal_model, rust_sample, interrupt):
     times = interrupt(_all_past(60))
-    with normal_model, pytest.warns(UserWarning, match=r"interrupted.* draws a chain"):
+    with normal_model, pytest.warns(UserWarning, match=r"interrupted.* of 3 of 3 chains"):
         idata = rust_sample(draws=_ENDLESS, tune=50, chains=3, cores=3, quiet=False, progressbar=False)
     assert times["stopped"] - times["pressed"] < 0.2
     assert idata.posterior.sizes["chain"] == 3
@@ -138,17 +155,25 @@ def test_ctrl_c_returns_the_draws_so_far(normal_model, rust_sample, interrupt):
     np.testing.assert_array_equal(idata.posterior["mu"][:, :10], whole.posterior["mu"])
 
 
+def test_ctrl_c_keeps_the_chains_that_have_draws(normal_model, rust_sample, interrupt):
+    """As PyMC: chains and a common length that give most draws."""
+    interrupt(lambda chains: chains[1]["finished_draws"] > 5)
+    with normal_model, pytest.warns(UserWarning, match=r"has 100000 of 100000 draws of 1 of 3 chains"):
+        idata = rust_sample(draws=100_000, chains=3, cores=1, quiet=False, progressbar=False)
+    assert dict(idata.posterior.sizes) == {"chain": 1, "draw": 100_000}
+
+
 def test_ctrl_c_during_warmup(normal_model, rust_sample, interrupt):
     interrupt(_all_past(5))
     with normal_model, pytest.raises(KeyboardInterrupt, match="there are no draws"):
-        rust_sample(draws=10, tune=_ENDLESS)
+        rust_sample(draws=10, tune=_ENDLESS, cores=2)
 
 
 def test_ctrl_c_during_kept_warmup(normal_model, rust_sample, interrupt, groups):
     interrupt(_all_past(5))
-    with normal_model, pytest.warns(UserWarning, match="has 0 of 10 draws a chain"):
+    with normal_model, pytest.warns(UserWarning, match="has 0 of 10 draws of 2 of 2 chains"):
         idata = rust_sample(
-            draws=10, tune=_ENDLESS, discard_tuned_samples=False, quiet=False, progressbar=False
+            draws=10, tune=_ENDLESS, cores=2, discard_tuned_samples=False, quiet=False, progressbar=False
         )
     assert "posterior" not in groups(idata)
     assert idata.warmup_posterior.sizes["draw"] == idata.warmup_posterior.attrs["tuning_steps"] > 5

@@ -159,14 +159,20 @@ def test_import_order_and_reload():
     )
 
 
-def _bambi_fit(bambi, **kwargs):
+def _bambi_fit(bambi, inference_method="rustmc", **kwargs):
     import pandas as pd
 
     rng = np.random.default_rng(0)
     data = pd.DataFrame({"x": rng.normal(size=30), "g": list("abc") * 10})
     data["y"] = 1 + 2 * data["x"] + rng.normal(size=30)
     return bambi.Model("y ~ x + (1|g)", data).fit(
-        draws=50, tune=100, chains=2, random_seed=1, inference_method="rustmc", progressbar=False, **kwargs
+        draws=50,
+        tune=100,
+        chains=2,
+        random_seed=1,
+        progressbar=False,
+        inference_method=inference_method,
+        **kwargs,
     )
 
 
@@ -179,7 +185,7 @@ def test_bambi_imported_later():
     assert idata.posterior.attrs["inference_library"] == "pymc_rustmc"
     assert {"Intercept", "x", "1|g", "sigma"} <= set(idata.posterior.data_vars)
     with pytest.raises(ValueError, match="not a supported inference method"):
-        bambi.Model("y ~ 1", {"y": [1.0, 2.0]}).fit(inference_method="rust")
+        _bambi_fit(bambi, inference_method="rust")
 
 
 @needs_bambi
