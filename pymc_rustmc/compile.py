@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pymc as pm
 from pymc.exceptions import SamplingError
 from pymc.pytensorf import rewrite_pregrad
-from pytensor import function
+from pytensor import config, function
 from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import FAST_COMPILE, Mode
 from pytensor.compile.sharedvalue import SharedVariable
@@ -29,6 +29,9 @@ from pymc_rustmc.translate.walker import kind_dtype
 
 # PyMC 6 splits a base class off Model, for its frozen models.
 _MODEL_CLASSES = (pm.Model, getattr(pm.model.core, "BaseModel", pm.Model))
+
+# PyTensor folds constants by running their Ops; those with an inner graph would be compiled, in seconds.
+_NO_COMPILER = partial(config.change_flags, cxx="", mode="FAST_COMPILE")
 
 Arrays = Mapping[str, npt.ArrayLike]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -181,7 +184,7 @@ class BoundModel:
         ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
         parts = np.split(positions, ends[:-1], axis=-1)
         return {
-            name: part.reshape(*positions.shape[:-1], *shape)
+            name: part.reshape(positions.shape[:-1] + shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
@@ -215,11 +218,12 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
     data_names = _DataNames(model)
     walker = Walker(graph, parameters, data_names, check_bounds=model.check_bounds)
 
-    logp = rewrite_pregrad(_cloned([model.logp()]))
     outputs = _outputs(model, var_names)
-    backward = rewrite_graph(
-        _cloned(list(outputs.values())), include=("lower_xtensor", "canonicalize", "stabilize")
-    )
+    with _NO_COMPILER():
+        logp = rewrite_pregrad(_cloned([model.logp()]))
+        backward = rewrite_graph(
+            _cloned(list(outputs.values())), include=("lower_xtensor", "canonicalize", "stabilize")
+        )
     try:
         (logp_id,) = walker.translate(logp)
         output_ids = walker.translate(backward)

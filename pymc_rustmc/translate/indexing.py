@@ -37,7 +37,7 @@ def _basic_spec(idx_list: Sequence[Any], leaf: str, variables: Sequence[Variable
 
 
 def _inline_spec(variables: Sequence[Variable], walker: Walker) -> Spec:
-    """Spec of PyTensor 2's advanced indexing, whose slices are variables."""
+    """Spec of PyTensor 2's advanced indexing, whose slices and new axes are variables."""
     entries: list[str] = []
     leaves: list[int] = []
     for variable in variables:
@@ -46,11 +46,26 @@ def _inline_spec(variables: Sequence[Variable], walker: Walker) -> Spec:
             entries.append(_slice_entry(parts))
             leaves += [part for part in parts if part is not None]
         elif isinstance(variable.type, NoneTypeT):
-            raise UnsupportedOpError("AdvancedSubtensor with np.newaxis", "Insert the axis with pt.expand_dims.")
+            entries.append(":")  # of the axis that `_with_new_axes` inserts
         else:
             entries.append("a")
             leaves.append(walker.id(variable))
     return entries, leaves
+
+
+def _with_new_axes(x: int, variables: Sequence[Variable], walker: Walker) -> int:
+    """`x` with an axis of length 1 where PyTensor 2's index has None."""
+    order: list[int] = []
+    axis = 0
+    for variable in variables:
+        if isinstance(variable.type, NoneTypeT):
+            order.append(-1)
+        else:
+            taken = variable.type.ndim if getattr(variable.type, "dtype", None) == "bool" else 1
+            order += range(axis, axis + taken)
+            axis += taken
+    order += range(axis, walker.ndim(x))
+    return walker.op("dimshuffle", x, order=order) if -1 in order else x
 
 
 def _slice_parts(variable: Variable, walker: Walker) -> Iterator[int | None]:
@@ -93,7 +108,7 @@ def _inc_subtensor(op: IncSubtensor, node: Any, walker: Walker) -> int:
 def _advanced_subtensor(op: Any, node: Any, walker: Walker) -> int:
     x, *variables = node.inputs
     spec, leaves = _advanced_spec(op, variables, walker)
-    return walker.op("index", walker.id(x), *leaves, spec=spec)
+    return walker.op("index", _with_new_axes(walker.id(x), variables, walker), *leaves, spec=spec)
 
 
 @register(AdvancedIncSubtensor, *existing("pytensor.tensor.subtensor", "AdvancedIncSubtensor1"))

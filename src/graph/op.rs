@@ -141,11 +141,8 @@ pub enum Op {
 impl Op {
     /// The op of a name with its attributes (a JSON object).
     pub fn parse(name: &str, attributes: serde_json::Map<String, serde_json::Value>) -> Result<Op, String> {
-        if let Some(function) = ScalarFn::from_name(name) {
-            return match attributes.keys().next() {
-                None => Ok(Op::Map { function }),
-                Some(key) => Err(format!("op `{name}` has no attribute `{key}`")),
-            };
+        if let Some(function) = ScalarFn::from_name(name).filter(|_| attributes.is_empty()) {
+            return Ok(Op::Map { function });
         }
         let mut tagged = attributes;
         tagged.insert("op".into(), name.into());

@@ -1,5 +1,6 @@
 //! A bound model as Python sees it.
 
+use super::run::{self, Run};
 use super::{GraphError, ModelError, guarded};
 use crate::density::Density as _;
 use crate::kernels::machine::Workspace;
@@ -79,6 +80,20 @@ impl Density {
             result.set_item(name, array)?;
         }
         Ok(result)
+    }
+
+    fn sample(
+        &self,
+        settings: &str,
+        starts: PyReadonlyArray2<'_, f64>,
+        seeds: Vec<u64>,
+        cores: usize,
+    ) -> PyResult<Run> {
+        let starts: Vec<Vec<f64>> = starts.as_array().rows().into_iter().map(|row| row.to_vec()).collect();
+        guarded(|| {
+            let densities = starts.iter().map(|_| Box::new(self.model.density()) as _).collect();
+            run::start(settings, densities, starts, seeds, cores)
+        })
     }
 
     fn graph_text(&self) -> String {

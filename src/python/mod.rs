@@ -2,6 +2,7 @@
 
 mod density;
 mod graph;
+mod run;
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -30,5 +31,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ModelError", module.py().get_type::<ModelError>())?;
     module.add_class::<graph::Graph>()?;
     module.add_class::<density::Density>()?;
+    module.add_class::<run::Run>()?;
     Ok(())
 }

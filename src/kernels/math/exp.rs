@@ -8,7 +8,7 @@ use super::{LN_2, polynomial};
 use crate::kernels::simd::{LaneMask, Lanes};
 
 /// (exp(r) - 1 - r) / r**2 on |r| <= ln(2) / 2.
-const Q: [f64; 10] = [
+pub(super) const Q: [f64; 10] = [
     0.5000000000000001,
     0.16666666666666669,
     0.04166666666662413,
@@ -98,6 +98,11 @@ pub(super) fn expm1_sum<V: Lanes>(x: V) -> (V, V) {
 /// 1 / (1 + exp(-x)), to 2 ulp.
 #[inline(always)]
 pub fn sigmoid<V: Lanes>(x: V) -> V {
+    let one = V::splat(1.0);
     let z = exp(-x.abs());
-    x.lt(V::splat(0.0)).select(z, V::splat(1.0)) / (z + 1.0)
+    let (d, d_low) = fast_two_sum(one, z);
+    let y = one / d;
+    // One step of refinement, for the rounding errors of the sum and the quotient.
+    let y = y.mul_add((-y).mul_add(d, one) - y * d_low, y);
+    x.lt(V::splat(0.0)).select(z * y, y)
 }

@@ -3,9 +3,9 @@
 //! log(x) = e ln 2 + log(1 + f) with 1 + f in [sqrt(1/2), sqrt(2)); with s = f / (2 + f),
 //! log(1 + f) = 2 atanh(s) = f - f**2 / 2 + s (f**2 / 2 + s**2 P(s**2)), as in FreeBSD's msun.
 
-use std::f64::consts::{FRAC_1_SQRT_2, LN_2 as LN_2_HIGH};
+use std::f64::consts::{FRAC_1_SQRT_2, LOG2_E, LOG10_2, LOG10_E, SQRT_2};
 
-use super::double_double::{fast_two_sum, two_sum};
+use super::double_double::{fast_two_sum, two_product, two_sum};
 use super::exp::{exp_parts, exp_sum};
 use super::{LN_2, polynomial};
 use crate::kernels::simd::{LaneMask, Lanes};
@@ -20,6 +20,11 @@ const P: [f64; 7] = [
     0.15331699633543858,
     0.14616721179861816,
 ];
+
+/// What 1 / ln 2, 1 / ln 10 and log10(2) exceed their f64 by.
+const LOG2_E_LOW: f64 = 2.0355273740931033e-17;
+const LOG10_E_LOW: f64 = 1.098319650216765e-17;
+const LOG10_2_LOW: f64 = -2.8037281277851704e-18;
 
 const MANTISSA: u64 = (1 << 52) - 1;
 const TWO_52: f64 = 4503599627370496.0;
@@ -52,7 +57,7 @@ fn log_parts<V: Lanes>(e: V, f: V, f_low: V) -> V {
     let half_square = f * f * 0.5;
     let low = s.mul_add(z.mul_add(polynomial(z, P), half_square), f_low) - half_square;
     let low = e.mul_add(V::splat(LN_2.1), low);
-    e.mul_add(V::splat(LN_2_HIGH), f + low)
+    e.mul_add(V::splat(LN_2.0), f + low)
 }
 
 /// log(u + c) for u > 0 and c of at most 1 ulp of u.
@@ -79,6 +84,44 @@ pub fn log<V: Lanes>(x: V) -> V {
     with_special(x, log_parts(e, m - 1.0, V::splat(0.0)))
 }
 
+/// `(e, h, l)`: log(x) = e ln 2 + h + l for positive finite x, h + l to 2**-58 relative.
+#[inline(always)]
+fn log_unevaluated<V: Lanes>(x: V) -> (V, V, V) {
+    let (e, m) = split(x);
+    let f = m - 1.0;
+    let s = f / (f + 2.0);
+    let z = s * s;
+    let (half_square, error) = two_product(f * 0.5, f);
+    let (h, l) = fast_two_sum(f, -half_square);
+    (
+        e,
+        h,
+        s.mul_add(z.mul_add(polynomial(z, P), half_square), l - error),
+    )
+}
+
+/// Logarithm to base 2, to 1 ulp.
+#[inline(always)]
+pub fn log2<V: Lanes>(x: V) -> V {
+    let (e, h, l) = log_unevaluated(x);
+    let (p, p_low) = two_product(h, V::splat(LOG2_E));
+    let p_low = l.mul_add(V::splat(LOG2_E), h.mul_add(V::splat(LOG2_E_LOW), p_low));
+    let (sum, sum_low) = fast_two_sum(e, p);
+    with_special(x, sum + (sum_low + p_low))
+}
+
+/// Logarithm to base 10, to 1 ulp.
+#[inline(always)]
+pub fn log10<V: Lanes>(x: V) -> V {
+    let (e, h, l) = log_unevaluated(x);
+    let (p, p_low) = two_product(h, V::splat(LOG10_E));
+    let p_low = l.mul_add(V::splat(LOG10_E), h.mul_add(V::splat(LOG10_E_LOW), p_low));
+    let (q, q_low) = two_product(e, V::splat(LOG10_2));
+    let q_low = e.mul_add(V::splat(LOG10_2_LOW), q_low);
+    let (sum, sum_low) = fast_two_sum(q, p);
+    with_special(x, sum + (sum_low + (q_low + p_low)))
+}
+
 /// log(1 + x), to 2 ulp.
 #[inline(always)]
 pub fn log1p<V: Lanes>(x: V) -> V {
@@ -92,8 +135,11 @@ pub fn log1p<V: Lanes>(x: V) -> V {
 pub fn softplus<V: Lanes>(x: V) -> V {
     let (z, z_low) = exp_sum(-x.abs());
     let (u, c) = fast_two_sum(V::splat(1.0), z);
-    let y = log_sum(u, c + z_low);
-    // Spelled so that NaN passes through.
+    // u is in [1, 2], so splitting it is a matter of one halving.
+    let halve = u.gt(V::splat(SQRT_2));
+    let scale = halve.select(V::splat(0.5), V::splat(1.0));
+    let (f, f_low) = two_sum(u * scale - 1.0, (c + z_low) * scale);
+    let y = log_parts(halve.to_f64(), f, f_low);
     V::splat(0.0).max(x) + y
 }
 

@@ -9,17 +9,25 @@
 //! lowest degree whose error vanishes beside rounding; coefficients stand lowest order first.
 
 mod double_double;
+mod erf;
 mod exp;
+mod gamma;
 mod hyperbolic;
+mod inverse_trig;
 mod log;
+mod pow;
 mod rounding;
-mod scalar;
+mod trig;
 
+pub use erf::{erf, erfc, erfcx};
 pub use exp::{exp, exp2, expm1, sigmoid};
-pub use hyperbolic::tanh;
-pub use log::{log, log1mexp, log1p, softplus};
+pub use gamma::{digamma, gamma, lgamma, trigamma};
+pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
+pub use inverse_trig::{acos, asin, atan, atan2};
+pub use log::{log, log1mexp, log1p, log2, log10, softplus};
+pub use pow::pow;
 pub use rounding::{ceil, floor, round_half_away, round_half_even, sign, trunc};
-pub use scalar::*;
+pub use trig::{cos, sin, tan};
 
 use crate::kernels::simd::Lanes;
 

@@ -1,0 +1,192 @@
+//! The sampler alone on densities of known shape: effective draws a gradient, and its own time.
+//!
+//! ```text
+//! cargo bench --no-default-features --bench sampler -- '{"tune": 400}' '{"tune": 600}'
+//! ```
+//!
+//! A row is a density under one of the settings given as JSON, over 10 runs of 4 chains of 1000
+//! draws from U(-1, 1): gradients an effective draw, where an effective draw is the smallest ESS
+//! among all x_i and x_i^2 (geometric mean over the runs), after warm-up and with warm-up; all
+//! gradients of a chain in warm-up; divergences a run.
+
+use std::time::Instant;
+
+use pymc_rustmc::sampler::rng::ChainRng;
+use pymc_rustmc::sampler::{Column, Run, Settings};
+use pymc_rustmc::{density, sampler};
+
+#[allow(dead_code)] // the tests use more of it
+#[path = "../src/sampler/testing.rs"]
+mod testing;
+
+use density::Density;
+use testing::{Autoregressive, EightSchools, Funnel, LogHalfNormal, Logistic, Normal, StudentT5};
+
+const RUNS: u64 = 10;
+const CHAINS: u64 = 4;
+
+type Case = (&'static str, Box<dyn Fn() -> Box<dyn Density>>);
+
+fn cases() -> Vec<Case> {
+    fn case<D: Density + Clone + 'static>(name: &'static str, density: D) -> Case {
+        (name, Box::new(move || Box::new(density.clone())))
+    }
+    let spread = (0..50)
+        .map(|i| 10f64.powf(f64::from(i) / 7.0 - 3.5))
+        .collect();
+    vec![
+        case("normal 10", Normal::standard(10)),
+        case("normal 100", Normal::standard(100)),
+        case(
+            "normal 50, scales 1e-3.5 .. 1e3.5",
+            Normal {
+                mean: 0.0,
+                scales: spread,
+            },
+        ),
+        case(
+            "normal 10 far away",
+            Normal {
+                mean: 100.0,
+                scales: vec![0.1; 10],
+            },
+        ),
+        case(
+            "autoregressive 20, rho 0.9",
+            Autoregressive { dim: 20, rho: 0.9 },
+        ),
+        case("logistic 200 x 10", Logistic::simulated(200, 10)),
+        case("Student t5 20", StudentT5 { dim: 20 }),
+        case("log half-normal", LogHalfNormal),
+        case("eight schools", EightSchools),
+        case("funnel 10", Funnel { dim: 10 }),
+    ]
+}
+
+struct Summary {
+    after_warmup: f64,
+    whole: f64,
+    warmup_gradients: f64,
+    divergences: f64,
+}
+
+fn one_run(settings: &Settings, make: &dyn Fn() -> Box<dyn Density>, run: u64) -> Summary {
+    let dim = make().dim();
+    let starts = (0..CHAINS).map(|chain| {
+        let mut rng = ChainRng::new(1_000_000 + run * CHAINS + chain);
+        (0..dim).map(|_| 2.0 * rng.uniform() - 1.0).collect()
+    });
+    let result = Run::start(
+        settings.clone(),
+        (0..CHAINS).map(|_| make()).collect(),
+        starts.collect(),
+        (0..CHAINS).map(|chain| run * CHAINS + chain).collect(),
+        1,
+    )
+    .expect("valid inputs")
+    .into_result()
+    .expect("these densities do not fail");
+
+    let (mut sampling, mut all, mut divergences) = (0.0, 0.0, 0.0);
+    for chain in &result.chains {
+        all += chain.gradients as f64;
+        for (name, column) in chain.stats() {
+            match (name, column) {
+                ("n_steps", Column::I64(steps)) => sampling += steps.iter().sum::<i64>() as f64,
+                ("diverging", Column::Bool(flags)) => {
+                    divergences += flags.iter().filter(|&&d| d).count() as f64;
+                }
+                _ => {}
+            }
+        }
+    }
+    let smallest_ess = (0..dim)
+        .flat_map(|i| {
+            let column = |f: fn(f64) -> f64| -> f64 {
+                let chains = result.chains.iter();
+                let values = chains.map(|c| c.positions().chunks(dim).map(|x| f(x[i])).collect());
+                testing::ess(&values.collect::<Vec<_>>())
+            };
+            [column(|x| x), column(|x| x * x)]
+        })
+        .fold(f64::INFINITY, f64::min);
+    Summary {
+        after_warmup: sampling / smallest_ess,
+        whole: all / smallest_ess,
+        warmup_gradients: (all - sampling) / CHAINS as f64,
+        divergences,
+    }
+}
+
+fn efficiency(json: &str) {
+    let settings = Settings::from_json(json).expect("settings");
+    println!("\n{json}");
+    println!(
+        "{:36} {:>12} {:>12} {:>12} {:>12}",
+        "", "after", "whole", "in warm-up", "divergences"
+    );
+    let (mut log_after, mut log_whole) = (0.0, 0.0);
+    let cases = cases();
+    for (name, make) in &cases {
+        let runs: Vec<Summary> = (0..RUNS).map(|run| one_run(&settings, make, run)).collect();
+        let mean = |f: fn(&Summary) -> f64| runs.iter().map(f).sum::<f64>() / RUNS as f64;
+        let (after, whole) = (mean(|s| s.after_warmup.ln()), mean(|s| s.whole.ln()));
+        println!(
+            "{name:36} {:12.2} {:12.2} {:12.0} {:12.1}",
+            after.exp(),
+            whole.exp(),
+            mean(|s| s.warmup_gradients),
+            mean(|s| s.divergences)
+        );
+        log_after += after / cases.len() as f64;
+        log_whole += whole / cases.len() as f64;
+    }
+    println!(
+        "{:36} {:12.2} {:12.2}",
+        "geometric mean",
+        log_after.exp(),
+        log_whole.exp()
+    );
+}
+
+/// Time of a leapfrog step on standard normals, without and with the density's own.
+fn overhead() {
+    println!("\nns a leapfrog step: sampler, of it density");
+    for dim in [1, 10, 100, 1000] {
+        let settings = Settings {
+            tune: 300,
+            draws: 20_000 / dim.max(10) as u64 * 10,
+            ..Settings::default()
+        };
+        let start = vec![vec![0.1; dim]];
+        let make = || vec![Box::new(Normal::standard(dim)) as Box<dyn Density>];
+        let run = Run::start(settings, make(), start, vec![1], 1).expect("valid inputs");
+        let result = run.into_result().expect("a normal does not fail");
+        let chain = &result.chains[0];
+        let seconds = chain.warmup_time + chain.sampling_time;
+        let whole = seconds * 1e9 / chain.gradients as f64;
+
+        let mut density = make().remove(0);
+        let (x, mut gradient) = (vec![0.1; dim], vec![0.0; dim]);
+        let evaluations = 10_000_000 / dim.max(10);
+        let clock = Instant::now();
+        for _ in 0..evaluations {
+            let logp = density.logp_and_gradient(std::hint::black_box(&x), &mut gradient);
+            let _ = std::hint::black_box(logp);
+        }
+        let own = clock.elapsed().as_secs_f64() * 1e9 / evaluations as f64;
+        println!("{dim:6} {:10.1} {own:10.1}", whole - own);
+    }
+}
+
+fn main() {
+    // Cargo passes `--bench` along.
+    let settings: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
+    for json in &settings {
+        efficiency(json);
+    }
+    overhead();
+}

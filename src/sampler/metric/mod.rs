@@ -1,0 +1,60 @@
+//! The metric: the linear map between whitened coordinates and the density's own.
+//!
+//! A metric is a transformation x = T y + const. In y the kinetic energy is |v|^2 / 2, so the
+//! trajectory is that of a unit mass matrix; seen from x the mass matrix is (T T')^-1. Trajectories
+//! need two things of a metric and nothing else: velocities pushed to x, gradients pulled to y.
+
+mod diagonal;
+mod moments;
+
+pub use diagonal::Diagonal;
+pub use moments::MetricAdaptation;
+
+/// A linear map from whitened coordinates to those of the density.
+#[derive(Debug, Clone)]
+pub enum Metric {
+    /// T is a diagonal matrix.
+    Diagonal(Diagonal),
+}
+
+impl Metric {
+    /// The identity in `dim` dimensions.
+    pub fn unit(dim: usize) -> Self {
+        Self::Diagonal(Diagonal::unit(dim))
+    }
+
+    /// The diagonal metric with these scales.
+    #[cfg(test)]
+    pub fn diagonal(scale: &[f64]) -> Self {
+        let mut metric = Diagonal::unit(scale.len());
+        metric.set_variances(scale.iter().map(|s| s * s));
+        Self::Diagonal(metric)
+    }
+
+    /// A first guess from a single gradient: sigma_i^2 = 1 / |g_i|, which is right a standard
+    /// deviation away from the mode of an independent normal. Near the mode the gradient says
+    /// nothing, so the guess is bounded.
+    pub fn set_from_gradient(&mut self, gradient: &[f64]) {
+        match self {
+            Self::Diagonal(metric) => {
+                metric.set_variances(gradient.iter().map(|g| (1.0 / g.abs()).clamp(1e-4, 1e4)))
+            }
+        }
+    }
+
+    /// Writes `position + time * T velocity` to `out`.
+    #[inline]
+    pub fn drift(&self, position: &[f64], velocity: &[f64], time: f64, out: &mut [f64]) {
+        match self {
+            Self::Diagonal(metric) => metric.drift(position, velocity, time, out),
+        }
+    }
+
+    /// Writes `T' gradient`, the gradient in whitened coordinates, to `out`.
+    #[inline]
+    pub fn pull(&self, gradient: &[f64], out: &mut [f64]) {
+        match self {
+            Self::Diagonal(metric) => metric.pull(gradient, out),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! One NUTS trajectory, as a state machine that asks for one gradient at a time.
+//!
+//! The trajectory doubles forwards or backwards at random until it turns, diverges or is deep
+//! enough (Hoffman and Gelman 2014); its states carry the weights exp(-H) and one of them is drawn
+//! (multinomial NUTS, Betancourt 2017, arXiv:1701.02434):
+//!
+//! - Merging two halves of a subtree, the second half's proposal wins with probability
+//!   w_second / (w_first + w_second). Weights are never capped.
+//! - Merging a new subtree into the trajectory, its proposal wins with probability
+//!   min(1, w_new / w_old): biased towards the far end, yet leaves the distribution invariant.
+//! - A span of states from a to b turns if (sum of its velocities) . v < 0 at v_a or v_b. Each
+//!   merge checks the whole span and the two that cross the join by one state: first half and
+//!   first state of the second, last state of the first and second half.
+//! - A subtree with a turning or divergent part is discarded whole, and the trajectory ends.
+//!
+//! Subtrees lie on a stack whose depths strictly decrease towards the top, like the ones of a
+//! binary counter: a new leaf merges with the top as long as both have the same depth.
+
+use super::hamiltonian::Hamiltonian;
+use super::rng::ChainRng;
+use super::state::{Pool, State, StateId};
+use super::trajectory::{Outcome, Step, acceptance};
+use super::vector::span_dots;
+
+/// Neighbouring states of the trajectory, in the order in which they were built.
+#[derive(Debug, Clone, Copy)]
+struct Subtree {
+    first: StateId,
+    last: StateId,
+    proposal: StateId,
+    /// Logarithm of the sum of exp(H_start - H) over the states.
+    log_weight: f64,
+    depth: u32,
+}
+
+/// How a merge chooses between two proposals of weights w_before and w_after.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    /// The second wins with probability w_after / (w_before + w_after).
+    Multinomial,
+    /// The second wins with probability min(1, w_after / w_before).
+    Progressive,
+}
+
+/// A NUTS trajectory and its states.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    pool: Pool,
+    max_depth: u32,
+    /// The whole trajectory, from its end earliest in time.
+    trajectory: Subtree,
+    /// Parts of the subtree in construction.
+    stack: Vec<Subtree>,
+    /// Forwards or backwards in time: where the subtree in construction grows.
+    direction: f64,
+    /// The state whose gradient is asked for.
+    pending: StateId,
+    start_energy: f64,
+    acceptance_sum: f64,
+    outcome: Outcome,
+}
+
+impl Tree {
+    /// A tree whose current state has yet to be set.
+    pub fn new(dim: usize, max_depth: u32) -> Self {
+        let mut pool = Pool::new(dim);
+        let current = pool.take();
+        pool.retain(current, 2);
+        Self {
+            pool,
+            max_depth,
+            trajectory: leaf(current, 0.0),
+            stack: Vec::with_capacity(max_depth as usize + 1),
+            direction: 1.0,
+            pending: current,
+            start_energy: 0.0,
+            acceptance_sum: 0.0,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Between trajectories: the current draw.
+    pub fn current(&self) -> &State {
+        self.pool.get(self.trajectory.proposal)
+    }
+
+    /// Between trajectories: the current draw, to be set or moved.
+    pub fn current_mut(&mut self) -> &mut State {
+        self.pool.get_mut(self.trajectory.proposal)
+    }
+
+    /// What the last trajectory did.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// Starts a trajectory at the current draw.
+    pub fn start(&mut self, hamiltonian: &Hamiltonian, rng: &mut ChainRng) -> Step {
+        let current = self.current_mut();
+        hamiltonian.begin(current, rng);
+        self.start_energy = current.energy;
+        self.acceptance_sum = 0.0;
+        self.outcome = Outcome::default();
+        self.double(hamiltonian, rng)
+    }
+
+    /// The position whose gradient is asked for, and where the gradient goes.
+    #[inline]
+    pub fn pending(&mut self) -> (&[f64], &mut [f64]) {
+        let state = self.pool.get_mut(self.pending);
+        (&state.position, &mut state.gradient)
+    }
+
+    /// Goes on, given the log density at the pending position.
+    #[inline]
+    pub fn resume(&mut self, logp: f64, hamiltonian: &Hamiltonian, rng: &mut ChainRng) -> Step {
+        let (from, to) = self.pool.pair(self.end(), self.pending);
+        hamiltonian.kick(from, to, self.direction, logp);
+        let energy_error = to.energy - self.start_energy;
+        self.outcome.record(energy_error);
+        if hamiltonian.diverges(energy_error) {
+            self.pool.release(self.pending);
+            self.outcome.diverging = true;
+            return self.discard_subtree();
+        }
+        self.acceptance_sum += acceptance(energy_error);
+
+        self.pool.retain(self.pending, 2);
+        let mut subtree = leaf(self.pending, -energy_error);
+        while let Some(&before) = self.stack.last()
+            && before.depth == subtree.depth
+        {
+            self.stack.pop();
+            if self.turns(&before, &subtree, self.direction) {
+                self.drop_subtree(&before);
+                self.drop_subtree(&subtree);
+                return self.discard_subtree();
+            }
+            subtree = self.merge(before, subtree, Choice::Multinomial, rng.uniform());
+        }
+        if subtree.depth < self.trajectory.depth {
+            self.stack.push(subtree);
+            self.advance(hamiltonian);
+            return Step::NeedGradient;
+        }
+        self.join(subtree, hamiltonian, rng)
+    }
+
+    /// Begins a subtree as large as the trajectory on a random side of it.
+    fn double(&mut self, hamiltonian: &Hamiltonian, rng: &mut ChainRng) -> Step {
+        self.direction = rng.direction();
+        self.advance(hamiltonian);
+        Step::NeedGradient
+    }
+
+    /// First half of the leapfrog step to the next state.
+    #[inline]
+    fn advance(&mut self, hamiltonian: &Hamiltonian) {
+        self.pending = self.pool.take();
+        let (from, to) = self.pool.pair(self.end(), self.pending);
+        hamiltonian.drift(from, to, self.direction);
+    }
+
+    /// The state from which the subtree in construction grows.
+    #[inline]
+    fn end(&self) -> StateId {
+        match self.stack.last() {
+            Some(subtree) => subtree.last,
+            None if self.direction > 0.0 => self.trajectory.last,
+            None => self.trajectory.first,
+        }
+    }
+
+    /// Merges a finished subtree into the trajectory and goes on or ends.
+    fn join(&mut self, subtree: Subtree, hamiltonian: &Hamiltonian, rng: &mut ChainRng) -> Step {
+        let forwards = self.direction > 0.0;
+        let mut old = self.trajectory;
+        if !forwards {
+            std::mem::swap(&mut old.first, &mut old.last); // now in the order of building
+        }
+        let turns = self.turns(&old, &subtree, self.direction);
+        self.trajectory = self.merge(old, subtree, Choice::Progressive, rng.uniform());
+        if !forwards {
+            std::mem::swap(&mut self.trajectory.first, &mut self.trajectory.last);
+        }
+        self.outcome.tree_depth = self.trajectory.depth;
+        self.outcome.reached_max_treedepth = !turns && self.trajectory.depth == self.max_depth;
+        if turns || self.outcome.reached_max_treedepth {
+            return self.finish();
+        }
+        self.double(hamiltonian, rng)
+    }
+
+    /// Joins two adjacent subtrees; `uniform` decides between their proposals.
+    #[inline]
+    fn merge(&mut self, before: Subtree, after: Subtree, choice: Choice, uniform: f64) -> Subtree {
+        let lead = after.log_weight - before.log_weight;
+        let smaller_share = libm::exp(-lead.abs()); // weight of the lighter over the heavier
+        let odds = if lead < 0.0 { smaller_share } else { 1.0 };
+        let after_wins = uniform
+            < match choice {
+                Choice::Multinomial => odds / (1.0 + smaller_share),
+                Choice::Progressive => odds,
+            };
+        let (proposal, loser) = if after_wins {
+            (after.proposal, before.proposal)
+        } else {
+            (before.proposal, after.proposal)
+        };
+        self.pool.release(loser);
+        self.pool.release(before.last);
+        self.pool.release(after.first);
+        Subtree {
+            first: before.first,
+            last: after.last,
+            proposal,
+            log_weight: before.log_weight.max(after.log_weight) + libm::log1p(smaller_share),
+            depth: before.depth + 1,
+        }
+    }
+
+    /// Whether two adjacent subtrees turn together: the whole, and the two spans across the join.
+    #[inline]
+    fn turns(&self, before: &Subtree, after: &Subtree, direction: f64) -> bool {
+        let turns = |from: StateId, to: StateId| {
+            let (from, to) = (self.pool.get(from), self.pool.get(to));
+            if direction > 0.0 {
+                span_turns(from, to)
+            } else {
+                span_turns(to, from)
+            }
+        };
+        // With a single state on either side, a span across the join is the whole.
+        turns(before.first, after.last)
+            || before.depth > 0
+                && (turns(before.first, after.first) || turns(before.last, after.last))
+    }
+
+    fn drop_subtree(&mut self, subtree: &Subtree) {
+        for id in [subtree.first, subtree.last, subtree.proposal] {
+            self.pool.release(id);
+        }
+    }
+
+    /// Ends the trajectory without the subtree in construction.
+    fn discard_subtree(&mut self) -> Step {
+        while let Some(subtree) = self.stack.pop() {
+            self.drop_subtree(&subtree);
+        }
+        self.outcome.tree_depth = self.trajectory.depth + 1;
+        self.finish()
+    }
+
+    /// Makes the proposal the current draw.
+    fn finish(&mut self) -> Step {
+        let draw = self.trajectory.proposal;
+        self.pool.retain(draw, 2);
+        self.pool.release(self.trajectory.first);
+        self.pool.release(self.trajectory.last);
+        self.trajectory = leaf(draw, 0.0);
+        let outcome = &mut self.outcome;
+        outcome.acceptance_rate = self.acceptance_sum / outcome.n_steps as f64;
+        outcome.energy_error = self.pool.get(draw).energy - self.start_energy;
+        Step::Done
+    }
+
+    /// Number of states lent out.
+    #[cfg(test)]
+    pub fn states_in_use(&self) -> usize {
+        self.pool.in_use()
+    }
+}
+
+fn leaf(state: StateId, log_weight: f64) -> Subtree {
+    Subtree {
+        first: state,
+        last: state,
+        proposal: state,
+        log_weight,
+        depth: 0,
+    }
+}
+
+/// Whether the span of states from `a` to `b`, in time, turns at either end.
+#[inline]
+fn span_turns(a: &State, b: &State) -> bool {
+    let (at_a, at_b) = span_dots(&a.velocity_sum, &b.velocity_sum, &a.velocity, &b.velocity);
+    at_a < 0.0 || at_b < 0.0
+}

@@ -1,0 +1,78 @@
+"""PyTensor's own compiled log density, gradient and outputs: what a translation must equal."""
+
+from functools import partial
+
+import numpy as np
+import pymc as pm
+import pytensor
+from pymc.pytensorf import compile as pymc_compile
+from pymc.pytensorf import rewrite_pregrad
+from pytensor.compile.mode import FAST_COMPILE, Mode
+
+from pymc_rustmc.compile import BoundModel, translate_model
+
+# Node by node in Python: compiling with C or Numba would take most of the time of these tests.
+PYTHON = Mode("py", FAST_COMPILE.provided_optimizer.including("stabilize"))
+NO_COMPILER = partial(pytensor.config.change_flags, mode="FAST_COMPILE", cxx="")  # for inner graphs
+POINTS = 20
+
+
+class Oracle:
+    """Log density, gradient and outputs of a model as PyTensor evaluates them."""
+
+    def __init__(self, model):
+        names = [value.name for value in model.value_vars]
+        logp = rewrite_pregrad(pytensor.graph.replace.clone_replace(model.logp()))
+        gradient = pytensor.gradient.grad(logp, model.value_vars, disconnected_inputs="ignore")
+        outputs = model.unobserved_value_vars[len(names) :]
+        self.output_names = [variable.name for variable in outputs]
+        with model, NO_COMPILER():
+            self._function = pymc_compile(
+                model.value_vars, [logp, *gradient, *outputs], mode=PYTHON, on_unused_input="ignore"
+            )
+        self._n = len(names)
+
+    def __call__(self, values):
+        """Values of the value variables, in order -> logp, flat gradient, outputs by name."""
+        with NO_COMPILER(), np.errstate(all="ignore"):
+            logp, *rest = self._function(*values)
+        gradient = np.concatenate([np.ravel(g) for g in rest[: self._n]])
+        return float(logp), gradient, dict(zip(self.output_names, rest[self._n :], strict=True))
+
+
+def assert_same_density(bound: BoundModel, oracle: Oracle, scale=1.0, centre=0.0, seed=1):
+    """Compare at random points, and demand that most of them have a finite density."""
+    rng = np.random.default_rng(seed)
+    positions = centre + scale * rng.normal(size=(POINTS, bound.density.dim))
+    names = list(bound.template.outputs)
+    ours = bound.density.evaluate(names, positions)
+    finite = 0
+    for row, position in enumerate(positions):
+        logp, gradient, outputs = oracle([value for value in bound.unravel(position).values()])
+        our_logp, our_gradient = bound.density.logp_and_gradient(position)
+        for name in names:
+            np.testing.assert_allclose(ours[name][row], outputs[name], rtol=1e-10, atol=1e-12, err_msg=name)
+        if not np.isfinite(logp):
+            assert not np.isfinite(our_logp)
+            continue
+        assert abs(our_logp - logp) <= 1e-10 * max(1.0, abs(logp)), (our_logp, logp)
+        if np.isfinite(gradient).all():
+            error = np.abs(our_gradient - gradient)
+            assert (error <= 1e-8 * max(1.0, np.abs(gradient).max())).all(), (our_gradient, gradient)
+            finite += 1
+    assert finite >= POINTS // 2, "too few points with a finite density: the test shows nothing"
+
+
+def check_model(model, **options):
+    """Translate, bind and compare; returns the bound model."""
+    bound = translate_model(model).bind()
+    assert_same_density(bound, Oracle(model), **options)
+    return bound
+
+
+def check_potential(build, shapes, **options):
+    """Compare a model whose density is the sum of `build(*values)`, values of the given shapes."""
+    with pm.Model() as model:
+        values = [pm.Flat(f"x{i}", shape=shape) for i, shape in enumerate(shapes)]
+        pm.Potential("term", build(*values))
+    return check_model(model, **options)
