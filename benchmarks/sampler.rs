@@ -11,9 +11,9 @@
 
 use std::time::Instant;
 
+use pymc_rustmc::density;
 use pymc_rustmc::sampler::rng::ChainRng;
 use pymc_rustmc::sampler::{Column, Run, Settings};
-use pymc_rustmc::{density, sampler};
 
 #[allow(dead_code)] // the tests use more of it
 #[path = "../src/sampler/testing.rs"]
@@ -200,10 +200,10 @@ fn efficiency(json: &str) {
     );
 }
 
-/// Seconds of the fastest of some repetitions: what else runs on the machine only slows down.
+/// Seconds of the fastest of many short repetitions: what else runs on the machine only slows down.
 fn fastest(seconds: impl FnMut() -> f64) -> f64 {
     std::iter::repeat_with(seconds)
-        .take(7)
+        .take(100)
         .fold(f64::INFINITY, f64::min)
 }
 
@@ -211,9 +211,9 @@ fn fastest(seconds: impl FnMut() -> f64) -> f64 {
 fn overhead() {
     println!("\nns a leapfrog step: sampler, besides it density");
     for dim in [1, 10, 100, 1000] {
-        let steps = 1_000_000 / dim.max(10);
         let settings = Settings {
-            draws: steps as u64 / 10,
+            tune: 100,
+            draws: (5000 / dim as u64).clamp(50, 500),
             ..Settings::default()
         };
         let make = || -> Box<dyn Density> { Box::new(Normal::standard(dim)) };
@@ -228,11 +228,11 @@ fn overhead() {
         let (x, mut gradient) = (vec![0.1; dim], vec![0.0; dim]);
         let own = fastest(|| {
             let clock = Instant::now();
-            for _ in 0..steps {
+            for _ in 0..1000 {
                 let logp = density.logp_and_gradient(std::hint::black_box(&x), &mut gradient);
                 let _ = std::hint::black_box(logp);
             }
-            clock.elapsed().as_secs_f64() / steps as f64
+            clock.elapsed().as_secs_f64() / 1e3
         });
         println!("{dim:6} {:10.1} {:10.1}", (whole - own) * 1e9, own * 1e9);
     }
