@@ -25,18 +25,20 @@ impl Isa {
 
     /// Every instruction set that this processor has, the slowest first.
     pub fn available() -> Vec<Isa> {
-        let mut available = vec![Isa::Baseline];
         #[cfg(target_arch = "x86_64")]
         {
             use std::is_x86_feature_detected as has;
-            if has!("avx2") && has!("fma") && has!("bmi2") {
-                available.push(Isa::Avx2);
-                if has!("avx512f") && has!("avx512dq") && has!("avx512vl") && has!("avx512bw") {
-                    available.push(Isa::Avx512);
-                }
+            let avx2 = has!("avx2") && has!("fma") && has!("bmi2");
+            let avx512 =
+                has!("avx512f") && has!("avx512dq") && has!("avx512vl") && has!("avx512bw");
+            if avx2 && avx512 {
+                return vec![Isa::Baseline, Isa::Avx2, Isa::Avx512];
+            }
+            if avx2 {
+                return vec![Isa::Baseline, Isa::Avx2];
             }
         }
-        available
+        vec![Isa::Baseline]
     }
 }
 
