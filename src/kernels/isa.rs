@@ -99,68 +99,84 @@ macro_rules! per_isa {
 pub type BlockFn =
     unsafe fn(out: *mut f64, a: *const f64, b: *const f64, c: *const f64, chunks: usize);
 
-/// `[BlockFn; 3]` of a function of one [`Lanes`] argument: `unary!(math::exp)`, `unary!(|x| x * x)`.
+/// `[BlockFn; 3]` of a function of one [`Lanes`] argument: `unary!(math::exp)`,
+/// `unary!(|x| x * x)`.
+///
+/// Functions must be `#[inline(always)]`. They are called in place, here and in the next two: a
+/// call through `impl Fn` would not always be inlined, and so not compiled for the instruction set.
 macro_rules! unary {
+    (|$x:ident| $y:expr) => {
+        $crate::kernels::isa::per_isa!(
+            fn(out: *mut f64, a: *const f64, _b: *const f64, _c: *const f64, chunks: usize) {
+                $crate::kernels::isa::block!(out, chunks, $x = a; $y)
+            }
+        )
+    };
     ($f:expr) => {
-        $crate::kernels::isa::block!(map1, $f)
+        $crate::kernels::isa::unary!(|x| $f(x))
     };
 }
 
 /// `[BlockFn; 3]` of a function of two [`Lanes`] arguments.
 macro_rules! binary {
+    (|$x1:ident, $x2:ident| $y:expr) => {
+        $crate::kernels::isa::per_isa!(
+            fn(out: *mut f64, a: *const f64, b: *const f64, _c: *const f64, chunks: usize) {
+                $crate::kernels::isa::block!(out, chunks, $x1 = a, $x2 = b; $y)
+            }
+        )
+    };
     ($f:expr) => {
-        $crate::kernels::isa::block!(map2, $f)
+        $crate::kernels::isa::binary!(|x1, x2| $f(x1, x2))
     };
 }
 
 /// `[BlockFn; 3]` of a function of three [`Lanes`] arguments.
 macro_rules! ternary {
-    ($f:expr) => {
-        $crate::kernels::isa::block!(map3, $f)
-    };
-}
-
-macro_rules! block {
-    ($map:ident, $f:expr) => {
+    (|$x1:ident, $x2:ident, $x3:ident| $y:expr) => {
         $crate::kernels::isa::per_isa!(
             fn(out: *mut f64, a: *const f64, b: *const f64, c: *const f64, chunks: usize) {
-                // SAFETY: the requirements are those of `BlockFn`.
-                unsafe { $crate::kernels::isa::$map::<V>(out, a, b, c, chunks, $f) }
+                $crate::kernels::isa::block!(out, chunks, $x1 = a, $x2 = b, $x3 = c; $y)
             }
         )
     };
+    ($f:expr) => {
+        $crate::kernels::isa::ternary!(|x1, x2, x3| $f(x1, x2, x3))
+    };
 }
 
-/// `$name`: a function over chunks of the inputs, the signature of [`BlockFn`] and the function.
-macro_rules! map {
-    ($name:ident, $($input:ident: $v:ident),*; $($unused:ident),*) => {
-        /// # Safety
-        ///
-        /// As for [`BlockFn`].
-        #[inline(always)]
-        pub(crate) unsafe fn $name<V: Lanes>(
-            out: *mut f64,
-            $($input: *const f64,)*
-            $($unused: *const f64,)*
-            chunks: usize,
-            f: impl Fn($($v),*) -> V,
-        ) {
-            for at in (0..chunks).map(|chunk| chunk * LANES) {
-                // SAFETY: `at + 8 <= 8 * chunks`; the inputs are read before `out` is written.
-                unsafe {
-                    let y = f($(V::from_array($input.add(at).cast::<[f64; LANES]>().read())),*);
-                    out.add(at).cast::<[f64; LANES]>().write(y.to_array());
-                }
-            }
+/// The loop of a [`BlockFn`]: reads chunks of the inputs, evaluates, writes a chunk of `out`.
+macro_rules! block {
+    ($out:ident, $chunks:ident, $($x:ident = $input:ident),*; $y:expr) => {
+        for at in (0..$chunks).map(|chunk| chunk * $crate::kernels::simd::LANES) {
+            // SAFETY: the requirements are those of `BlockFn`; `at + 8 <= 8 * chunks`.
+            $(let $x = unsafe { $crate::kernels::isa::read::<V>($input.add(at)) };)*
+            let y: V = $y;
+            // SAFETY: as above.
+            unsafe { $crate::kernels::isa::write($out.add(at), y) };
         }
     };
 }
 
-map!(map1, a: V; _b, _c);
-map!(map2, a: V, b: V; _c);
-map!(map3, a: V, b: V, c: V;);
-
 pub(crate) use {binary, block, per_isa, ternary, unary};
+
+/// # Safety
+///
+/// `x` is valid for reading eight f64.
+#[inline(always)]
+pub(crate) unsafe fn read<V: Lanes>(x: *const f64) -> V {
+    // SAFETY: the caller's.
+    V::from_array(unsafe { x.cast::<[f64; LANES]>().read() })
+}
+
+/// # Safety
+///
+/// `out` is valid for writing eight f64.
+#[inline(always)]
+pub(crate) unsafe fn write<V: Lanes>(out: *mut f64, x: V) {
+    // SAFETY: the caller's.
+    unsafe { out.cast::<[f64; LANES]>().write(x.to_array()) }
+}
 
 #[cfg(test)]
 mod tests {
@@ -168,7 +184,7 @@ mod tests {
 
     #[test]
     fn blocks_take_three_arguments() {
-        let kernels: [BlockFn; 3] = ternary!(|a: V, b: V, c: V| a.mul_add(b, c));
+        let kernels: [BlockFn; 3] = ternary!(|a, b, c| a.mul_add(b, c));
         let a: Vec<f64> = (0..24).map(f64::from).collect();
         for isa in Isa::available() {
             let mut out = vec![f64::NAN; 24];
