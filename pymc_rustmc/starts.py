@@ -32,7 +32,7 @@ InitVals: TypeAlias = Mapping[Any, Any] | Sequence[Mapping[Any, Any] | None] | N
 Density: TypeAlias = Callable[[Point], tuple[float, NDArray[np.float64]]]
 """Log density and its gradient at a point."""
 
-# `config.change_flags` sets a process-wide flag: two threads at once could leave it changed.
+# `config.change_flags` sets process-wide flags: two threads at once could leave them changed.
 _config_lock = threading.Lock()
 
 
@@ -101,9 +101,10 @@ def _checked_start(
         if np.isfinite(logp) and np.all(np.isfinite(gradient)):
             return point
         seed = int(rng.integers(2**30, dtype=np.int64))
-    model.check_start_vals(point, mode=_python_mode())  # raises where a term of logp is not finite
+    with _evaluated_in_python():
+        model.check_start_vals(point, mode=_python_mode())  # raises where a term of logp is not finite
     raise SamplingError(
-        "The gradient of the log density is not finite at the starting point.\n"
+        f"The log density ({logp}) or its gradient is not finite at the starting point.\n"
         f"Starting values:\n{point}\n\n"
         f"Gradient:\n{_by_variable(point, gradient)}\n"
         "Give other starting values by `initvals=`, or call `model.debug(fn='dlogp')` for more details."
@@ -147,8 +148,11 @@ def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any
 
 @contextmanager
 def _evaluated_in_python() -> Iterator[None]:
-    """Inner graphs (OpFromGraph, Scan) follow the mode of the configuration, at call time too."""
-    with _config_lock, config.change_flags(mode="FAST_COMPILE"):
+    """Keep C and Numba out of inner graphs (OpFromGraph, Scan), which follow the configuration.
+
+    They are compiled when the function is made or first called, so this belongs around both.
+    """
+    with _config_lock, config.change_flags(mode="FAST_COMPILE", cxx=""):
         yield
 
 
