@@ -203,12 +203,19 @@ impl Workspace {
                             sources[i] = Source { pointer, step };
                             strides[i] = stride;
                         }
+                        if matches!(instruction.kernel, Kernel::Gather(_) | Kernel::RowsTimes(_)) {
+                            strides[0] = 0; // read as a whole in every block
+                        }
                         let (output, _, output_stride) = link(&instruction.output);
+                        let is_end = matches!(
+                            instruction.kernel,
+                            Kernel::Sum | Kernel::ScatterAdd(_) | Kernel::TimesRows(..)
+                        );
                         let scratch = match instruction.kernel {
                             Kernel::TimesRows(_, offset) => base.wrapping_add(offset),
                             _ => base,
                         };
-                        if matches!(instruction.kernel, Kernel::Sum | Kernel::ScatterAdd(_) | Kernel::TimesRows(..)) {
+                        if is_end {
                             ends.push(k);
                         }
                         linked.push(Linked {
@@ -216,7 +223,7 @@ impl Workspace {
                             sources,
                             strides,
                             output: output.cast_mut(),
-                            output_stride,
+                            output_stride: if is_end { 0 } else { output_stride },
                             output_size: instruction.output_size,
                             scratch,
                         });

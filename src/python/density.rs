@@ -4,20 +4,26 @@ use super::run::{self, Run};
 use super::{GraphError, ModelError, guarded};
 use crate::density::Density as _;
 use crate::kernels::machine::Workspace;
-use crate::model::Model;
+use crate::model::{Model, ModelDensity};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A bound model: immutable, and safe to use from several threads.
 #[pyclass(module = "pymc_rustmc._core", frozen)]
 pub struct Density {
-    pub(super) model: Arc<Model>,
+    model: Arc<Model>,
+    /// Evaluators not in use, for the next call.
+    idle: Mutex<Vec<ModelDensity>>,
 }
 
 impl Density {
+    pub fn new(model: Model) -> Density {
+        Density { model: Arc::new(model), idle: Mutex::new(vec![]) }
+    }
+
     fn check_dim(&self, found: usize) -> PyResult<()> {
         let dim = self.model.dim();
         match found == dim {
@@ -42,9 +48,12 @@ impl Density {
         let position: Vec<f64> = position.as_array().to_vec();
         self.check_dim(position.len())?;
         let mut gradient = vec![0.0; position.len()];
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let logp = guarded(|| {
-            let mut density = self.model.density();
+            let taken = idle().pop();
+            let mut density = taken.unwrap_or_else(|| self.model.density());
             let logp = density.logp_and_gradient(&position, &mut gradient);
+            idle().push(density);
             logp.map_err(|error| ModelError::new_err(error.to_string()))
         })?;
         Ok((logp, PyArray1::from_vec(py, gradient)))

@@ -11,7 +11,6 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// A template graph under construction.
 #[pyclass(module = "pymc_rustmc._core")]
@@ -132,7 +131,7 @@ impl Graph {
         }
         guarded(|| {
             let model = py.detach(|| Model::new(&self.graph, arrays, &parameter_shapes)).map_err(graph_error)?;
-            Ok(Density { model: Arc::new(model) })
+            Ok(Density::new(model))
         })
     }
 }

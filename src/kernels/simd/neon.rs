@@ -1,7 +1,6 @@
 //! Lanes of 64-bit ARM processors.
 
 use std::arch::aarch64::*;
-use std::array::from_fn;
 use std::mem::transmute;
 use std::ops::{Add, AddAssign, BitAnd, BitOr, Div, Mul, MulAssign, Neg, Not, Sub, SubAssign};
 

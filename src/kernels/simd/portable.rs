@@ -1,6 +1,5 @@
 //! Lanes for any processor: eight scalars.
 
-use std::array::from_fn;
 use std::mem::transmute;
 use std::ops::{Add, AddAssign, BitAnd, BitOr, Div, Mul, MulAssign, Neg, Not, Sub, SubAssign};
 

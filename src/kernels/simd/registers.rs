@@ -31,7 +31,7 @@ macro_rules! lanes {
             }
         }
 
-        #[allow(unused_unsafe)]
+        #[allow(unused_unsafe, clippy::useless_transmute)]
         impl Lanes for $name {
             type Mask = $mask_name;
 
@@ -53,7 +53,7 @@ macro_rules! lanes {
             #[inline(always)]
             fn mul_add(self, a: $name, b: $name) -> $name {
                 // SAFETY: see `Lanes`: the processor has the instruction.
-                $name(from_fn(|i| unsafe { $fma(self.0[i], a.0[i], b.0[i]) }))
+                $name(lanes!(@each $n, i, unsafe { $fma(self.0[i], a.0[i], b.0[i]) }))
             }
             lanes!(@unary $name, sqrt $sqrt, floor $floor, ceil $ceil, trunc $trunc,
                 round_half_even $round, shl52 $shl52, shr52 $shr52);
@@ -69,7 +69,7 @@ macro_rules! lanes {
             #[inline(always)]
             fn select(self, a: $name, b: $name) -> $name {
                 // SAFETY: see `Lanes`: the processor has the instruction.
-                $name(from_fn(|i| unsafe { $select(self.0[i], a.0[i], b.0[i]) }))
+                $name(lanes!(@each $n, i, unsafe { $select(self.0[i], a.0[i], b.0[i]) }))
             }
             #[inline(always)]
             fn any(self) -> bool {
@@ -120,7 +120,7 @@ macro_rules! lanes {
         #[allow(unused_unsafe)]
         fn $method(self) -> $out {
             // SAFETY: see `Lanes`: the processor has the instruction.
-            $out(from_fn(|i| unsafe { $f(self.0[i]) }))
+            $out(lanes!(@each self.0.len(), i, unsafe { $f(self.0[i]) }))
         }
     )*};
     (@binary $in:ident $out:ident, $($method:ident $f:expr),*) => {$(
@@ -128,7 +128,20 @@ macro_rules! lanes {
         #[allow(unused_unsafe)]
         fn $method(self, other: $in) -> $out {
             // SAFETY: see `Lanes`: the processor has the instruction.
-            $out(from_fn(|i| unsafe { $f(self.0[i], other.0[i]) }))
+            $out(lanes!(@each self.0.len(), i, unsafe { $f(self.0[i], other.0[i]) }))
         }
     )*};
+    // A plain loop: `array::from_fn` hides the instruction in a closure that is not always inlined, and a call a
+    // register costs more than a hundred instructions.
+    (@each $n:expr, $i:ident, $value:expr) => {{
+        let $i = 0;
+        let mut registers = [$value; _];
+        let mut next = 1;
+        while next < $n {
+            let $i = next;
+            registers[$i] = $value;
+            next += 1;
+        }
+        registers
+    }};
 }

@@ -1,7 +1,6 @@
 //! Lanes of x86-64 processors with AVX2 and FMA, or with AVX-512.
 
 use std::arch::x86_64::*;
-use std::array::from_fn;
 use std::mem::transmute;
 use std::ops::{Add, AddAssign, BitAnd, BitOr, Div, Mul, MulAssign, Neg, Not, Sub, SubAssign};
 
