@@ -169,7 +169,7 @@ def _check_call(call: dict[str, Any], model: Any) -> None:
             raise ValueError(
                 f"`{name}` is not supported with `nuts_sampler={NAME!r}`: no Python runs in its loop."
             )
-    if call["compile_kwargs"]:
+    if call["compile_kwargs"] or call.get("backend"):
         _warn(f"`compile_kwargs` and `backend` are ignored by `nuts_sampler={NAME!r}`: nothing is compiled.")
 
 

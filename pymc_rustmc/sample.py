@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pymc.model import Model, modelcontext
+from pymc.sampling.parallel import _cpu_count
 from pymc.util import get_random_generator
 
 from pymc_rustmc.arguments import check_counts, check_model_type, kept_variables, unknown_options
@@ -185,7 +185,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         """
         model = modelcontext(model)
         check_model_type(model)
-        cores = min(4, os.cpu_count() or 1) if cores is None else cores
+        cores = min(4, _cpu_count()) if cores is None else cores
         chains = max(2, cores) if chains is None else chains
         check_counts(draws=draws, tune=tune, chains=chains, cores=cores, keep_tune=not discard_tuned_samples)
         idata_kwargs = check_idata_kwargs(idata_kwargs)
@@ -198,7 +198,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         if not quiet:
             _log.info(f"{self._settings.get('kind', 'nuts').upper()}[rustmc]: {model.free_RVs}")
         seeds = _seeds_per_chain(random_seed, chains)
-        bound, starts = self._start(model, list(dtypes), initvals, seeds)
+        bound, starts = self._start(model, initvals, seeds, list(dtypes))
         began = time.perf_counter()
         run = bound.density.sample(json.dumps(settings, default=_plain), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
@@ -207,19 +207,16 @@ class RustMC(Sampler):  # type: ignore[misc]
         seconds = time.perf_counter() - began
         result = run.result()
 
-        n_warmup = int(result["warmup_draws"])
-        kept = result["positions"].shape[1]
-        if interrupted:
-            tune = n_warmup if n_warmup else tune
-            _report_interruption(kept - n_warmup, n_warmup, draws, quiet)
         drawn = Draws(
             values=_evaluate(bound, dtypes, result["positions"]),
             stats=result["stats"],
-            warmup=n_warmup,
-            tune=tune,
+            warmup=result["warmup_draws"],
+            tune=tune if discard_tuned_samples else result["warmup_draws"],
             seconds=seconds,
             settings=run.settings,
         )
+        if interrupted:
+            _report_interruption(drawn, chains, draws, quiet)
         if not quiet:
             _log_end(drawn)
         idata = to_inference_data(drawn, model, idata_kwargs)
@@ -228,7 +225,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         return idata
 
     def _start(
-        self, model: Model, var_names: list[str], initvals: InitVals, seeds: list[int]
+        self, model: Model, initvals: InitVals, seeds: list[int], var_names: list[str] | None = None
     ) -> tuple[BoundModel, NDArray[np.float64]]:
         """Bind the model to its data and find the starting positions, ``(chains, dim)``."""
         functions = start_functions(model, initvals, len(seeds), self.jitter)
@@ -288,12 +285,14 @@ def _evaluate(
     return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
 
 
-def _report_interruption(draws: int, warmup: int, wanted: int, quiet: bool) -> None:
-    if draws + warmup == 0:
+def _report_interruption(drawn: Draws, chains: int, draws: int, quiet: bool) -> None:
+    """Say what an interrupted run has of the ``draws`` of each of the ``chains`` that were asked for."""
+    if drawn.draws + drawn.warmup == 0:
         raise KeyboardInterrupt("Sampling was interrupted before the end of warm-up: there are no draws.")
-    if not quiet:
+    if not quiet and (drawn.chains, drawn.draws) != (chains, draws):
         warnings.warn(
-            f"Sampling was interrupted: the result has {draws} of {wanted} draws a chain.",
+            f"Sampling was interrupted: the result has {drawn.draws} of {draws} draws "
+            f"of {drawn.chains} of {chains} chains.",
             UserWarning,
             stacklevel=3,
         )

@@ -1,9 +1,9 @@
 """Reading and writing parts of an array: slices, integer arrays and boolean masks.
 
-Our `index`, `set_index` and `inc_index` take a flat list of leaves and a `spec`, one entry an axis: ":" a full
-axis, "i" one scalar, "sABC" a slice with flags for start, stop and step, "a" one array. PyTensor encodes the
-same in three ways: `idx_list` with types (2.x) or input positions (3.x) for the leaves, and, for advanced
-indexing in 2.x, slice variables among the inputs.
+Our `index`, `set_index` and `inc_index` take a flat list of leaves and a `spec`, one entry an axis: ":" a
+full axis, "i" one scalar, "sABC" a slice with flags for start, stop and step, "a" one array. PyTensor
+encodes the same in three ways: `idx_list` with types (2.x) or input positions (3.x) for the leaves, and,
+for advanced indexing in 2.x, slice variables among the inputs.
 """
 
 from __future__ import annotations
@@ -116,6 +116,8 @@ def _advanced_inc_subtensor(op: Any, node: Any, walker: Walker) -> int:
     if getattr(op, "ignore_duplicates", False) and not op.set_instead_of_inc:
         raise UnsupportedOpError(f"{op} with ignore_duplicates=True", "Leave ignore_duplicates at False.")
     x, y, *variables = node.inputs
+    if any(isinstance(variable.type, NoneTypeT) for variable in variables):
+        raise UnsupportedOpError(f"{op} with np.newaxis", "Write to the array without the new axis.")
     return _write(op, x, y, _advanced_spec(op, variables, walker), walker)
 
 

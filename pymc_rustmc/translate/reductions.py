@@ -35,9 +35,8 @@ def _reduce(op: CAReduce, node: Any, walker: Walker) -> int:
     if name is None:
         raise UnsupportedOpError(op)
     (x,) = walker.inputs(node)
-    if name in ("all", "any"):
-        if node.inputs[0].type.dtype != "bool":
-            raise UnsupportedOpError(f"{op} on integers (bitwise)")
+    if name in ("all", "any") and node.inputs[0].type.dtype != "bool":
+        raise UnsupportedOpError(f"{op} on integers (bitwise)")
     axes = all_axes(op.axis, walker.ndim(x))
     return walker.op(name, x, axes=axes) if axes else x
 

@@ -57,7 +57,7 @@ def register(*classes: type) -> Callable[[Rule], Rule]:
 
 
 def existing(module: str, *names: str) -> tuple[type, ...]:
-    """Op classes of `module` that the installed PyTensor has; the lines differ, and moved names must not be imported.
+    """Op classes of `module` that the installed PyTensor has; importing a moved one would warn.
 
     Parameters
     ----------

@@ -64,12 +64,15 @@ class Walker:
         return [self.id(output) for output in fgraph.outputs]
 
     def inline(self, fgraph: FunctionGraph, inputs: Sequence[Variable]) -> list[int]:
-        """Translate an inner graph with its inputs bound to outer variables; returns the ids of its outputs."""
-        outer, self._ids = self._ids, {
-            inner: self.id(variable)
-            for inner, variable in zip(fgraph.inputs, inputs, strict=True)
-            if kind_dtype_of(variable) is not None
-        }
+        """Translate an inner graph on outer variables; returns the ids of its outputs."""
+        outer, self._ids = (
+            self._ids,
+            {
+                inner: self.id(variable)
+                for inner, variable in zip(fgraph.inputs, inputs, strict=True)
+                if kind_dtype_of(variable) is not None
+            },
+        )
         try:
             return self.translate(fgraph)
         finally:
@@ -132,7 +135,7 @@ class Walker:
 
 
 def kind_dtype_of(variable: Variable) -> str | None:
-    """Our dtype for a PyTensor variable; None if it is no array or scalar of a supported dtype (slice, RNG, ...)."""
+    """Our dtype for a PyTensor variable; None if it holds no real numbers (slice, RNG, ...)."""
     dtype = getattr(variable.type, "dtype", None)
     return None if dtype is None else kind_dtype(dtype)
 

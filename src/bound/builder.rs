@@ -10,15 +10,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A growing bound graph.
-#[derive(Default)]
 pub struct Builder {
     nodes: Vec<Node>,
     known: HashMap<Node, Id>,
     /// Nodes that are zero where a branch was not selected, and all that is computed from them.
     selected: Vec<bool>,
+    simplifies: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder { nodes: vec![], known: HashMap::new(), selected: vec![], simplifies: true }
+    }
 }
 
 impl Builder {
+    /// A builder that applies no rule of [`crate::rewrite`]: the slow twin in tests.
+    pub fn plain() -> Builder {
+        Builder { simplifies: false, ..Builder::default() }
+    }
+
     /// All nodes, inputs before users.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -90,6 +101,11 @@ impl Builder {
         self.constant(Tensor::scalar(value))
     }
 
+    /// The truth value true.
+    pub fn truth(&mut self) -> Id {
+        self.typed_constant(Tensor::scalar(1.0), DType::Bool)
+    }
+
     /// The stretch of the position vector that holds a parameter.
     pub fn parameter(&mut self, name: Arc<str>, offset: usize, shape: Vec<usize>) -> Id {
         self.push(Op::Parameter { name, offset }, vec![], shape, DType::Float64)
@@ -126,7 +142,8 @@ impl Builder {
     }
 
     fn map_node(&mut self, function: ScalarFn, operands: Vec<Id>, shape: Vec<usize>, dtype: DType) -> Id {
-        if let Some(simpler) = rewrite::identities::map(self, function, &operands, &shape, dtype) {
+        if self.simplifies
+            && let Some(simpler) = rewrite::map(self, function, &operands, &shape, dtype) {
             return simpler;
         }
         let mut operands = operands;
@@ -261,12 +278,24 @@ impl Builder {
             };
             return self.reshape(id, &result);
         }
-        if reduction == Reduction::Sum
-            && dtype == DType::Float64
-            && let Some(scalar) = self.scalar_of(id)
+        if let Some(scalar) = self.scalar_of(id)
+            && length > 0
         {
-            let total = self.mul_number(length as f64, scalar);
-            return self.broadcast(total, &result);
+            let reduced = match (reduction, dtype) {
+                (Reduction::Sum, DType::Float64) => Some(self.mul_number(length as f64, scalar)),
+                (Reduction::Max | Reduction::Min, _) => Some(scalar),
+                (Reduction::Any | Reduction::All, _) => Some(self.map(ScalarFn::ToBool, &[scalar])),
+                _ => None,
+            };
+            if let Some(reduced) = reduced {
+                return self.broadcast(reduced, &result);
+            }
+        }
+        if self.simplifies
+            && reduction == Reduction::Sum
+            && let Some(simpler) = rewrite::sums::sum(self, id, axes)
+        {
+            return simpler;
         }
         // Reduced axes side by side: in place if they are, behind the others if not. Their order stays.
         let mut sorted = axes.to_vec();

@@ -1,83 +1,135 @@
-//! Identities of elementwise functions with a constant or a repeated argument.
+//! Identities of elementwise functions: constants, signs, scalar factors.
+//!
+//! Signs move outwards, where they meet sums, and a division by a scalar becomes a product with its reciprocal:
+//! one division instead of one an element.
 
 use crate::bound::{Builder, Id, Op};
 use crate::graph::DType;
 use crate::scalar::ScalarFn::{self, *};
+use crate::tensor::size_of;
 
-/// A simpler node of the same value as `function(operands)`, if one of the identities applies.
+/// A simpler node of the same value as `function(operands)`, if an identity applies.
 pub fn map(b: &mut Builder, function: ScalarFn, operands: &[Id], shape: &[usize], dtype: DType) -> Option<Id> {
-    let constants: Vec<Option<f64>> = operands.iter().map(|&id| b.uniform_value(id)).collect();
-    let fits = |b: &Builder, id: Id| b.size(id) == crate::tensor::size_of(shape) && b.node(id).dtype == dtype;
-    let same = |b: &mut Builder, id: Id| -> Option<Id> { fits(b, id).then(|| b.reshape(id, shape)) };
-    let cast = |b: &mut Builder, id: Id| -> Option<Id> {
-        (b.size(id) == crate::tensor::size_of(shape)).then(|| b.reshape(id, shape))
-    };
-    match (function, operands, constants.as_slice()) {
-        (ToFloat64, &[x], _) if b.node(x).dtype == DType::Float64 => same(b, x),
-        (ToInt64, &[x], _) if b.node(x).dtype == DType::Int64 => same(b, x),
-        (ToBool, &[x], _) if b.node(x).dtype == DType::Bool => same(b, x),
-        (Neg, &[x], _) => match b.node(x).op {
-            Op::Map(Neg) => {
-                let inner = b.node(x).inputs[0];
-                same(b, inner)
-            }
-            _ => None,
-        },
-        (Add, &[x, _], &[_, Some(0.0)]) | (Add, &[_, x], &[Some(0.0), _]) => same(b, x),
-        (Sub, &[x, _], &[_, Some(0.0)]) => same(b, x),
-        (Sub, &[_, x], &[Some(0.0), _]) if dtype == DType::Float64 => Some(b.neg(x)).and_then(|id| same(b, id)),
-        (Mul, &[x, _], &[_, Some(1.0)]) | (Mul, &[_, x], &[Some(1.0), _]) => same(b, x),
-        (Div, &[x, _], &[_, Some(1.0)]) => same(b, x),
-        (Mul, &[x, _], &[_, Some(-1.0)]) | (Mul, &[_, x], &[Some(-1.0), _]) => {
-            let id = b.neg(x);
-            same(b, id)
-        }
-        (Mul, &[x, _], &[_, Some(c)]) | (Mul, &[_, x], &[Some(c), _]) => scaled(b, c, x, shape),
-        (Pow, &[x, _], &[_, Some(1.0)]) => same(b, x),
-        (Pow, &[x, _], &[_, Some(2.0)]) => {
-            let id = b.map(Sqr, &[x]);
-            same(b, id)
-        }
-        (Pow, &[x, _], &[_, Some(0.5)]) => {
-            let id = b.map(Sqrt, &[x]);
-            same(b, id)
-        }
-        (Pow, &[x, _], &[_, Some(-1.0)]) => {
-            let id = b.map(Reciprocal, &[x]);
-            same(b, id)
-        }
+    constants(b, function, operands, shape, dtype)
+        .or_else(|| (dtype == DType::Float64).then(|| signs_and_factors(b, function, operands)).flatten())
+}
+
+/// Identities with a constant argument, or with arguments whose types or values make the function trivial.
+fn constants(b: &mut Builder, function: ScalarFn, operands: &[Id], shape: &[usize], dtype: DType) -> Option<Id> {
+    let values: Vec<Option<f64>> = operands.iter().map(|&id| b.uniform_value(id)).collect();
+    let full = |id: Id| b.size(id) == size_of(shape);
+    Some(match (function, operands, values.as_slice()) {
+        (ToFloat64 | ToInt64 | ToBool, &[x], _) if b.node(x).dtype == dtype => x,
+        (Add, &[x, _], &[_, Some(0.0)]) | (Add, &[_, x], &[Some(0.0), _]) => x,
+        (Sub, &[x, _], &[_, Some(0.0)]) => x,
+        (Sub, &[_, x], &[Some(0.0), _]) if full(x) => b.neg(x),
+        (Mul, &[x, _], &[_, Some(1.0)]) | (Mul, &[_, x], &[Some(1.0), _]) => x,
+        (Mul, &[x, _], &[_, Some(-1.0)]) | (Mul, &[_, x], &[Some(-1.0), _]) if full(x) => b.neg(x),
+        (Scale | Quotient | Div, &[x, _], &[_, Some(1.0)]) => x,
+        (Pow, &[x, _], &[_, Some(1.0)]) => x,
+        (Pow, &[x, _], &[_, Some(2.0)]) if full(x) => b.map(Sqr, &[x]),
+        (Pow, &[x, _], &[_, Some(0.5)]) if full(x) => b.map(Sqrt, &[x]),
+        (Pow, &[x, _], &[_, Some(-1.0)]) if full(x) => b.map(Reciprocal, &[x]),
         (Where, &[_, x, y], &[Some(c), _, _]) => {
-            let taken = if c != 0.0 { x } else { y };
-            cast(b, taken)
+            if c != 0.0 {
+                x
+            } else {
+                y
+            }
         }
-        (Where, &[_, x, y], _) if x == y => cast(b, x),
-        (Check, &[x, _], &[_, Some(ok)]) if ok != 0.0 => same(b, x),
-        (And, &[x, _], &[_, Some(c)]) | (And, &[_, x], &[Some(c), _]) if c != 0.0 => same(b, x),
-        (Or, &[x, _], &[_, Some(0.0)]) | (Or, &[_, x], &[Some(0.0), _]) => same(b, x),
+        (Where, &[_, x, y], _) if x == y => x,
+        (Check, &[x, _], &[_, Some(ok)]) if ok != 0.0 => x,
+        (And, &[x, _], &[_, Some(c)]) | (And, &[_, x], &[Some(c), _]) if c != 0.0 => x,
+        (Or, &[x, _], &[_, Some(0.0)]) | (Or, &[_, x], &[Some(0.0), _]) => x,
+        _ => return None,
+    })
+}
+
+/// Identities of real functions of other functions.
+fn signs_and_factors(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Option<Id> {
+    let inner = |b: &Builder, id: Id| match b.node(id).op {
+        Op::Map(f) => Some((f, b.node(id).inputs.clone())),
+        _ => None,
+    };
+    let negated = |b: &Builder, id: Id| match inner(b, id) {
+        Some((Neg, inputs)) if b.size(inputs[0]) == b.size(id) => Some(inputs[0]),
+        _ => None,
+    };
+    Some(match (function, operands) {
+        (Neg, &[x]) => match inner(b, x)? {
+            (Neg, inputs) => inputs[0],
+            (Sub, inputs) => b.sub(inputs[1], inputs[0]),
+            (Mul, inputs) if b.uniform_value(inputs[0]).is_some() => {
+                let c = b.neg(inputs[0]);
+                b.mul(c, inputs[1])
+            }
+            _ => return None,
+        },
+        (Sqr, &[x]) => {
+            let x = negated(b, x)?;
+            b.map(Sqr, &[x])
+        }
+        (Log, &[x]) => match inner(b, x)? {
+            (Exp, inputs) => inputs[0],
+            _ => return None,
+        },
+        (Add, &[x, y]) => match (negated(b, x), negated(b, y)) {
+            (_, Some(y)) => b.sub(x, y),
+            (Some(x), None) => b.sub(y, x),
+            _ => return None,
+        },
+        (Sub, &[x, y]) => {
+            let y = negated(b, y)?;
+            b.add(x, y)
+        }
+        (Mul, &[x, y]) if x == y => b.map(Sqr, &[x]),
+        (Mul | Div | Scale | Quotient, &[x, y]) if negated(b, x).is_some() || negated(b, y).is_some() => {
+            let (u, v) = (negated(b, x), negated(b, y));
+            let product = b.map(function, &[u.unwrap_or(x), v.unwrap_or(y)]);
+            match (u, v) {
+                (Some(_), Some(_)) => product,
+                _ => b.neg(product),
+            }
+        }
+        (Div, &[x, y]) if has_safe_reciprocal(b, x, y) => {
+            let reciprocal = b.map(Reciprocal, &[y]);
+            b.mul(x, reciprocal)
+        }
+        (Mul, &[x, y]) => {
+            let (factor, rest) = scalar_factor(b, x, y)?;
+            let (f, inputs) = inner(b, rest)?;
+            if f != Mul {
+                return None;
+            }
+            let (other, array) = scalar_factor(b, inputs[0], inputs[1])?;
+            let product = b.mul(factor, other);
+            // Constants must not overflow or vanish before they meet the array.
+            if b.uniform_value(product).is_some_and(|value| !value.is_normal()) {
+                return None;
+            }
+            b.mul(product, array)
+        }
+        _ => return None,
+    })
+}
+
+/// Of a product, the scalar (a constant one, if both are) and the other factor.
+pub fn scalar_factor(b: &Builder, x: Id, y: Id) -> Option<(Id, Id)> {
+    let is_scalar = |id: Id| b.size(id) == 1;
+    let is_constant = |id: Id| b.constant_value(id).is_some();
+    match (is_scalar(x), is_scalar(y)) {
+        (true, true) if is_constant(x) => Some((x, y)),
+        (true, true) if is_constant(y) => Some((y, x)),
+        (true, false) => Some((x, y)),
+        (false, true) => Some((y, x)),
         _ => None,
     }
 }
 
-/// c (d x) = (c d) x and c (-x) = (-c) x.
-fn scaled(b: &mut Builder, c: f64, x: Id, shape: &[usize]) -> Option<Id> {
-    if b.size(x) != crate::tensor::size_of(shape) {
-        return None;
+/// Whether x / y may be computed as x (1 / y), and gains by it.
+fn has_safe_reciprocal(b: &Builder, x: Id, y: Id) -> bool {
+    match b.constant_value(y) {
+        Some(value) => value.values().iter().all(|v| (1.0 / v).is_normal()),
+        None => b.size(y) == 1 && b.size(x) > 1,
     }
-    let node = b.node(x).clone();
-    let (factor, inner) = match (&node.op, node.inputs.as_slice()) {
-        (Op::Map(Neg), &[inner]) => (-1.0, inner),
-        (Op::Map(Mul), &[p, q]) => match (b.uniform_value(p), b.uniform_value(q)) {
-            (Some(d), _) => (d, q),
-            (_, Some(d)) => (d, p),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    let product = c * factor;
-    // Folding must not turn a finite product into an overflow or an underflow.
-    if product == 0.0 || !product.is_normal() {
-        return None;
-    }
-    let id = b.mul_number(product, inner);
-    Some(b.reshape(id, shape))
 }

@@ -129,36 +129,23 @@ struct Chain<'a> {
 
 impl Chain<'_> {
     fn run(&mut self, start: &[f64], draws: &mut ChainDraws) -> Result<(), Stop> {
-        let mut clock = Instant::now();
+        let clock = Instant::now();
         self.place(start)?;
         let mut warmup = Warmup::new(self.settings, self.trajectory.current());
-        if self.settings.tune > 0 {
-            let gradient = &self.trajectory.current().gradient;
-            self.hamiltonian.metric.set_from_gradient(gradient);
-        }
         let mut step_size = self.first_step_size()?;
+        draws.warmup_time = clock.elapsed().as_secs_f64();
 
         for draw in 0..self.settings.total_draws() {
             let tuning = draw < self.settings.tune;
-            if draw == self.settings.tune {
-                draws.warmup_time = clock.elapsed().as_secs_f64();
-                clock = Instant::now();
-            }
             let base = if tuning {
                 step_size.current()
             } else {
                 step_size.averaged()
             };
             let keep = !tuning || self.settings.save_warmup;
-            self.draw(
-                base,
-                step_size.averaged(),
-                tuning,
-                keep.then_some(&mut *draws),
-            )?;
-            let elapsed = clock.elapsed().as_secs_f64();
+            let kept = keep.then_some(&mut *draws);
+            self.draw(base, step_size.averaged(), tuning, kept)?;
             if tuning {
-                draws.warmup_time = elapsed;
                 let searches = warmup.learn(
                     draw,
                     self.trajectory.current(),
@@ -169,8 +156,9 @@ impl Chain<'_> {
                 if searches {
                     step_size = self.first_step_size()?;
                 }
+                draws.warmup_time = clock.elapsed().as_secs_f64();
             } else {
-                draws.sampling_time = elapsed;
+                draws.sampling_time = clock.elapsed().as_secs_f64() - draws.warmup_time;
             }
         }
         Ok(())

@@ -92,7 +92,7 @@ mod tests {
 
     /// A state of the funnel, complete, and the Hamiltonian with this step size.
     fn start(step_size: f64) -> (Funnel, Hamiltonian, State) {
-        let mut density = Funnel { dim: 4 };
+        let mut density = Funnel { dim: 4, scale: 3.0 };
         let hamiltonian = Hamiltonian {
             metric: Metric::diagonal(&[0.5, 2.0, 1.0, 3.0]),
             step_size,

@@ -124,6 +124,12 @@ fn eight_schools() {
 
 #[test]
 fn a_funnel_diverges_but_does_not_fail() {
-    let chains = sample(&Funnel { dim: 10 }, settings(|s| s.draws = 500));
+    let chains = sample(
+        &Funnel {
+            dim: 10,
+            scale: 3.0,
+        },
+        settings(|s| s.draws = 500),
+    );
     assert!(chains.iter().all(|chain| chain.len() == 500));
 }

@@ -546,7 +546,7 @@ mod tests {
     #[test]
     fn overflow_in_a_trajectory_is_a_divergence() {
         // Steps of 100 from this start overflow exp() and give NaN and infinite gradients.
-        let density: Vec<Box<dyn Density>> = vec![Box::new(Funnel { dim: 3 })];
+        let density: Vec<Box<dyn Density>> = vec![Box::new(Funnel { dim: 3, scale: 3.0 })];
         let settings = r#"{"tune": 0, "draws": 20, "initial_step_size": 1e200}"#;
         let result = finish(settings, density, 1).unwrap();
         assert!(flags(&result.chains[0], "diverging").iter().all(|&d| d));

@@ -1,7 +1,6 @@
 //! Densities with known answers, and Monte Carlo errors, for the sampler's tests and benchmark.
 
 use crate::density::{Density, DensityError};
-use crate::sampler::rng::ChainRng;
 
 /// Independent normals around `mean` with these standard deviations.
 #[derive(Debug, Clone)]
@@ -98,10 +97,12 @@ impl Density for LogHalfNormal {
     }
 }
 
-/// Neal's funnel: v ~ N(0, 3), the other `dim - 1` coordinates ~ N(0, exp(v / 2)).
+/// Neal's funnel: v ~ N(0, scale), the other `dim - 1` coordinates ~ N(0, exp(v / 2)); Neal's
+/// scale is 3.
 #[derive(Debug, Clone)]
 pub struct Funnel {
     pub dim: usize,
+    pub scale: f64,
 }
 
 impl Density for Funnel {
@@ -116,8 +117,9 @@ impl Density for Funnel {
         for (g, x) in gradient[1..].iter_mut().zip(rest) {
             *g = -x * precision;
         }
-        gradient[0] = -v / 9.0 + 0.5 * precision * squares - 0.5 * rest.len() as f64;
-        Ok(-v * v / 18.0 - 0.5 * precision * squares - 0.5 * v * rest.len() as f64)
+        let u = v / self.scale;
+        gradient[0] = -u / self.scale + 0.5 * precision * squares - 0.5 * rest.len() as f64;
+        Ok(-0.5 * u * u - 0.5 * precision * squares - 0.5 * v * rest.len() as f64)
     }
 }
 
@@ -149,51 +151,6 @@ impl Density for EightSchools {
             gradient[2 + i] = d_theta * tau - z[i];
         }
         (gradient[0], gradient[1]) = (d_mu, d_log_tau);
-        Ok(logp)
-    }
-}
-
-/// Logistic regression with N(0, 1) priors on simulated data.
-#[derive(Debug, Clone)]
-pub struct Logistic {
-    /// Rows of the design matrix, one after the other.
-    design: Vec<f64>,
-    outcomes: Vec<f64>,
-    dim: usize,
-}
-
-impl Logistic {
-    pub fn simulated(rows: usize, dim: usize) -> Self {
-        let mut rng = ChainRng::new(20);
-        let mut design = vec![0.0; rows * dim];
-        rng.fill_normal(&mut design);
-        let outcomes = design.chunks(dim).map(|row| {
-            let eta = row.iter().sum::<f64>();
-            f64::from(rng.uniform() < 1.0 / (1.0 + (-eta).exp()))
-        });
-        Self {
-            outcomes: outcomes.collect(),
-            design,
-            dim,
-        }
-    }
-}
-
-impl Density for Logistic {
-    fn dim(&self) -> usize {
-        self.dim
-    }
-
-    fn logp_and_gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> Result<f64, DensityError> {
-        let mut logp = Normal::standard(self.dim).logp_and_gradient(x, gradient)?;
-        for (row, outcome) in self.design.chunks(self.dim).zip(&self.outcomes) {
-            let eta: f64 = row.iter().zip(x).map(|(a, x)| a * x).sum();
-            logp += outcome * eta - eta.max(0.0) - (-eta.abs()).exp().ln_1p();
-            let residual = outcome - 1.0 / (1.0 + (-eta).exp());
-            for (g, a) in gradient.iter_mut().zip(row) {
-                *g += a * residual;
-            }
-        }
         Ok(logp)
     }
 }

@@ -295,7 +295,7 @@ fn the_state_machine_equals_the_recursion() {
             let scale = [0.5, 1.0, 2.0, 1.0, 0.7];
             add(compare(&mut correlated, &scale, 0.1, step_size, seed));
             add(compare(
-                &mut Funnel { dim: 6 },
+                &mut Funnel { dim: 6, scale: 3.0 },
                 &[1.0; 6],
                 0.1,
                 step_size,

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
 
 import pymc_rustmc  # noqa: F401 (adds the sampler)
@@ -72,7 +73,7 @@ def mixed_model():
         free = pm.Normal("free", shape=(2, 3))
         pm.Deterministic("count", (free > 0).sum(axis=0))
         pm.Deterministic("flag", width > 1)
-        pm.Deterministic("constant", pm.math.constant(np.array([1.5, 2.5])), dims="city")
+        pm.Deterministic("constant", pt.constant(np.array([1.5, 2.5])), dims="city")
         pm.Deterministic("table", slope[:, None] * x[None, :], dims=("city", "year"))
         pm.Deterministic("nothing", free[:, :0])
         pm.Potential("tilt", -0.1 * level.sum())

@@ -1,7 +1,5 @@
 """PyTensor's own compiled log density, gradient and outputs: what a translation must equal."""
 
-from functools import partial
-
 import numpy as np
 import pymc as pm
 import pytensor
@@ -10,10 +8,10 @@ from pymc.pytensorf import rewrite_pregrad
 from pytensor.compile.mode import FAST_COMPILE, Mode
 
 from pymc_rustmc.compile import BoundModel, translate_model
+from pymc_rustmc.interpreted import no_compiler
 
 # Node by node in Python: compiling with C or Numba would take most of the time of these tests.
 PYTHON = Mode("py", FAST_COMPILE.provided_optimizer.including("stabilize"))
-NO_COMPILER = partial(pytensor.config.change_flags, mode="FAST_COMPILE", cxx="")  # for inner graphs
 POINTS = 20
 
 
@@ -26,7 +24,7 @@ class Oracle:
         gradient = pytensor.gradient.grad(logp, model.value_vars, disconnected_inputs="ignore")
         outputs = model.unobserved_value_vars[len(names) :]
         self.output_names = [variable.name for variable in outputs]
-        with model, NO_COMPILER():
+        with model, no_compiler():
             self._function = pymc_compile(
                 model.value_vars, [logp, *gradient, *outputs], mode=PYTHON, on_unused_input="ignore"
             )
@@ -34,7 +32,7 @@ class Oracle:
 
     def __call__(self, values):
         """Values of the value variables, in order -> logp, flat gradient, outputs by name."""
-        with NO_COMPILER(), np.errstate(all="ignore"):
+        with no_compiler(), np.errstate(all="ignore"):
             logp, *rest = self._function(*values)
         gradient = np.concatenate([np.ravel(g) for g in rest[: self._n]])
         return float(logp), gradient, dict(zip(self.output_names, rest[self._n :], strict=True))
@@ -48,7 +46,7 @@ def assert_same_density(bound: BoundModel, oracle: Oracle, scale=1.0, centre=0.0
     ours = bound.density.evaluate(names, positions)
     finite = 0
     for row, position in enumerate(positions):
-        logp, gradient, outputs = oracle([value for value in bound.unravel(position).values()])
+        logp, gradient, outputs = oracle(bound.unravel(position).values())
         our_logp, our_gradient = bound.density.logp_and_gradient(position)
         for name in names:
             np.testing.assert_allclose(ours[name][row], outputs[name], rtol=1e-10, atol=1e-12, err_msg=name)

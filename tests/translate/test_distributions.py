@@ -1,4 +1,4 @@
-"""Every PyMC distribution that the ops can express: as prior (with its default transform) and as likelihood."""
+"""Every PyMC distribution that the ops express: as prior (with its transform) and as likelihood."""
 
 import numpy as np
 import pymc as pm
@@ -16,7 +16,9 @@ UNIT = {"centre": 0.5, "scale": 0.1}  # points inside (0, 1), for variables with
 # name: (builder, options of the comparison)
 PRIORS = {
     "AR": (
-        lambda: pm.AR("x", rho=[0.2, 0.3, -0.2], sigma=1.5, constant=True, init_dist=pm.Normal.dist(), steps=5),
+        lambda: pm.AR(
+            "x", rho=[0.2, 0.3, -0.2], sigma=1.5, constant=True, init_dist=pm.Normal.dist(), steps=5
+        ),
         {},
     ),
     "AsymmetricLaplace": (lambda: pm.AsymmetricLaplace("x", kappa=1.5, b=2, mu=0.3, shape=3), {}),
@@ -87,7 +89,10 @@ PRIORS = {
 
 if PYMC_6:  # in PyMC 5, the determinant and the check of positive definiteness stay in the graph
     PRIORS["LKJCorr"] = (lambda: pm.LKJCorr("x", eta=2, n=3), {"scale": 0.3})
-    PRIORS["MatrixNormal"] = (lambda: pm.MatrixNormal("x", mu=np.zeros((2, 2)), rowcov=np.eye(2), colcov=np.eye(2)), {})
+    PRIORS["MatrixNormal"] = (
+        lambda: pm.MatrixNormal("x", mu=np.zeros((2, 2)), rowcov=np.eye(2), colcov=np.eye(2)),
+        {},
+    )
 
 
 @pytest.mark.parametrize("name", PRIORS)
@@ -173,12 +178,16 @@ LIKELIHOODS = {
     "Moyal": lambda a, s: pm.Moyal("y", a, s, observed=REALS),
     "Multinomial": lambda a, s: pm.Multinomial("y", n=4, p=pm.math.softmax(a), observed=COUNTS),
     "NegativeBinomial": lambda a, s: pm.NegativeBinomial("y", mu=_half(a), alpha=s, observed=COUNTS),
-    "NegativeBinomial by p": lambda a, s: pm.NegativeBinomial("y", n=s, p=pm.math.sigmoid(a), observed=COUNTS),
+    "NegativeBinomial by p": lambda a, s: pm.NegativeBinomial(
+        "y", n=s, p=pm.math.sigmoid(a), observed=COUNTS
+    ),
     "Normal": lambda a, s: pm.Normal("y", a, s, observed=REALS),
     "NormalMixture": lambda a, s: pm.NormalMixture(
         "y", w=[0.3, 0.3, 0.4], mu=a, sigma=s, observed=np.array([0.1, -2, 3, 0.5])
     ),
-    "OrderedLogistic": lambda a, s: pm.OrderedLogistic("y", eta=a, cutpoints=[-1, 0.5, 1], observed=[0, 3, 1]),
+    "OrderedLogistic": lambda a, s: pm.OrderedLogistic(
+        "y", eta=a, cutpoints=[-1, 0.5, 1], observed=[0, 3, 1]
+    ),
     "OrderedMultinomial": lambda a, s: pm.OrderedMultinomial(
         "y", eta=a[0], cutpoints=[-1, 1], n=4, observed=COUNTS
     ),
@@ -240,7 +249,10 @@ UNSUPPORTED = {
         lambda a, s: pm.HurdleNegativeBinomial("y", psi=0.6, mu=_half(a), alpha=s, observed=COUNTS),
         "betainc",
     ),
-    "HurdlePoisson": (lambda a, s: pm.HurdlePoisson("y", psi=0.6, mu=_half(a) + s, observed=COUNTS), "gammaincc"),
+    "HurdlePoisson": (
+        lambda a, s: pm.HurdlePoisson("y", psi=0.6, mu=_half(a) + s, observed=COUNTS),
+        "gammaincc",
+    ),
 }
 
 if not PYMC_6:

@@ -4,7 +4,9 @@
 //! of Shepherd and Laframboise, Math. Comp. 36, 1981); the others follow, with a**2 in
 //! double-double arithmetic.
 
-use super::double_double::two_product;
+use std::f64::consts::FRAC_2_SQRT_PI;
+
+use super::double_double::{fast_two_sum, two_product, two_sum};
 use super::polynomial;
 use super::pow::exp_double;
 use crate::kernels::simd::{LaneMask, Lanes};
@@ -25,9 +27,11 @@ const ERF: [f64; 12] = [
     -7.795898827002142e-10,
 ];
 
-/// (1 + 2 a) exp(a**2) erfc(a) in powers of q.
-const X: [f64; 24] = [
-    1.2329951186255526,
+/// (1 + 2 a) exp(a**2) erfc(a) in powers of q: the constant.
+const X_0: f64 = 1.2329951186255526;
+
+/// The coefficients after `X_0`.
+const X_TAIL: [f64; 23] = [
     -0.1396211168405625,
     0.015379652102610162,
     0.0680970542546862,
@@ -55,16 +59,20 @@ const X: [f64; 24] = [
 
 /// `(h, l)`: erfcx(a) as unevaluated sum, for a >= 0.
 #[inline(always)]
-fn erfcx_positive<V: Lanes>(a: V) -> V {
+fn erfcx_positive<V: Lanes>(a: V) -> (V, V) {
     let inverse = V::splat(1.0) / (a + 4.0);
     let q = (a - 4.0) * inverse;
     // One step of refinement: the rounding error of q would show.
     let rest = (q + 1.0).mul_add(V::splat(-4.0), a);
     let q = inverse.mul_add((-q).mul_add(a, rest), q);
-    let x = polynomial(q, X);
-    let d = a.scale_add(2.0, 1.0);
-    let y = x / d;
-    y
+    // The last step of the polynomial and the quotient keep their rounding errors.
+    let (p, p_low) = two_product(q, polynomial(q, X_TAIL));
+    let (x, x_low) = fast_two_sum(V::splat(X_0), p);
+    let (d, d_low) = two_sum(V::splat(1.0), a * 2.0);
+    let inverse = V::splat(1.0) / d;
+    let y = x * inverse;
+    let rest = (-y).mul_add(d, x) + (-y).mul_add(d_low, x_low + p_low);
+    (y, rest * inverse)
 }
 
 /// exp(-a**2) erfcx(a) = erfc(a), for a >= 0.
@@ -72,30 +80,44 @@ fn erfcx_positive<V: Lanes>(a: V) -> V {
 fn erfc_positive<V: Lanes>(a: V) -> V {
     let a = V::splat(28.0).min(a);
     let (square, low) = two_product(a, a);
-    exp_double(-square, -low) * erfcx_positive(a)
+    let scale = exp_double(-square, -low);
+    let (h, l) = erfcx_positive(a);
+    scale.mul_add(h, scale * l)
+}
+
+/// erf(x) for |x| <= 1.
+#[inline(always)]
+fn erf_inner<V: Lanes>(x: V) -> V {
+    x.mul_add(polynomial(x * x, ERF), x)
 }
 
 /// The error function, to 2 ulp.
 #[inline(always)]
 pub fn erf<V: Lanes>(x: V) -> V {
     let a = x.abs();
-    let inner = x.mul_add(polynomial(x * x, ERF), x);
     let outer = (V::splat(1.0) - erfc_positive(a)).copysign(x);
-    a.lt(V::splat(1.0)).select(inner, outer)
+    a.lt(V::splat(1.0)).select(erf_inner(x), outer)
 }
 
 /// 1 - erf(x) without cancellation, to 2 ulp.
 #[inline(always)]
 pub fn erfc<V: Lanes>(x: V) -> V {
-    let y = erfc_positive(x.abs());
-    x.lt(V::splat(0.0)).select(V::splat(2.0) - y, y)
+    let a = x.abs();
+    let y = erfc_positive(a);
+    let outer = x.lt(V::splat(0.0)).select(V::splat(2.0) - y, y);
+    let inner = V::splat(1.0) - erf_inner(x);
+    a.lt(V::splat(0.5)).select(inner, outer)
 }
 
 /// exp(x**2) erfc(x), to 1e-14 relative.
 #[inline(always)]
 pub fn erfcx<V: Lanes>(x: V) -> V {
-    let y = erfcx_positive(x.abs());
-    let a = V::splat(0.0).max(-x);
+    let a = x.abs();
+    let far = V::splat(1e15);
+    let (y, _) = erfcx_positive(far.min(a));
+    let y = a.gt(far).select(V::splat(0.5 * FRAC_2_SQRT_PI) / a, y);
+    // exp overflows long before the square of 30.
+    let a = V::splat(30.0).min(a);
     let (square, low) = two_product(a, a);
     let reflected = exp_double(square, low) * 2.0 - y;
     x.lt(V::splat(0.0)).select(reflected, y)

@@ -46,24 +46,20 @@ pub(super) fn exp_parts<V: Lanes>(x: V) -> (V, V, V) {
     (n, r, t)
 }
 
-/// `(h, l)`: exp(x) as unevaluated sum, for x <= 0.
+/// `(n, p)`: exp(x) = 2**n p with p in [0.7, 1.5], for |x| <= 1100.
 #[inline(always)]
-pub(super) fn exp_sum<V: Lanes>(x: V) -> (V, V) {
-    let (n, r, t) = exp_parts(V::splat(-746.0).max(x));
-    let (h, l) = fast_two_sum(V::splat(1.0), r);
-    let (h, l) = fast_two_sum(h, l + t);
-    (h.scale_exp2(n), l.scale_exp2(n))
+pub(super) fn exp_scaled<V: Lanes>(x: V) -> (V, V) {
+    let n = (x * std::f64::consts::LOG2_E).round_small();
+    let high = n.mul_add(V::splat(-LN_2.0), x); // exact, as in exp_parts
+    let low = n * -LN_2.1;
+    let r = high + low;
+    (n, (r * r).mul_add(polynomial(r, Q), low) + high + 1.0)
 }
 
 /// exp(x), to 1 ulp.
 #[inline(always)]
 pub fn exp<V: Lanes>(x: V) -> V {
-    let x = V::splat(-746.0).max(V::splat(710.0).min(x));
-    let n = (x * std::f64::consts::LOG2_E).round_small();
-    let high = n.mul_add(V::splat(-LN_2.0), x); // exact, as in exp_parts
-    let low = n * -LN_2.1;
-    let r = high + low;
-    let p = (r * r).mul_add(polynomial(r, Q), low) + high + 1.0;
+    let (n, p) = exp_scaled(V::splat(-746.0).max(V::splat(710.0).min(x)));
     p.scale_exp2(n)
 }
 
@@ -80,19 +76,17 @@ pub fn exp2<V: Lanes>(x: V) -> V {
 /// exp(x) - 1, to 1 ulp.
 #[inline(always)]
 pub fn expm1<V: Lanes>(x: V) -> V {
-    let (h, l) = expm1_sum(V::splat(-50.0).max(V::splat(710.0).min(x)));
-    // Doubling undoes the halves of expm1_sum, here where 2**1024 may overflow.
-    let y = (h + l) * 2.0;
-    x.abs().lt(V::splat(1e-300)).select(x, y)
+    let (h, _) = expm1_sum(V::splat(-50.0).max(V::splat(710.0).min(x)));
+    x.abs().lt(V::splat(1e-300)).select(x, h * 2.0)
 }
 
-/// `(h, l)`: (exp(x) - 1) / 2 as unevaluated sum, for -50 <= x <= 710.
+/// `(h, l)`: (exp(x) - 1) / 2 as unevaluated sum, for -50 <= x <= 710; halved because 2**1024 overflows.
 #[inline(always)]
 pub(super) fn expm1_sum<V: Lanes>(x: V) -> (V, V) {
     let (n, r, t) = exp_parts(x);
     let scale = (n - 1.0).exp2_int();
     let (h, l) = fast_two_sum(scale - 0.5, scale * r);
-    (h, scale.mul_add(t, l))
+    fast_two_sum(h, scale.mul_add(t, l))
 }
 
 /// 1 / (1 + exp(-x)), to 2 ulp.

@@ -160,7 +160,7 @@ fn lgamma_main<V: Lanes>(x: V) -> V {
 
     let q = (y - one) * v;
     let near = (y - one) * (y - 2.0) * polynomial(q, NEAR_ROOTS);
-    let near = step.select(near - log_x, near);
+    let near = near - step.select(log_x, V::splat(-0.0)); // -0.0, so that lgamma(1) is +0
 
     let mu = v * polynomial(v.scale_add(7.0, -1.0), STIRLING_FAR);
     let sum = (x - 0.5).mul_add(log_x - 1.0, mu + (HALF_LOG_2_PI.0 - 0.5));
@@ -247,6 +247,5 @@ pub fn gamma<V: Lanes>(x: V) -> V {
     let sine = sin_cos_pi(x).0;
     let reflected = exp_double(-t, -t_low) * (V::splat(PI) / sine);
     let reflected = (is_pole(x) | x.is_infinite()).select(V::splat(f64::NAN), reflected);
-    let y = negative.select(reflected, above);
-    y
+    negative.select(reflected, above)
 }

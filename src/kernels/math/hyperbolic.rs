@@ -2,7 +2,7 @@
 
 use super::LN_2;
 use super::double_double::fast_two_sum;
-use super::exp::{exp, expm1_sum};
+use super::exp::{exp_scaled, expm1_sum};
 use super::log::{log, log1p};
 use crate::kernels::simd::{LaneMask, Lanes};
 
@@ -19,20 +19,18 @@ pub fn tanh<V: Lanes>(x: V) -> V {
     rest.mul_add(inverse, y).copysign(x)
 }
 
-/// exp(|x|) / 2, which overflows later than exp(|x|).
+/// exp(a) / 2 for a >= 0.
 #[inline(always)]
 fn half_exp<V: Lanes>(a: V) -> V {
-    let large = a.gt(V::splat(700.0));
-    let y = exp(large.select(a - 64.0 * LN_2.0, a));
-    y * large.select(V::splat(63f64.exp2()), V::splat(0.5))
+    let (n, p) = exp_scaled(V::splat(711.0).min(a));
+    p.scale_exp2(n - 1.0)
 }
 
 /// Hyperbolic sine, to 4 ulp.
 #[inline(always)]
 pub fn sinh<V: Lanes>(x: V) -> V {
     let a = x.abs();
-    let (h, l) = expm1_sum(V::splat(20.0).min(a));
-    let m = h + l;
+    let (m, _) = expm1_sum(V::splat(20.0).min(a));
     let small = m + m / (m * 2.0 + 1.0);
     let small = a.lt(V::splat(1e-300)).select(a, small);
     a.lt(V::splat(20.0)).select(small, half_exp(a)).copysign(x)

@@ -6,7 +6,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, LOG2_E, LOG10_2, LOG10_E, SQRT_2};
 
 use super::double_double::{fast_two_sum, two_product, two_sum};
-use super::exp::{exp_parts, exp_sum};
+use super::exp::{exp, exp_parts};
 use super::{LN_2, polynomial};
 use crate::kernels::simd::{LaneMask, Lanes};
 
@@ -64,7 +64,8 @@ fn log_parts<V: Lanes>(e: V, f: V, f_low: V) -> V {
 #[inline(always)]
 fn log_sum<V: Lanes>(u: V, c: V) -> V {
     let (e, m) = split(u);
-    let (f, f_low) = two_sum(m - 1.0, c.scale_exp2(-e));
+    // m - 1 is 0 or a multiple of 2**-53 >= |c| 2**-e.
+    let (f, f_low) = fast_two_sum(m - 1.0, c.scale_exp2(-e));
     log_parts(e, f, f_low)
 }
 
@@ -133,12 +134,12 @@ pub fn log1p<V: Lanes>(x: V) -> V {
 /// log(1 + exp(x)), to 2 ulp.
 #[inline(always)]
 pub fn softplus<V: Lanes>(x: V) -> V {
-    let (z, z_low) = exp_sum(-x.abs());
+    let z = exp(-x.abs());
     let (u, c) = fast_two_sum(V::splat(1.0), z);
     // u is in [1, 2], so splitting it is a matter of one halving.
     let halve = u.gt(V::splat(SQRT_2));
     let scale = halve.select(V::splat(0.5), V::splat(1.0));
-    let (f, f_low) = two_sum(u * scale - 1.0, (c + z_low) * scale);
+    let (f, f_low) = fast_two_sum(u * scale - 1.0, c * scale);
     let y = log_parts(halve.to_f64(), f, f_low);
     V::splat(0.0).max(x) + y
 }

@@ -41,13 +41,24 @@ pub fn sqrt<V: Lanes>(x: V) -> V {
 }
 
 /// `c[0] + c[1] x + c[2] x**2 + ...`
+///
+/// Horner's rule in x**4 on four interleaved parts: one chain of multiply-adds would be too long
+/// for the processor to overlap with its neighbours.
 #[inline(always)]
 fn polynomial<V: Lanes, const N: usize>(x: V, c: [f64; N]) -> V {
-    let mut sum = V::splat(c[N - 1]);
-    for k in (0..N - 1).rev() {
-        sum = sum.mul_add(x, V::splat(c[k]));
+    const STRIDE: usize = 4;
+    let square = x * x;
+    let fourth = square * square;
+    let mut parts = [V::splat(0.0); STRIDE];
+    for (first, part) in parts.iter_mut().enumerate() {
+        let last = first + (N - 1 - first) / STRIDE * STRIDE;
+        *part = V::splat(c[last]);
+        for k in (first..last).step_by(STRIDE).rev() {
+            *part = part.mul_add(fourth, V::splat(c[k]));
+        }
     }
-    sum
+    let [p0, p1, p2, p3] = parts;
+    p3.mul_add(x, p2).mul_add(x, p1).mul_add(x, p0)
 }
 
 #[cfg(test)]

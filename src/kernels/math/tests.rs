@@ -1,14 +1,364 @@
-use super::*;
-use crate::kernels::isa::{BlockFn, Isa, binary, unary};
+//! Every function against high-precision values, at its special points, and on every instruction
+//! set.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use crate::kernels::block::{BlockFn, Source};
+use crate::kernels::isa::Isa;
+use crate::kernels::simd::LANES;
+use crate::scalar::ScalarFn;
+
+/// How far a function may be from the rounded exact value.
+#[derive(Clone, Copy)]
+enum Bound {
+    /// In units in the last place.
+    Ulp(u64),
+    /// Relative to the value, or absolute near the function's roots.
+    Error { relative: f64, absolute: f64 },
+}
+
+use Bound::{Error, Ulp};
+
+struct Function {
+    name: &'static str,
+    bound: Bound,
+}
+
+macro_rules! functions {
+    ($($name:ident $bound:expr;)*) => {
+        &[$(Function { name: stringify!($name), bound: $bound }),*]
+    };
+}
+
+const FUNCTIONS: &[Function] = functions! {
+    exp Ulp(1);
+    exp2 Ulp(1);
+    expm1 Ulp(1);
+    log Ulp(1);
+    log2 Ulp(1);
+    log10 Ulp(1);
+    log1p Ulp(1);
+    log1mexp Ulp(2);
+    softplus Ulp(2);
+    sigmoid Ulp(2);
+    sqrt Ulp(0);
+    sin Ulp(1);
+    cos Ulp(1);
+    tan Ulp(2);
+    asin Ulp(3);
+    acos Ulp(3);
+    atan Ulp(2);
+    sinh Ulp(3);
+    cosh Ulp(2);
+    tanh Ulp(2);
+    asinh Ulp(3);
+    acosh Ulp(3);
+    atanh Ulp(3);
+    erf Ulp(2);
+    erfc Ulp(2);
+    erfcx Error { relative: 1e-14, absolute: 0.0 };
+    lgamma Error { relative: 1e-14, absolute: 1e-15 };
+    digamma Error { relative: 1e-14, absolute: 5e-16 };
+    trigamma Error { relative: 1e-14, absolute: 0.0 };
+    gamma Error { relative: 1e-14, absolute: 0.0 };
+    floor Ulp(0);
+    ceil Ulp(0);
+    trunc Ulp(0);
+    round_half_even Ulp(0);
+    round_half_away Ulp(0);
+    sign Ulp(0);
+    pow Ulp(1);
+    atan2 Ulp(2);
+};
+
+impl Function {
+    fn find(name: &str) -> &'static Function {
+        let found = FUNCTIONS.iter().find(|f| f.name == name);
+        found.unwrap_or_else(|| panic!("no function {name}"))
+    }
+
+    fn kernel(&self, isa: Isa) -> BlockFn {
+        let function = ScalarFn::from_name(self.name).expect("a function of the table");
+        function.kernels()[isa as usize]
+    }
+
+    /// The function at every (x, y), the last lanes filled up with copies of the first point.
+    fn eval(&self, isa: Isa, x: &[f64], y: &[f64]) -> Vec<f64> {
+        let chunks = x.len().div_ceil(8);
+        let pad = |x: &[f64]| {
+            let mut x = x.to_vec();
+            x.resize(8 * chunks, x[0]);
+            x
+        };
+        let (a, b) = (pad(x), pad(y));
+        let mut out = vec![0.0; 8 * chunks];
+        let sources = [&a, &b, &b].map(|x| source(x.as_ptr()));
+        // SAFETY: the callers take `isa` from `Isa::available`; the slices have the length.
+        unsafe { self.kernel(isa)(out.as_mut_ptr(), &sources, chunks) };
+        out.truncate(x.len());
+        out
+    }
+}
+
+/// The number of f64 between two numbers of the same sign; large where they have no distance.
+fn ulps(a: f64, b: f64) -> u64 {
+    let ordered = |x: f64| {
+        if x < 0.0 {
+            -(x.abs().to_bits() as i64)
+        } else {
+            x.abs().to_bits() as i64
+        }
+    };
+    if a.is_nan() || b.is_nan() {
+        u64::MAX
+    } else {
+        ordered(a).abs_diff(ordered(b))
+    }
+}
+
+fn source(pointer: *const f64) -> Source {
+    Source {
+        pointer,
+        step: LANES,
+    }
+}
+
+/// Same bits, or both NaN.
+fn same(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+}
 
 #[test]
-fn first() {
-    let f: [BlockFn; 3] = unary!(exp);
-    let x = [0.0, 1.0, -1.0, 700.0, -745.0, f64::NAN, f64::INFINITY, -0.5];
-    for isa in Isa::available() {
-        let mut y = [0.0; 8];
-        unsafe { f[isa as usize](y.as_mut_ptr(), x.as_ptr(), x.as_ptr(), x.as_ptr(), 1) };
-        println!("{isa:?} {y:?}");
+fn functions_keep_their_bounds() {
+    let number = |hex: &str| f64::from_bits(u64::from_str_radix(hex, 16).expect("hexadecimal"));
+    let mut failures = Vec::new();
+    let mut rows = 0;
+    for row in include_str!("reference.csv").lines() {
+        let fields: Vec<&str> = row.split(',').collect();
+        let function = Function::find(fields[0]);
+        let (x, want) = (number(fields[1]), number(fields[3]));
+        let y = if fields[2].is_empty() {
+            x
+        } else {
+            number(fields[2])
+        };
+        let got = function.eval(Isa::detect(), &[x], &[y])[0];
+        let good = match function.bound {
+            Ulp(bound) => ulps(got, want) <= bound,
+            Error { relative, absolute } => {
+                (got - want).abs() <= absolute + relative * want.abs() + 5e-324
+            }
+        };
+        if !good {
+            failures.push(format!(
+                "{}({x:e}, {y:e}) = {got:e}, not {want:e}",
+                function.name
+            ));
+        }
+        rows += 1;
     }
-    let _: [BlockFn; 3] = binary!(pow);
+    assert!(rows > 3000);
+    assert!(
+        failures.is_empty(),
+        "{} failures:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+/// A function, then pairs of argument and value.
+const SPECIAL_VALUES: &str = "
+    exp 0 1 inf inf -inf 0 710 inf -746 0
+    exp2 10 1024 -1074 5e-324 1024 inf -inf 0
+    expm1 0 0 -0 -0 inf inf -inf -1 -60 -1 5e-324 5e-324
+    log 1 0 0 -inf -0 -inf -1 nan inf inf -inf nan
+    log2 1 0 8 3 5e-324 -1074 0 -inf -1 nan inf inf
+    log10 1 0 1000 3 1e22 22 0 -inf -1 nan inf inf
+    log1p 0 0 -0 -0 -1 -inf -1.5 nan -inf nan inf inf
+    log1mexp 0 -inf -0 -inf 1 nan inf nan -inf 0
+    softplus -inf 0 inf inf -800 0 800 800
+    sigmoid 0 0.5 -inf 0 inf 1 -800 0 800 1
+    sqrt 0 0 -0 -0 -1 nan inf inf
+    sin 0 0 -0 -0 inf nan -inf nan 5e-324 5e-324
+    cos 0 1 -0 1 inf nan -inf nan
+    tan 0 0 -0 -0 inf nan -inf nan
+    asin 0 0 -0 -0 1 1.5707963267948966 -1 -1.5707963267948966 1.5 nan inf nan
+    acos 1 0 -1 3.141592653589793 0 1.5707963267948966 -1.5 nan inf nan
+    atan 0 0 -0 -0 inf 1.5707963267948966 -inf -1.5707963267948966
+    sinh 0 0 -0 -0 inf inf -inf -inf 711 inf
+    cosh 0 1 inf inf -inf inf -711 inf
+    tanh 0 0 -0 -0 inf 1 -inf -1 5e-324 5e-324
+    asinh 0 0 -0 -0 inf inf -inf -inf
+    acosh 1 0 0.5 nan -3 nan inf inf -inf nan
+    atanh 0 0 -0 -0 1 inf -1 -inf 2 nan inf nan
+    erf 0 0 -0 -0 inf 1 -inf -1
+    erfc 0 1 inf 0 -inf 2 30 0
+    erfcx 0 1 inf 0 -inf inf -30 inf
+    lgamma 1 0 2 0 0 inf -0 inf -3 inf -1e20 inf inf inf -inf inf 1e306 inf
+    digamma 0 -inf -0 inf -1 nan -1e20 nan inf inf -inf nan 1e-310 -inf
+    trigamma 0 inf -0 inf -1 inf inf 0 -inf inf 1e-200 inf
+    gamma 1 1 5 24 0 inf -0 -inf -1 nan 172 inf inf inf -inf nan -200.5 -0
+    floor -0.5 -1 1e300 1e300 inf inf 2.5 2
+    ceil 0.5 1 -0.5 -0 -inf -inf
+    trunc -1.5 -1 1.5 1 inf inf
+    round_half_even 0.5 0 1.5 2 2.5 2 -2.5 -2 inf inf
+    round_half_away 0.5 1 -0.5 -1 2.5 3 inf inf 1e300 1e300
+    sign -3 -1 5e-324 1 0 0 -0 0 -inf -1
+";
+
+#[test]
+fn special_values() {
+    for line in SPECIAL_VALUES.trim().lines() {
+        let (name, values) = line.trim().split_once(' ').expect("a name and values");
+        let values: Vec<f64> = values
+            .split(' ')
+            .map(|x| x.parse().expect("a number"))
+            .collect();
+        for isa in Isa::available() {
+            for pair in values.chunks_exact(2) {
+                let (x, want) = (pair[0], pair[1]);
+                let got = Function::find(name).eval(isa, &[x], &[x])[0];
+                assert!(
+                    same(got, want),
+                    "{name}({x:e}) is {got:e}, not {want:e}, on {isa:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn powers_and_angles_at_special_values() {
+    let points = [0.0, 0.5, 1.0, 2.0, 3.0, 1e300, f64::INFINITY, f64::NAN];
+    let points: Vec<f64> = points.iter().flat_map(|&x| [x, -x]).collect();
+    for (name, twin) in [
+        ("pow", f64::powf as fn(f64, f64) -> f64),
+        ("atan2", f64::atan2),
+    ] {
+        for &x in &points {
+            for &y in &points {
+                let (got, want) = (
+                    Function::find(name).eval(Isa::detect(), &[x], &[y])[0],
+                    twin(x, y),
+                );
+                let ordinary = want.is_normal() && ulps(got, want) <= 1;
+                assert!(
+                    same(got, want) || ordinary,
+                    "{name}({x:e}, {y:e}) is {got:e}, not {want:e}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_gives_nan() {
+    for function in FUNCTIONS {
+        for isa in Isa::available() {
+            let y = function.eval(isa, &[f64::NAN], &[0.5])[0];
+            assert!(y.is_nan(), "{}(NaN) is {y:e} on {isa:?}", function.name);
+        }
+    }
+}
+
+/// Arguments of every size and sign: random bit patterns and random numbers near 1.
+fn arguments(seed: u64, n: usize) -> Vec<f64> {
+    let mut state = seed;
+    let mut next = || {
+        // SplitMix64.
+        state = state.wrapping_add(0x9e3779b97f4a7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58476d1ce4e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d049bb133111eb);
+        z ^ (z >> 31)
+    };
+    (0..n)
+        .map(|i| match i % 3 {
+            0 => f64::from_bits(next()),
+            1 => (next() >> 11) as f64 / (1u64 << 50) as f64 - 4.0,
+            _ => (next() >> 11) as f64 / (1u64 << 45) as f64,
+        })
+        .collect()
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_bits() {
+    let (x, y) = (arguments(1, 3000), arguments(2, 3000));
+    for function in FUNCTIONS {
+        let want = function.eval(Isa::Baseline, &x, &y);
+        for isa in Isa::available() {
+            let got = function.eval(isa, &x, &y);
+            for i in 0..x.len() {
+                assert!(
+                    same(got[i], want[i]),
+                    "{}({:e}, {:e}) is {:e} on {isa:?} and {:e} on Baseline",
+                    function.name,
+                    x[i],
+                    y[i],
+                    got[i],
+                    want[i]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lane_does_not_depend_on_its_neighbours() {
+    let (x, y) = (arguments(3, 256), arguments(4, 256));
+    for function in FUNCTIONS {
+        let together = function.eval(Isa::detect(), &x, &y);
+        for i in 0..x.len() {
+            let alone = function.eval(Isa::detect(), &x[i..=i], &y[i..=i])[0];
+            assert!(
+                same(together[i], alone),
+                "{}({:e}, {:e})",
+                function.name,
+                x[i],
+                y[i]
+            );
+        }
+    }
+}
+
+#[test]
+fn output_may_be_an_input() {
+    let (x, y) = (arguments(5, 64), arguments(6, 64));
+    for isa in Isa::available() {
+        let kernel = Function::find("pow").kernel(isa);
+        let want = Function::find("pow").eval(isa, &x, &y);
+        let (mut a, mut b) = (x.clone(), y.clone());
+        // SAFETY: the processor has `isa`; all slices have 64 elements.
+        unsafe {
+            kernel(a.as_mut_ptr(), &[&a, &y, &y].map(|x| source(x.as_ptr())), 8);
+            kernel(b.as_mut_ptr(), &[&x, &b, &y].map(|x| source(x.as_ptr())), 8);
+        }
+        assert!((0..64).all(|i| same(a[i], want[i]) && same(b[i], want[i])));
+    }
+}
+
+/// Prints nanoseconds an element, by instruction set:
+/// `cargo test --release --no-default-features timings -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn timings() {
+    let x: Vec<f64> = (0..256).map(|i| (f64::from(i) + 0.5) / 64.0).collect();
+    for function in FUNCTIONS {
+        print!("{:16}", function.name);
+        for isa in Isa::available() {
+            let mut out = vec![0.0; x.len()];
+            let mut best = f64::MAX;
+            for _ in 0..200 {
+                let start = Instant::now();
+                for _ in 0..20 {
+                    let (x, out) = (black_box(x.as_ptr()), black_box(out.as_mut_ptr()));
+                    // SAFETY: the processor has `isa`; the slices have 256 elements.
+                    unsafe { function.kernel(isa)(out, &[source(x); 3], 32) };
+                }
+                best = best.min(start.elapsed().as_secs_f64());
+            }
+            print!(" {isa:?} {:6.2} ns", best / (20.0 * 256.0) * 1e9);
+        }
+        println!();
+    }
 }

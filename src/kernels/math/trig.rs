@@ -29,7 +29,7 @@ const COS: [f64; 6] = [
 
 /// pi/2 as an unevaluated sum.
 const HALF_PI: [f64; 3] = [
-    1.5707963267948966,
+    std::f64::consts::FRAC_PI_2,
     6.123233995736766e-17,
     -1.4973849048591698e-33,
 ];

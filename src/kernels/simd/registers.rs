@@ -31,7 +31,7 @@ macro_rules! lanes {
             }
         }
 
-        #[allow(unused_unsafe)]
+        #[allow(unused_unsafe, clippy::useless_transmute)]
         impl Lanes for $name {
             type Mask = $mask_name;
 

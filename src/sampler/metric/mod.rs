@@ -31,17 +31,6 @@ impl Metric {
         Self::Diagonal(metric)
     }
 
-    /// A first guess from a single gradient: sigma_i^2 = 1 / |g_i|, which is right a standard
-    /// deviation away from the mode of an independent normal. Near the mode the gradient says
-    /// nothing, so the guess is bounded.
-    pub fn set_from_gradient(&mut self, gradient: &[f64]) {
-        match self {
-            Self::Diagonal(metric) => {
-                metric.set_variances(gradient.iter().map(|g| (1.0 / g.abs()).clamp(1e-4, 1e4)))
-            }
-        }
-    }
-
     /// Writes `position + time * T velocity` to `out`.
     #[inline]
     pub fn drift(&self, position: &[f64], velocity: &[f64], time: f64, out: &mut [f64]) {

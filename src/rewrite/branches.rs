@@ -1,0 +1,24 @@
+//! Two branches that apply one costly function: it is applied once, to the branch that is taken.
+
+use crate::bound::{Builder, Id, Op};
+use crate::scalar::ScalarFn::{self, *};
+
+/// where(c, f(x), f(y)) = f(where(c, x, y)), signs first.
+pub fn select(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<Id> {
+    let (Op::Map(f), Op::Map(g)) = (&b.node(x).op, &b.node(y).op) else { return None };
+    let function = *f;
+    if f != g || !(function == Neg || is_costly(function)) {
+        return None;
+    }
+    let (inner_x, inner_y) = (b.node(x).inputs[0], b.node(y).inputs[0]);
+    let taken = b.select(condition, inner_x, inner_y);
+    Some(b.map(function, &[taken]))
+}
+
+/// Whether a function of one argument costs more than a selection.
+fn is_costly(function: ScalarFn) -> bool {
+    matches!(
+        function,
+        Exp | Expm1 | Log | Log1p | Log1mexp | Softplus | Sigmoid | Tanh | Sin | Cos | Erf | Erfc | Erfcx | Lgamma | Digamma
+    )
+}

@@ -1,0 +1,99 @@
+"""Starting points are PyMC's, bit for bit, and a bad one is explained."""
+
+import numpy as np
+import pymc as pm
+import pytest
+from conftest import PYMC6
+from pymc.exceptions import SamplingError
+from pymc.initial_point import make_initial_point_fns_per_chain
+
+from pymc_rustmc.starts import checked_starts, start_functions
+
+_INITVALS = [
+    None,
+    {"mu": 3.0},
+    {"sigma_log__": 0.5},
+    {"sigma": "prior"},
+    [{"mu": 1.0}, None, {"sigma": 2.0}],
+]
+
+
+def _model():
+    with pm.Model(coords={"group": range(3)}) as model:
+        mu = pm.Normal("mu", initval="prior")
+        sigma = pm.HalfNormal("sigma")
+        pm.Gamma("rate", 2, 1)
+        pm.Dirichlet("share", np.ones(3))
+        pm.Normal("effect", mu, sigma, dims="group")
+    return model
+
+
+@pytest.mark.parametrize("initvals", _INITVALS)
+@pytest.mark.parametrize("jitter", [True, False])
+def test_same_points_as_pymc(initvals, jitter):
+    model = _model()
+    ours = start_functions(model, initvals, 3, jitter)
+    theirs = make_initial_point_fns_per_chain(
+        model=model, overrides=initvals, jitter_rvs=set(model.free_RVs) if jitter else set(), chains=3
+    )
+    for chain in range(3):
+        for seed in (1, 2, 98765):
+            mine, reference = ours[chain](seed), theirs[chain](seed)
+            assert list(mine) == list(reference)
+            for name, value in reference.items():
+                np.testing.assert_array_equal(mine[name], value, err_msg=name)
+
+
+def test_failed_points_are_drawn_again():
+    with pm.Model() as model:
+        pm.Normal("x")
+    (function,) = start_functions(model, None, 1, jitter=True)
+
+    def density(point):
+        return (0.0 if point["x"] > 0.8 else -np.inf), np.zeros(1)
+
+    (point,) = checked_starts(model, [function], [3], density, retries=200)
+    assert point["x"] > 0.8
+
+
+def test_hopeless_start_shows_the_terms():
+    with pm.Model() as model:
+        x = pm.Normal("x")
+        pm.Potential("wall", pm.math.switch(x < 100, -np.inf, 0.0))
+    functions = start_functions(model, None, 2, jitter=True)
+    with pytest.raises(SamplingError, match=r"(?s)Starting values.*'x'.*'wall': np.float..\(-inf\)"):
+        checked_starts(model, functions, [1, 2], lambda point: (-np.inf, np.zeros(1)), retries=3)
+
+
+def test_gradient_that_is_not_finite_is_named():
+    with pm.Model() as model:
+        pm.Normal("x", shape=2)
+        pm.Normal("z")
+    functions = start_functions(model, None, 1, jitter=False)
+    with pytest.raises(SamplingError, match=r"(?s)gradient.*'x': array\(\[nan,  ?0\.\]\)"):
+        checked_starts(model, functions, [1], lambda point: (0.0, np.array([np.nan, 0, 1])), retries=0)
+
+
+def test_wrong_initvals_are_named(normal_model, rust_sample):
+    with normal_model:
+        with pytest.raises(ValueError, match=r"Number of initval dicts.*3.*2"):
+            rust_sample(initvals=[{}, {}, {}])
+        with pytest.raises(ValueError, match=r"'nu', not a free variable.*'mu', 'sigma'"):
+            rust_sample(initvals={"nu": 1.0})
+
+
+def test_nothing_is_compiled(monkeypatch):
+    """No C, no Numba: both take seconds where their caches are cold."""
+    import pytensor.link.c.basic as c_linker
+    import pytensor.link.numba.linker as numba_linker
+
+    def fail(*args, **kwargs):
+        raise AssertionError("compiled")
+
+    monkeypatch.setattr(c_linker.CLinker, "make_thunk", fail)
+    monkeypatch.setattr(numba_linker.NumbaLinker, "fgraph_convert", fail)
+    with pm.Model() as model:
+        pm.Exponential("x", 1)
+        pm.LKJCholeskyCov("cov", n=3, eta=2, sd_dist=pm.Exponential.dist(1), compute_corr=PYMC6)
+    for function in start_functions(model, None, 2, jitter=True):
+        function(1)
