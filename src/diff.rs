@@ -22,7 +22,9 @@ pub fn gradient(b: &mut Builder, logp: Id, parameters: &[Id]) -> Result<Vec<Id>,
             let target = b.node(input);
             let flows = target.constant().is_none() && target.dtype == DType::Float64;
             let Some(contribution) = contribution.filter(|_| flows) else { continue };
-            let contribution = fit(b, contribution, input, node.size());
+            // An elementwise function spreads a single element over all of its own.
+            let spread = if matches!(node.op, Op::Map(_)) { node.size() } else { 1 };
+            let contribution = fit(b, contribution, input, spread);
             adjoints[input.index()] = Some(match adjoints[input.index()] {
                 Some(sum) => b.add(sum, contribution),
                 None => contribution,
@@ -41,11 +43,11 @@ pub fn gradient(b: &mut Builder, logp: Id, parameters: &[Id]) -> Result<Vec<Id>,
 }
 
 /// A contribution in the shape of its node: summed where the node was broadcast from a single element.
-fn fit(b: &mut Builder, contribution: Id, target: Id, reader_size: usize) -> Id {
+fn fit(b: &mut Builder, contribution: Id, target: Id, spread: usize) -> Id {
     let shape = b.shape(target).to_vec();
-    if b.size(target) == 1 && reader_size != 1 {
+    if b.size(target) == 1 {
         let sum = match b.size(contribution) {
-            1 => b.mul_number(reader_size as f64, contribution),
+            1 => b.mul_number(spread as f64, contribution),
             _ => {
                 let axes: Vec<usize> = (0..b.shape(contribution).len()).collect();
                 b.reduce(Reduction::Sum, contribution, &axes)
