@@ -26,7 +26,7 @@ translation = time.perf_counter() - start
 
 start = time.perf_counter()
 with model:
-    idata = pm.sample(nuts_sampler="rustmc", random_seed=1, discard_tuned_samples=False)
+    idata = pm.sample(nuts_sampler="rustmc", chains=4, random_seed=1, discard_tuned_samples=False)
 whole_call = time.perf_counter() - start
 
 
