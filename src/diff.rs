@@ -14,16 +14,24 @@ pub fn gradient(b: &mut Builder, logp: Id, parameters: &[Id]) -> Result<Vec<Id>,
     let mut adjoints: Vec<Option<Id>> = vec![None; logp.index() + 1];
     adjoints[logp.index()] = Some(b.number(1.0));
     for index in (0..adjoints.len()).rev() {
-        let Some(adjoint) = adjoints[index] else { continue };
+        let Some(adjoint) = adjoints[index] else {
+            continue;
+        };
         let id = Id(index as u32);
         let node = b.node(id).clone();
         let contributions = contributions(b, id, &node, adjoint)?;
         for (&input, contribution) in node.inputs.iter().zip(contributions) {
             let target = b.node(input);
             let flows = target.constant().is_none() && target.dtype == DType::Float64;
-            let Some(contribution) = contribution.filter(|_| flows) else { continue };
+            let Some(contribution) = contribution.filter(|_| flows) else {
+                continue;
+            };
             // An elementwise function spreads a single element over all of its own.
-            let spread = if matches!(node.op, Op::Map(_)) { node.size() } else { 1 };
+            let spread = if matches!(node.op, Op::Map(_)) {
+                node.size()
+            } else {
+                1
+            };
             let contribution = fit(b, contribution, input, spread);
             adjoints[input.index()] = Some(match adjoints[input.index()] {
                 Some(sum) => b.add(sum, contribution),
@@ -70,7 +78,12 @@ fn whole(b: &mut Builder, adjoint: Id, shape: &[usize]) -> Id {
 }
 
 /// One contribution an input.
-fn contributions(b: &mut Builder, id: Id, node: &Node, g: Id) -> Result<Vec<Option<Id>>, BindError> {
+fn contributions(
+    b: &mut Builder,
+    id: Id,
+    node: &Node,
+    g: Id,
+) -> Result<Vec<Option<Id>>, BindError> {
     let inputs = &node.inputs;
     Ok(match &node.op {
         Op::Parameter { .. } | Op::Constant(_) => vec![],
@@ -78,7 +91,9 @@ fn contributions(b: &mut Builder, id: Id, node: &Node, g: Id) -> Result<Vec<Opti
             Adjoint::Zero => vec![None; inputs.len()],
             Adjoint::Rule(rule) => rule(b, inputs, id, g),
             Adjoint::Missing => {
-                return Err(BindError(format!("the derivative of `{function}` is not known")));
+                return Err(BindError(format!(
+                    "the derivative of `{function}` is not known"
+                )));
             }
         },
         Op::Reshape => vec![Some(g)],
@@ -109,7 +124,10 @@ fn contributions(b: &mut Builder, id: Id, node: &Node, g: Id) -> Result<Vec<Opti
                 })
                 .collect()
         }
-        Op::MatMul { transposed: [ta, tb], .. } => {
+        Op::MatMul {
+            transposed: [ta, tb],
+            ..
+        } => {
             let g = whole(b, g, &node.shape);
             let (x, y) = (inputs[0], inputs[1]);
             let dx = match ta {
@@ -129,13 +147,23 @@ fn contributions(b: &mut Builder, id: Id, node: &Node, g: Id) -> Result<Vec<Opti
 fn view(b: &mut Builder, node: &Node, g: Id, offset: usize, strides: &[isize]) -> Id {
     let source = b.shape(node.inputs[0]).to_vec();
     let g = whole(b, g, &node.shape);
-    let repeated: Vec<usize> =
-        (0..strides.len()).filter(|&axis| strides[axis] == 0 && node.shape[axis] > 1).collect();
-    let g = if repeated.is_empty() { g } else { b.reduce(Reduction::Sum, g, &repeated) };
-    let kept: Vec<usize> = (0..strides.len()).filter(|axis| !repeated.contains(axis)).collect();
+    let repeated: Vec<usize> = (0..strides.len())
+        .filter(|&axis| strides[axis] == 0 && node.shape[axis] > 1)
+        .collect();
+    let g = if repeated.is_empty() {
+        g
+    } else {
+        b.reduce(Reduction::Sum, g, &repeated)
+    };
+    let kept: Vec<usize> = (0..strides.len())
+        .filter(|axis| !repeated.contains(axis))
+        .collect();
     let shape: Vec<usize> = kept.iter().map(|&axis| node.shape[axis]).collect();
     let strides: Vec<isize> = kept.iter().map(|&axis| strides[axis]).collect();
-    if size_of(&shape) == size_of(&source) && offset == 0 && strides.iter().all(|&stride| stride >= 0) {
+    if size_of(&shape) == size_of(&source)
+        && offset == 0
+        && strides.iter().all(|&stride| stride >= 0)
+    {
         // A permutation of axes: its inverse is one too.
         let mut order: Vec<usize> = (0..shape.len()).collect();
         order.sort_by_key(|&axis| (std::cmp::Reverse(strides[axis]), shape[axis]));
@@ -144,7 +172,10 @@ fn view(b: &mut Builder, node: &Node, g: Id, offset: usize, strides: &[isize]) -
         return b.reshape(back, &source);
     }
     let offsets = crate::bind::index::offsets_of(&shape, &strides);
-    let positions = offsets.iter().map(|o| (offset as isize + o) as u32).collect();
+    let positions = offsets
+        .iter()
+        .map(|o| (offset as isize + o) as u32)
+        .collect();
     b.scatter_add(g, Arc::new(Table::new(positions)), source)
 }
 
@@ -205,7 +236,10 @@ fn products_before(b: &mut Builder, x: Id) -> Id {
     let products = b.run(Running::Prod, x, 1);
     let strides = contiguous_strides(&shape);
     let before = b.view(products, 0, strides, vec![outer, length - 1, inner]);
-    let ones = b.constant(Tensor::new(vec![outer, 1, inner], &vec![1.0; outer * inner]));
+    let ones = b.constant(Tensor::new(
+        vec![outer, 1, inner],
+        &vec![1.0; outer * inner],
+    ));
     match length {
         1 => ones,
         _ => b.concat(&[ones, before], 1),

@@ -28,18 +28,32 @@ impl Model {
         shapes: &HashMap<String, Vec<usize>>,
     ) -> Result<Model, BindError> {
         let mut bound = bind::bind(graph, data, shapes)?;
-        let find = |name: &str| bound.outputs.iter().find(|(other, _)| other == name).map(|(_, id)| *id);
+        let find = |name: &str| {
+            bound
+                .outputs
+                .iter()
+                .find(|(other, _)| other == name)
+                .map(|(_, id)| *id)
+        };
         let logp = find(LOGP).ok_or_else(|| BindError("the graph has no output `logp`".into()))?;
         let parameters: Vec<Id> = bound
             .parameters
             .iter()
             .filter(|parameter| !parameter.shape.contains(&0))
-            .map(|p| bound.builder.parameter(p.name.as_str().into(), p.offset, p.shape.clone()))
+            .map(|p| {
+                bound
+                    .builder
+                    .parameter(p.name.as_str().into(), p.offset, p.shape.clone())
+            })
             .collect();
         let mut roots = vec![logp];
         roots.extend(diff::gradient(&mut bound.builder, logp, &parameters)?);
         let program = Arc::new(plan::plan(&bound.builder, &roots));
-        Ok(Model { bound, roots, program })
+        Ok(Model {
+            bound,
+            roots,
+            program,
+        })
     }
 
     /// Length of the position vector.
@@ -60,7 +74,10 @@ impl Model {
 
     /// An evaluator of the log density for one thread.
     pub fn density(&self) -> ModelDensity {
-        ModelDensity { dim: self.dim(), workspace: Workspace::new(self.program.clone()) }
+        ModelDensity {
+            dim: self.dim(),
+            workspace: Workspace::new(self.program.clone()),
+        }
     }
 
     /// The program that computes the named outputs.
@@ -69,7 +86,9 @@ impl Model {
             .iter()
             .map(|name| {
                 let found = self.bound.outputs.iter().find(|(other, _)| other == name);
-                found.map(|(_, id)| *id).ok_or_else(|| BindError(format!("the model has no output {name:?}")))
+                found
+                    .map(|(_, id)| *id)
+                    .ok_or_else(|| BindError(format!("the model has no output {name:?}")))
             })
             .collect();
         Ok(Arc::new(plan::plan(&self.bound.builder, &roots?)))
@@ -77,7 +96,11 @@ impl Model {
 
     /// The bound graph of the log density and its gradient as text.
     pub fn graph_text(&self) -> String {
-        let names = self.bound.parameters.iter().filter(|p| !p.shape.contains(&0));
+        let names = self
+            .bound
+            .parameters
+            .iter()
+            .filter(|p| !p.shape.contains(&0));
         let names = names.map(|p| format!("gradient of {:?}", p.name));
         let names = std::iter::once(LOGP.to_string()).chain(names);
         let roots: Vec<(String, Id)> = names.zip(self.roots.iter().copied()).collect();
@@ -101,7 +124,11 @@ impl Density for ModelDensity {
         self.dim
     }
 
-    fn logp_and_gradient(&mut self, position: &[f64], gradient: &mut [f64]) -> Result<f64, DensityError> {
+    fn logp_and_gradient(
+        &mut self,
+        position: &[f64],
+        gradient: &mut [f64],
+    ) -> Result<f64, DensityError> {
         self.workspace.evaluate(position);
         let mut start = 0;
         // The results are the log density and one gradient a parameter, in the order of the position vector.

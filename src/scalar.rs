@@ -352,7 +352,18 @@ impl ScalarFn {
         use ScalarFn::*;
         matches!(
             self,
-            Add | Mul | Maximum | Minimum | Eq | Ne | And | Or | Xor | BitAnd | BitOr | BitXor | Logaddexp
+            Add | Mul
+                | Maximum
+                | Minimum
+                | Eq
+                | Ne
+                | And
+                | Or
+                | Xor
+                | BitAnd
+                | BitOr
+                | BitXor
+                | Logaddexp
         )
     }
 }

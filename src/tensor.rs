@@ -47,7 +47,11 @@ pub struct Tensor {
 impl Tensor {
     /// An array of `shape` with the given row-major values.
     pub fn new(shape: Vec<usize>, values: &[f64]) -> Tensor {
-        assert_eq!(size_of(&shape), values.len(), "values do not fill the shape");
+        assert_eq!(
+            size_of(&shape),
+            values.len(),
+            "values do not fill the shape"
+        );
         let mut hasher = DefaultHasher::new();
         shape.hash(&mut hasher);
         for value in values {

@@ -9,9 +9,16 @@ use std::sync::Arc;
 /// Where the elements of `x[index]` lie in x.
 pub enum Place {
     /// At regular steps.
-    View { offset: usize, strides: Vec<isize>, shape: Vec<usize> },
+    View {
+        offset: usize,
+        strides: Vec<isize>,
+        shape: Vec<usize>,
+    },
     /// At listed flat positions, row-major.
-    Table { positions: Vec<u32>, shape: Vec<usize> },
+    Table {
+        positions: Vec<u32>,
+        shape: Vec<usize>,
+    },
 }
 
 /// One axis of x that is indexed by integers, broadcast together with the others.
@@ -71,7 +78,10 @@ pub fn place(
                 if *dtype == DType::Bool && *entry == IndexEntry::Array {
                     axis = mask(shape, &contiguous, axis, value, &mut advanced)?;
                 } else {
-                    let positions = value.values().iter().map(|&v| position(v, shape[axis], axis));
+                    let positions = value
+                        .values()
+                        .iter()
+                        .map(|&v| position(v, shape[axis], axis));
                     advanced.push(Advanced {
                         stride: contiguous[axis],
                         values: positions.collect::<Result<_, _>>()?,
@@ -86,8 +96,16 @@ pub fn place(
     kept_strides.extend(&contiguous[axis..]);
     if advanced.is_empty() {
         // An empty view may start one past the end.
-        let offset = if size_of(&kept_shape) == 0 { 0 } else { offset as usize };
-        return Ok(Place::View { offset, strides: kept_strides, shape: kept_shape });
+        let offset = if size_of(&kept_shape) == 0 {
+            0
+        } else {
+            offset as usize
+        };
+        return Ok(Place::View {
+            offset,
+            strides: kept_strides,
+            shape: kept_shape,
+        });
     }
     let (offsets, advanced_shape) = combine(&advanced)?;
     let before = if adjacent { before } else { 0 };
@@ -100,7 +118,12 @@ pub fn place(
         }
     }
     check_size(size_of(shape))?;
-    let shape = [&kept_shape[..before], &advanced_shape, &kept_shape[before..]].concat();
+    let shape = [
+        &kept_shape[..before],
+        &advanced_shape,
+        &kept_shape[before..],
+    ]
+    .concat();
     Ok(Place::Table { positions, shape })
 }
 
@@ -109,10 +132,25 @@ impl Place {
     pub fn into_positions(self) -> Result<(Vec<u32>, Vec<usize>), BindError> {
         match self {
             Place::Table { positions, shape } => Ok((positions, shape)),
-            Place::View { offset, strides, shape } => {
+            Place::View {
+                offset,
+                strides,
+                shape,
+            } => {
                 let offsets = offsets_of(&shape, &strides);
-                check_size(offsets.iter().max().map_or(0, |&most| most as usize + offset))?;
-                Ok((offsets.iter().map(|o| (offset as isize + o) as u32).collect(), shape))
+                check_size(
+                    offsets
+                        .iter()
+                        .max()
+                        .map_or(0, |&most| most as usize + offset),
+                )?;
+                Ok((
+                    offsets
+                        .iter()
+                        .map(|o| (offset as isize + o) as u32)
+                        .collect(),
+                    shape,
+                ))
             }
         }
     }
@@ -127,27 +165,50 @@ fn check_size(size: usize) -> Result<(), BindError> {
 
 /// A position counted from the end if negative, within its axis.
 fn position(value: f64, length: usize, axis: usize) -> Result<isize, BindError> {
-    let wrapped = if value < 0.0 { value + length as f64 } else { value };
+    let wrapped = if value < 0.0 {
+        value + length as f64
+    } else {
+        value
+    };
     match wrapped >= 0.0 && wrapped < length as f64 {
         true => Ok(wrapped as isize),
-        false => fail(format!("index {value} is out of bounds for axis {axis} of length {length}")),
+        false => fail(format!(
+            "index {value} is out of bounds for axis {axis} of length {length}"
+        )),
     }
 }
 
 /// Start, step and length of a Python slice.
-fn slice(length: usize, [start, stop, step]: [Option<i64>; 3]) -> Result<(i64, i64, usize), BindError> {
+fn slice(
+    length: usize,
+    [start, stop, step]: [Option<i64>; 3],
+) -> Result<(i64, i64, usize), BindError> {
     let n = length as i64;
     let step = step.unwrap_or(1);
     if step == 0 {
         return fail("the step of a slice is 0");
     }
     let (lowest, highest) = if step > 0 { (0, n) } else { (-1, n - 1) };
-    let clamp = |bound: i64| if bound < 0 { (bound + n).max(lowest) } else { bound.min(highest) };
-    let (first, last) = if step > 0 { (lowest, highest) } else { (highest, lowest) };
+    let clamp = |bound: i64| {
+        if bound < 0 {
+            (bound + n).max(lowest)
+        } else {
+            bound.min(highest)
+        }
+    };
+    let (first, last) = if step > 0 {
+        (lowest, highest)
+    } else {
+        (highest, lowest)
+    };
     let start = start.map_or(first, clamp);
     let stop = stop.map_or(last, clamp);
     let distance = if step > 0 { stop - start } else { start - stop };
-    let count = if distance > 0 { (distance - 1) / step.abs() + 1 } else { 0 };
+    let count = if distance > 0 {
+        (distance - 1) / step.abs() + 1
+    } else {
+        0
+    };
     Ok((if count == 0 { 0 } else { start }, step, count as usize))
 }
 
@@ -161,13 +222,26 @@ fn mask(
 ) -> Result<usize, BindError> {
     let end = axis + mask.shape().len();
     if shape[axis..end] != *mask.shape() {
-        return fail(format!("a mask of shape {:?} indexes axes of lengths {:?}", mask.shape(), &shape[axis..end]));
+        return fail(format!(
+            "a mask of shape {:?} indexes axes of lengths {:?}",
+            mask.shape(),
+            &shape[axis..end]
+        ));
     }
     let strides = contiguous_strides(mask.shape());
-    let chosen: Vec<usize> = (0..mask.values().len()).filter(|&i| mask.values()[i] != 0.0).collect();
+    let chosen: Vec<usize> = (0..mask.values().len())
+        .filter(|&i| mask.values()[i] != 0.0)
+        .collect();
     for (k, &length) in mask.shape().iter().enumerate() {
-        let values = chosen.iter().map(|flat| (flat / strides[k] as usize % length) as isize).collect();
-        advanced.push(Advanced { stride: contiguous[axis + k], values, shape: vec![chosen.len()] });
+        let values = chosen
+            .iter()
+            .map(|flat| (flat / strides[k] as usize % length) as isize)
+            .collect();
+        advanced.push(Advanced {
+            stride: contiguous[axis + k],
+            values,
+            shape: vec![chosen.len()],
+        });
     }
     Ok(end)
 }
@@ -178,7 +252,12 @@ fn combine(advanced: &[Advanced]) -> Result<(Vec<isize>, Vec<usize>), BindError>
     for one in advanced {
         shape = match broadcast_shapes(&shape, &one.shape) {
             Some(shape) => shape,
-            None => return fail(format!("index arrays of shapes {shape:?} and {:?} do not broadcast", one.shape)),
+            None => {
+                return fail(format!(
+                    "index arrays of shapes {shape:?} and {:?} do not broadcast",
+                    one.shape
+                ));
+            }
         };
     }
     let mut offsets = vec![0; size_of(&shape)];

@@ -54,49 +54,83 @@ pub fn bind(
     mut data: HashMap<String, Data>,
     shapes: &HashMap<String, Vec<usize>>,
 ) -> Result<Bound, BindError> {
-    let mut binder = Binder { graph, b: Builder::default(), ids: Vec::with_capacity(graph.nodes().len()) };
+    let mut binder = Binder {
+        graph,
+        b: Builder::default(),
+        ids: Vec::with_capacity(graph.nodes().len()),
+    };
     let (mut parameters, mut dim) = (vec![], 0);
     for (id, node) in graph.nodes().iter().enumerate() {
         let bound = match &node.op {
             Op::Parameter { name } => {
-                let shape = shapes
-                    .get(name)
-                    .ok_or_else(|| BindError(format!("no shape was given for parameter {name:?}")))?;
+                let shape = shapes.get(name).ok_or_else(|| {
+                    BindError(format!("no shape was given for parameter {name:?}"))
+                })?;
                 if shape.len() != node.ndim {
                     return fail(format!(
                         "parameter {name:?} has {} axes, but its shape {shape:?} was given",
                         node.ndim
                     ));
                 }
-                let parameter = Parameter { name: name.clone(), offset: dim, shape: shape.clone() };
+                let parameter = Parameter {
+                    name: name.clone(),
+                    offset: dim,
+                    shape: shape.clone(),
+                };
                 dim += size_of(shape);
                 parameters.push(parameter);
                 match size_of(shape) {
                     0 => binder.b.constant(Tensor::new(shape.clone(), &[])),
-                    _ => binder.b.parameter(name.as_str().into(), dim - size_of(shape), shape.clone()),
+                    _ => binder.b.parameter(
+                        name.as_str().into(),
+                        dim - size_of(shape),
+                        shape.clone(),
+                    ),
                 }
             }
             Op::Data { name } => {
-                let Data { value, dtype } =
-                    data.remove(name).ok_or_else(|| BindError(format!("no data were given for {name:?}")))?;
+                let Data { value, dtype } = data
+                    .remove(name)
+                    .ok_or_else(|| BindError(format!("no data were given for {name:?}")))?;
                 check_data(name, &value, dtype, node.dtype, node.ndim)?;
                 binder.b.typed_constant(value, node.dtype)
             }
-            _ => binder.lower(id).map_err(|error| binder.explain(id, error))?,
+            _ => binder
+                .lower(id)
+                .map_err(|error| binder.explain(id, error))?,
         };
         binder.ids.push(bound);
     }
     if let Some(name) = data.keys().next() {
-        return fail(format!("data were given for {name:?}, which the model does not have"));
+        return fail(format!(
+            "data were given for {name:?}, which the model does not have"
+        ));
     }
-    let outputs = graph.outputs().iter().map(|(name, id)| (name.clone(), binder.ids[*id])).collect();
-    Ok(Bound { builder: binder.b, parameters, dim, outputs })
+    let outputs = graph
+        .outputs()
+        .iter()
+        .map(|(name, id)| (name.clone(), binder.ids[*id]))
+        .collect();
+    Ok(Bound {
+        builder: binder.b,
+        parameters,
+        dim,
+        outputs,
+    })
 }
 
-fn check_data(name: &str, value: &Tensor, given: DType, wanted: DType, ndim: usize) -> Result<(), BindError> {
+fn check_data(
+    name: &str,
+    value: &Tensor,
+    given: DType,
+    wanted: DType,
+    ndim: usize,
+) -> Result<(), BindError> {
     if value.shape().len() != ndim {
         let found = value.shape().len();
-        return fail(format!("data {name:?} must have {ndim} axes, but the new value has {found}"));
+        return fail(format!(
+            "data {name:?} must have {ndim} axes, but the new value has {found}"
+        ));
     }
     if given > wanted {
         return fail(format!(
@@ -106,7 +140,9 @@ fn check_data(name: &str, value: &Tensor, given: DType, wanted: DType, ndim: usi
         ));
     }
     if given == DType::Int64 && value.values().iter().any(|v| v.abs() > EXACT) {
-        return fail(format!("data {name:?} hold integers beyond 2**53, which are not represented exactly"));
+        return fail(format!(
+            "data {name:?} hold integers beyond 2**53, which are not represented exactly"
+        ));
     }
     Ok(())
 }
@@ -155,20 +191,25 @@ impl Binder<'_> {
         ids.iter()
             .map(|&id| {
                 let length = self.integer(id)?;
-                usize::try_from(length).or_else(|_| fail(format!("an axis would have the length {length}")))
+                usize::try_from(length)
+                    .or_else(|_| fail(format!("an axis would have the length {length}")))
             })
             .collect()
     }
 
     fn vector(&mut self, values: &[i64]) -> Id {
         let values: Vec<f64> = values.iter().map(|&v| v as f64).collect();
-        self.b.typed_constant(Tensor::new(vec![values.len()], &values), DType::Int64)
+        self.b
+            .typed_constant(Tensor::new(vec![values.len()], &values), DType::Int64)
     }
 
     fn broadcast(&mut self, id: Id, shape: &[usize]) -> Result<Id, BindError> {
         match broadcast_shapes(self.b.shape(id), shape) {
             Some(both) if both == shape => Ok(self.b.broadcast(id, shape)),
-            _ => fail(format!("an array of shape {:?} does not broadcast to {shape:?}", self.b.shape(id))),
+            _ => fail(format!(
+                "an array of shape {:?} does not broadcast to {shape:?}",
+                self.b.shape(id)
+            )),
         }
     }
 
@@ -198,9 +239,9 @@ impl Binder<'_> {
         let inputs: Vec<Id> = node.inputs.iter().map(|&input| self.ids[input]).collect();
         Ok(match &node.op {
             Op::Parameter { .. } | Op::Data { .. } => unreachable!("leaves are bound by name"),
-            Op::Constant { shape, values } => {
-                self.b.typed_constant(Tensor::new(shape.clone(), values), node.dtype)
-            }
+            Op::Constant { shape, values } => self
+                .b
+                .typed_constant(Tensor::new(shape.clone(), values), node.dtype),
             Op::Map { function } => self.fold_map(*function, &inputs)?,
             Op::Clip => {
                 let [x, lo, hi] = [inputs[0], inputs[1], inputs[2]];
@@ -251,12 +292,18 @@ impl Binder<'_> {
             }
             Op::SpecifyShape { given } => {
                 let wanted = self.lengths(&inputs[1..])?;
-                let axes = given.iter().enumerate().filter(|(_, given)| **given).map(|(axis, _)| axis);
+                let axes = given
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, given)| **given)
+                    .map(|(axis, _)| axis);
                 let shape = self.b.shape(inputs[0]);
                 for (axis, wanted) in axes.zip(wanted) {
                     if shape[axis] != wanted {
                         let found = shape[axis];
-                        return fail(format!("axis {axis} must have the length {wanted}, but has {found}"));
+                        return fail(format!(
+                            "axis {axis} must have the length {wanted}, but has {found}"
+                        ));
                     }
                 }
                 inputs[0]
@@ -264,13 +311,19 @@ impl Binder<'_> {
             Op::Index { spec } => {
                 let place = self.place(inputs[0], spec, &inputs[1..])?;
                 match place {
-                    Place::View { offset, strides, shape } => self.b.view(inputs[0], offset, strides, shape),
+                    Place::View {
+                        offset,
+                        strides,
+                        shape,
+                    } => self.b.view(inputs[0], offset, strides, shape),
                     Place::Table { positions, shape } => match size_of(&shape) {
                         0 => {
                             let dtype = self.b.node(inputs[0]).dtype;
                             self.b.typed_constant(Tensor::new(shape, &[]), dtype)
                         }
-                        _ => self.b.gather(inputs[0], Arc::new(Table::new(positions)), shape),
+                        _ => self
+                            .b
+                            .gather(inputs[0], Arc::new(Table::new(positions)), shape),
                     },
                 }
             }
@@ -284,7 +337,9 @@ impl Binder<'_> {
                 match positions.is_empty() {
                     true => inputs[0],
                     false => {
-                        let added = self.b.scatter_add(y, Arc::new(Table::new(positions)), shape);
+                        let added = self
+                            .b
+                            .scatter_add(y, Arc::new(Table::new(positions)), shape);
                         self.b.add(inputs[0], added)
                     }
                 }
@@ -294,10 +349,16 @@ impl Binder<'_> {
                 for &input in &inputs {
                     let shape = self.b.shape(input);
                     if (0..first.len()).any(|k| k != *axis && shape[k] != first[k]) {
-                        return fail(format!("shapes {first:?} and {shape:?} cannot be joined on axis {axis}"));
+                        return fail(format!(
+                            "shapes {first:?} and {shape:?} cannot be joined on axis {axis}"
+                        ));
                     }
                 }
-                let parts: Vec<Id> = inputs.iter().copied().filter(|&id| self.b.shape(id)[*axis] > 0).collect();
+                let parts: Vec<Id> = inputs
+                    .iter()
+                    .copied()
+                    .filter(|&id| self.b.shape(id)[*axis] > 0)
+                    .collect();
                 match parts.is_empty() {
                     true => inputs[0],
                     false => self.b.concat(&parts, *axis),
@@ -306,7 +367,8 @@ impl Binder<'_> {
             Op::MakeVector => match inputs.is_empty() {
                 true => self.vector(&[]),
                 false => {
-                    let parts: Vec<Id> = inputs.iter().map(|&id| self.b.reshape(id, &[1])).collect();
+                    let parts: Vec<Id> =
+                        inputs.iter().map(|&id| self.b.reshape(id, &[1])).collect();
                     self.b.concat(&parts, 0)
                 }
             },
@@ -314,7 +376,9 @@ impl Binder<'_> {
                 let mut bounds = [0.0; 3];
                 for (bound, &id) in bounds.iter_mut().zip(&inputs) {
                     let Some(value) = self.b.constant_value(id) else {
-                        return fail("the length of a range depends on a parameter, which is not supported");
+                        return fail(
+                            "the length of a range depends on a parameter, which is not supported",
+                        );
                     };
                     *bound = value.values()[0];
                 }
@@ -323,15 +387,22 @@ impl Binder<'_> {
                 if !length.is_finite() {
                     return fail("a range has the step 0");
                 }
-                let values: Vec<f64> = (0..length as usize).map(|i| start + i as f64 * step).collect();
-                self.b.typed_constant(Tensor::new(vec![values.len()], &values), node.dtype)
+                let values: Vec<f64> = (0..length as usize)
+                    .map(|i| start + i as f64 * step)
+                    .collect();
+                self.b
+                    .typed_constant(Tensor::new(vec![values.len()], &values), node.dtype)
             }
             Op::Eye | Op::Tri => {
                 let shape = self.lengths(&inputs[..2])?;
                 let diagonal = self.integer(inputs[2])?;
                 let keeps = |i: usize, j: usize| {
                     let column = i as i64 + diagonal;
-                    if node.op == Op::Eye { j as i64 == column } else { j as i64 <= column }
+                    if node.op == Op::Eye {
+                        j as i64 == column
+                    } else {
+                        j as i64 <= column
+                    }
                 };
                 let values: Vec<f64> = (0..shape[0])
                     .flat_map(|i| (0..shape[1]).map(move |j| (i, j)))
@@ -341,15 +412,26 @@ impl Binder<'_> {
             }
             Op::Nonzero { axis } => {
                 let Some(x) = self.b.constant_value(inputs[0]) else {
-                    return fail("`nonzero` of a value that depends on a parameter is not supported");
+                    return fail(
+                        "`nonzero` of a value that depends on a parameter is not supported",
+                    );
                 };
                 let strides = contiguous_strides(x.shape());
-                let along = |flat: usize| (flat / strides[*axis] as usize % x.shape()[*axis]) as i64;
-                let nonzero = x.values().iter().enumerate().filter(|(_, value)| **value != 0.0);
+                let along =
+                    |flat: usize| (flat / strides[*axis] as usize % x.shape()[*axis]) as i64;
+                let nonzero = x
+                    .values()
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, value)| **value != 0.0);
                 let positions: Vec<i64> = nonzero.map(|(flat, _)| along(flat)).collect();
                 self.vector(&positions)
             }
-            Op::ExtractDiag { offset, axis1, axis2 } => self.diagonal(inputs[0], *offset, *axis1, *axis2),
+            Op::ExtractDiag {
+                offset,
+                axis1,
+                axis2,
+            } => self.diagonal(inputs[0], *offset, *axis1, *axis2),
             Op::Sum { axes } => self.b.reduce(Reduction::Sum, inputs[0], axes),
             Op::Prod { axes } => self.b.reduce(Reduction::Prod, inputs[0], axes),
             Op::Max { axes } => self.b.reduce(Reduction::Max, inputs[0], axes),
@@ -400,7 +482,9 @@ impl Binder<'_> {
         let from = self.b.shape(x).to_vec();
         for (axis, &length) in from.iter().enumerate() {
             if length != 1 && !order.contains(&(axis as i64)) {
-                return fail(format!("axis {axis} of length {length} cannot be dropped; only length 1 can"));
+                return fail(format!(
+                    "axis {axis} of length {length} cannot be dropped; only length 1 can"
+                ));
             }
         }
         let contiguous = contiguous_strides(&from);
@@ -418,7 +502,8 @@ impl Binder<'_> {
         let contiguous = contiguous_strides(&from);
         let rows = from[axis1].saturating_sub((-offset).max(0) as usize);
         let columns = from[axis2].saturating_sub(offset.max(0) as usize);
-        let start = contiguous[axis1] * (-offset).max(0) as isize + contiguous[axis2] * offset.max(0) as isize;
+        let start = contiguous[axis1] * (-offset).max(0) as isize
+            + contiguous[axis2] * offset.max(0) as isize;
         let (mut shape, mut strides) = (vec![], vec![]);
         for axis in (0..from.len()).filter(|&axis| axis != axis1 && axis != axis2) {
             shape.push(from[axis]);
@@ -433,10 +518,14 @@ impl Binder<'_> {
         let (sx, sy) = (self.b.shape(x).to_vec(), self.b.shape(y).to_vec());
         let (lead_x, lead_y) = (sx.len() - 2, sy.len() - 2);
         if sx[lead_x + 1] != sy[lead_y] {
-            return fail(format!("matrices of shapes {sx:?} and {sy:?} cannot be multiplied"));
+            return fail(format!(
+                "matrices of shapes {sx:?} and {sy:?} cannot be multiplied"
+            ));
         }
         let Some(batch) = broadcast_shapes(&sx[..lead_x], &sy[..lead_y]) else {
-            return fail(format!("stacks of matrices of shapes {sx:?} and {sy:?} do not broadcast"));
+            return fail(format!(
+                "stacks of matrices of shapes {sx:?} and {sy:?} do not broadcast"
+            ));
         };
         let x = self.b.broadcast(x, &[&batch, &sx[lead_x..]].concat());
         let y = self.b.broadcast(y, &[&batch, &sy[lead_y..]].concat());
@@ -479,9 +568,14 @@ impl Binder<'_> {
             writer[position as usize] = i as u32;
         }
         let written: Vec<f64> = writer.iter().map(|&w| f64::from(w != u32::MAX)).collect();
-        let from = writer.iter().map(|&w| if w == u32::MAX { 0 } else { w }).collect();
+        let from = writer
+            .iter()
+            .map(|&w| if w == u32::MAX { 0 } else { w })
+            .collect();
         let values = self.b.gather(y, Arc::new(Table::new(from)), shape.clone());
-        let mask = self.b.typed_constant(Tensor::new(shape, &written), DType::Bool);
+        let mask = self
+            .b
+            .typed_constant(Tensor::new(shape, &written), DType::Bool);
         Ok(self.b.select(mask, values, x))
     }
 }
@@ -498,5 +592,14 @@ fn complete_shape(wanted: &[i64], size: usize) -> Result<Vec<usize>, BindError> 
     if !fits || wanted.iter().any(|&n| n < -1) {
         return fail(format!("{size} elements cannot be reshaped to {wanted:?}"));
     }
-    Ok(wanted.iter().map(|&n| if n == -1 { size / known as usize } else { n as usize }).collect())
+    Ok(wanted
+        .iter()
+        .map(|&n| {
+            if n == -1 {
+                size / known as usize
+            } else {
+                n as usize
+            }
+        })
+        .collect())
 }

@@ -20,14 +20,22 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Builder {
-        Builder { nodes: vec![], known: HashMap::new(), selected: vec![], simplifies: true }
+        Builder {
+            nodes: vec![],
+            known: HashMap::new(),
+            selected: vec![],
+            simplifies: true,
+        }
     }
 }
 
 impl Builder {
     /// A builder that applies no rule of [`crate::rewrite`]: the slow twin in tests.
     pub fn plain() -> Builder {
-        Builder { simplifies: false, ..Builder::default() }
+        Builder {
+            simplifies: false,
+            ..Builder::default()
+        }
     }
 
     /// All nodes, inputs before users.
@@ -62,7 +70,12 @@ impl Builder {
 
     /// The node for an op: an equal one that exists, its folded value, or a new one.
     pub(crate) fn push(&mut self, op: Op, inputs: Vec<Id>, shape: Vec<usize>, dtype: DType) -> Id {
-        let node = Node { op, inputs, shape, dtype };
+        let node = Node {
+            op,
+            inputs,
+            shape,
+            dtype,
+        };
         if let Some(&id) = self.known.get(&node) {
             return id;
         }
@@ -79,7 +92,8 @@ impl Builder {
             }
         }
         let id = Id(self.nodes.len() as u32);
-        self.selected.push(node.inputs.iter().any(|input| self.selected[input.index()]));
+        self.selected
+            .push(node.inputs.iter().any(|input| self.selected[input.index()]));
         self.nodes.push(node.clone());
         self.known.insert(node, id);
         id
@@ -108,7 +122,12 @@ impl Builder {
 
     /// The stretch of the position vector that holds a parameter.
     pub fn parameter(&mut self, name: Arc<str>, offset: usize, shape: Vec<usize>) -> Id {
-        self.push(Op::Parameter { name, offset }, vec![], shape, DType::Float64)
+        self.push(
+            Op::Parameter { name, offset },
+            vec![],
+            shape,
+            DType::Float64,
+        )
     }
 
     /// An elementwise function under NumPy's broadcasting.
@@ -116,14 +135,23 @@ impl Builder {
         let mut shape: Vec<usize> = vec![];
         for &input in inputs {
             shape = broadcast_shapes(&shape, self.shape(input)).ok_or_else(|| {
-                let shapes: Vec<_> = inputs.iter().map(|&i| format!("{:?}", self.shape(i))).collect();
-                BindError(format!("shapes {} do not broadcast in `{function}`", shapes.join(" and ")))
+                let shapes: Vec<_> = inputs
+                    .iter()
+                    .map(|&i| format!("{:?}", self.shape(i)))
+                    .collect();
+                BindError(format!(
+                    "shapes {} do not broadcast in `{function}`",
+                    shapes.join(" and ")
+                ))
             })?;
         }
         let dtypes: Vec<DType> = inputs.iter().map(|&id| self.node(id).dtype).collect();
         let dtype = function.dtype(&dtypes);
         // A scalar stays a scalar: kernels read it in place of an array of equal elements.
-        let mut operands: Vec<Id> = inputs.iter().map(|&id| self.scalar_of(id).unwrap_or(id)).collect();
+        let mut operands: Vec<Id> = inputs
+            .iter()
+            .map(|&id| self.scalar_of(id).unwrap_or(id))
+            .collect();
         if operands.iter().all(|&id| self.size(id) == 1) && size_of(&shape) != 1 {
             let value = self.map_node(function, operands, vec![], dtype);
             return Ok(self.broadcast(value, &shape));
@@ -138,12 +166,20 @@ impl Builder {
 
     /// As [`Builder::try_map`], for inputs known to broadcast.
     pub fn map(&mut self, function: ScalarFn, inputs: &[Id]) -> Id {
-        self.try_map(function, inputs).expect("shapes were checked at bind")
+        self.try_map(function, inputs)
+            .expect("shapes were checked at bind")
     }
 
-    fn map_node(&mut self, function: ScalarFn, operands: Vec<Id>, shape: Vec<usize>, dtype: DType) -> Id {
+    fn map_node(
+        &mut self,
+        function: ScalarFn,
+        operands: Vec<Id>,
+        shape: Vec<usize>,
+        dtype: DType,
+    ) -> Id {
         if self.simplifies
-            && let Some(simpler) = rewrite::map(self, function, &operands, &shape, dtype) {
+            && let Some(simpler) = rewrite::map(self, function, &operands, &shape, dtype)
+        {
             return simpler;
         }
         let mut operands = operands;
@@ -163,7 +199,9 @@ impl Builder {
             return None;
         }
         match &node.op {
-            Op::View { strides, .. } if strides.iter().all(|&s| s == 0) && self.size(node.inputs[0]) == 1 => {
+            Op::View { strides, .. }
+                if strides.iter().all(|&s| s == 0) && self.size(node.inputs[0]) == 1 =>
+            {
                 Some(node.inputs[0])
             }
             Op::Constant(tensor) => {
@@ -183,7 +221,11 @@ impl Builder {
             return id;
         }
         let dtype = node.dtype;
-        let source = if matches!(node.op, Op::Reshape) { node.inputs[0] } else { id };
+        let source = if matches!(node.op, Op::Reshape) {
+            node.inputs[0]
+        } else {
+            id
+        };
         if self.shape(source) == shape {
             return source;
         }
@@ -206,13 +248,21 @@ impl Builder {
             .collect();
         let is_whole = size == node.size() && offset == 0 && {
             let contiguous = contiguous_strides(&shape);
-            strides.iter().zip(&contiguous).zip(&shape).all(|((a, b), &n)| n == 1 || a == b)
+            strides
+                .iter()
+                .zip(&contiguous)
+                .zip(&shape)
+                .all(|((a, b), &n)| n == 1 || a == b)
         };
         if is_whole {
             return self.reshape(id, &shape);
         }
         let dtype = node.dtype;
-        let source = if matches!(node.op, Op::Reshape) { node.inputs[0] } else { id };
+        let source = if matches!(node.op, Op::Reshape) {
+            node.inputs[0]
+        } else {
+            id
+        };
         self.push(Op::View { offset, strides }, vec![source], shape, dtype)
     }
 
@@ -249,7 +299,11 @@ impl Builder {
         }
         let node = self.node(id);
         let dtype = node.dtype;
-        let source = if matches!(node.op, Op::Reshape) { node.inputs[0] } else { id };
+        let source = if matches!(node.op, Op::Reshape) {
+            node.inputs[0]
+        } else {
+            id
+        };
         self.push(Op::Gather(table), vec![source], shape, dtype)
     }
 
@@ -262,7 +316,9 @@ impl Builder {
     /// A reduction over axes, which disappear.
     pub fn reduce(&mut self, reduction: Reduction, id: Id, axes: &[usize]) -> Id {
         let shape = self.shape(id).to_vec();
-        let rest: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
+        let rest: Vec<usize> = (0..shape.len())
+            .filter(|axis| !axes.contains(axis))
+            .collect();
         let result: Vec<usize> = rest.iter().map(|&axis| shape[axis]).collect();
         let length: usize = axes.iter().map(|&axis| shape[axis]).product();
         let dtype = match reduction {
@@ -310,13 +366,22 @@ impl Builder {
             let order: Vec<usize> = rest.iter().copied().chain(sorted).collect();
             (self.transpose(id, &order), size_of(&result), 1)
         };
-        self.push(Op::Reduce(reduction, [outer, length, inner]), vec![id], result, dtype)
+        self.push(
+            Op::Reduce(reduction, [outer, length, inner]),
+            vec![id],
+            result,
+            dtype,
+        )
     }
 
     /// A running sum or product along an axis.
     pub fn run(&mut self, running: Running, id: Id, axis: usize) -> Id {
         let shape = self.shape(id).to_vec();
-        let sizes = [size_of(&shape[..axis]), shape[axis], size_of(&shape[axis + 1..])];
+        let sizes = [
+            size_of(&shape[..axis]),
+            shape[axis],
+            size_of(&shape[axis + 1..]),
+        ];
         let dtype = self.node(id).dtype.max(DType::Int64);
         self.push(Op::Run(running, sizes), vec![id], shape, dtype)
     }
@@ -328,8 +393,15 @@ impl Builder {
         }
         let mut shape = self.shape(ids[0]).to_vec();
         shape[axis] = ids.iter().map(|&id| self.shape(id)[axis]).sum();
-        let parts = ids.iter().map(|&id| size_of(&self.shape(id)[axis..])).collect();
-        let dtype = ids.iter().map(|&id| self.node(id).dtype).max().unwrap_or(DType::Float64);
+        let parts = ids
+            .iter()
+            .map(|&id| size_of(&self.shape(id)[axis..]))
+            .collect();
+        let dtype = ids
+            .iter()
+            .map(|&id| self.node(id).dtype)
+            .max()
+            .unwrap_or(DType::Float64);
         let outer = size_of(&shape[..axis]);
         self.push(Op::Concat { outer, parts }, ids.to_vec(), shape, dtype)
     }

@@ -41,7 +41,10 @@ impl Builder {
                 }
             }
         }
-        (0..needed.len() as u32).map(Id).filter(|id| needed[id.index()]).collect()
+        (0..needed.len() as u32)
+            .map(Id)
+            .filter(|id| needed[id.index()])
+            .collect()
     }
 
     /// Text of the nodes that the named roots need.

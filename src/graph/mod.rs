@@ -63,15 +63,22 @@ impl Graph {
 
     /// Adds a parameter: a real array of which only the rank is known.
     pub fn parameter(&mut self, name: &str, ndim: usize) -> Result<NodeId, GraphError> {
-        let taken = |node: &Node| matches!(&node.op, Op::Parameter { name: other } if other == name);
-        ensure!(!self.nodes.iter().any(taken), "parameter {name:?} is declared twice");
+        let taken =
+            |node: &Node| matches!(&node.op, Op::Parameter { name: other } if other == name);
+        ensure!(
+            !self.nodes.iter().any(taken),
+            "parameter {name:?} is declared twice"
+        );
         Ok(self.leaf(Op::Parameter { name: name.into() }, DType::Float64, ndim))
     }
 
     /// Adds an input that is bound later.
     pub fn data(&mut self, name: &str, dtype: DType, ndim: usize) -> Result<NodeId, GraphError> {
         let taken = |node: &Node| matches!(&node.op, Op::Data { name: other } if other == name);
-        ensure!(!self.nodes.iter().any(taken), "data {name:?} are declared twice");
+        ensure!(
+            !self.nodes.iter().any(taken),
+            "data {name:?} are declared twice"
+        );
         Ok(self.leaf(Op::Data { name: name.into() }, dtype, ndim))
     }
 
@@ -82,27 +89,46 @@ impl Graph {
     }
 
     fn leaf(&mut self, op: Op, dtype: DType, ndim: usize) -> NodeId {
-        self.nodes.push(Node { op, inputs: vec![], dtype, ndim });
+        self.nodes.push(Node {
+            op,
+            inputs: vec![],
+            dtype,
+            ndim,
+        });
         self.nodes.len() - 1
     }
 
     /// Adds an operation on existing nodes.
     pub fn add(&mut self, op: Op, inputs: &[NodeId]) -> Result<NodeId, GraphError> {
         for &input in inputs {
-            ensure!(input < self.nodes.len(), "op `{op}` refers to node {input}, which does not exist");
+            ensure!(
+                input < self.nodes.len(),
+                "op `{op}` refers to node {input}, which does not exist"
+            );
         }
         let (dtype, ndim) = {
             let nodes: Vec<&Node> = inputs.iter().map(|&input| &self.nodes[input]).collect();
             infer(&op, &nodes).map_err(|error| GraphError(format!("op `{op}`: {}", error.0)))?
         };
-        self.nodes.push(Node { op, inputs: inputs.to_vec(), dtype, ndim });
+        self.nodes.push(Node {
+            op,
+            inputs: inputs.to_vec(),
+            dtype,
+            ndim,
+        });
         Ok(self.nodes.len() - 1)
     }
 
     /// Names a node as an output.
     pub fn output(&mut self, name: &str, node: NodeId) -> Result<(), GraphError> {
-        ensure!(node < self.nodes.len(), "output {name:?} refers to node {node}, which does not exist");
-        ensure!(!self.outputs.iter().any(|(other, _)| other == name), "output {name:?} is declared twice");
+        ensure!(
+            node < self.nodes.len(),
+            "output {name:?} refers to node {node}, which does not exist"
+        );
+        ensure!(
+            !self.outputs.iter().any(|(other, _)| other == name),
+            "output {name:?} is declared twice"
+        );
         let Node { dtype, ndim, .. } = self.nodes[node];
         ensure!(
             name != "logp" || (dtype == DType::Float64 && ndim == 0),
@@ -117,11 +143,18 @@ impl Graph {
 fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
     let count = |expected: usize| {
         let found = inputs.len();
-        if found == expected { Ok(()) } else { Err(GraphError(format!("takes {expected} inputs, not {found}"))) }
+        if found == expected {
+            Ok(())
+        } else {
+            Err(GraphError(format!("takes {expected} inputs, not {found}")))
+        }
     };
     let integers = |nodes: &[&Node]| -> Result<(), GraphError> {
         for node in nodes {
-            ensure!(node.dtype != DType::Float64, "lengths and positions must be integers");
+            ensure!(
+                node.dtype != DType::Float64,
+                "lengths and positions must be integers"
+            );
         }
         Ok(())
     };
@@ -132,7 +165,13 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         }
         Ok(())
     };
-    let widest = |nodes: &[&Node]| nodes.iter().map(|node| node.dtype).max().unwrap_or(DType::Bool);
+    let widest = |nodes: &[&Node]| {
+        nodes
+            .iter()
+            .map(|node| node.dtype)
+            .max()
+            .unwrap_or(DType::Bool)
+    };
     let rank = |nodes: &[&Node]| nodes.iter().map(|node| node.ndim).max().unwrap_or(0);
     let reduced = |axes: &[usize]| -> Result<usize, GraphError> {
         count(1)?;
@@ -140,7 +179,10 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         seen.sort_unstable();
         seen.dedup();
         ensure!(seen.len() == axes.len(), "an axis is named twice");
-        ensure!(axes.iter().all(|&axis| axis < inputs[0].ndim), "an axis is out of range");
+        ensure!(
+            axes.iter().all(|&axis| axis < inputs[0].ndim),
+            "an axis is out of range"
+        );
         Ok(inputs[0].ndim - axes.len())
     };
     let number = |node: &Node| node.dtype.max(DType::Int64);
@@ -151,7 +193,11 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         Op::Map { function } => {
             let arity = function.arity();
             let folds = arity == 2 && !inputs.is_empty();
-            ensure!(inputs.len() == arity || folds, "takes {arity} inputs, not {}", inputs.len());
+            ensure!(
+                inputs.len() == arity || folds,
+                "takes {arity} inputs, not {}",
+                inputs.len()
+            );
             let types: Vec<DType> = inputs.iter().map(|node| node.dtype).collect();
             (function.dtype(&types), rank(inputs))
         }
@@ -165,7 +211,10 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         }
         Op::Check { .. } => {
             ensure!(!inputs.is_empty(), "takes a value and conditions");
-            ensure!(inputs[1..].iter().all(|node| node.ndim == 0), "conditions must be scalars");
+            ensure!(
+                inputs[1..].iter().all(|node| node.ndim == 0),
+                "conditions must be scalars"
+            );
             (DType::Float64, inputs[0].ndim)
         }
         Op::Dimshuffle { order } => {
@@ -173,8 +222,14 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
             let mut kept: Vec<i64> = order.iter().copied().filter(|&axis| axis != -1).collect();
             kept.sort_unstable();
             let rank = inputs[0].ndim as i64;
-            ensure!(kept.iter().all(|axis| (0..rank).contains(axis)), "an axis is out of range");
-            ensure!(kept.windows(2).all(|pair| pair[0] < pair[1]), "an axis is named twice");
+            ensure!(
+                kept.iter().all(|axis| (0..rank).contains(axis)),
+                "an axis is out of range"
+            );
+            ensure!(
+                kept.windows(2).all(|pair| pair[0] < pair[1]),
+                "an axis is named twice"
+            );
             (inputs[0].dtype, order.len())
         }
         Op::Reshape { ndim } => {
@@ -186,7 +241,10 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         Op::BroadcastTo => {
             ensure!(!inputs.is_empty(), "takes a value and lengths");
             scalars(&inputs[1..])?;
-            ensure!(inputs[0].ndim < inputs.len(), "the value has more axes than lengths are given");
+            ensure!(
+                inputs[0].ndim < inputs.len(),
+                "the value has more axes than lengths are given"
+            );
             (inputs[0].dtype, inputs.len() - 1)
         }
         Op::BroadcastLike => {
@@ -205,27 +263,46 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         Op::SpecifyShape { given } => {
             count(1 + given.iter().filter(|&&g| g).count())?;
             scalars(&inputs[1..])?;
-            ensure!(given.len() == inputs[0].ndim, "the shape has another rank than the value");
+            ensure!(
+                given.len() == inputs[0].ndim,
+                "the shape has another rank than the value"
+            );
             (inputs[0].dtype, inputs[0].ndim)
         }
         Op::Index { spec } => {
             ensure!(!inputs.is_empty(), "takes a value and the index");
-            (inputs[0].dtype, indexed_rank(inputs[0], spec, &inputs[1..])?)
+            (
+                inputs[0].dtype,
+                indexed_rank(inputs[0], spec, &inputs[1..])?,
+            )
         }
         Op::SetIndex { spec } | Op::IncIndex { spec } => {
-            ensure!(inputs.len() >= 2, "takes a value, what goes into it, and the index");
+            ensure!(
+                inputs.len() >= 2,
+                "takes a value, what goes into it, and the index"
+            );
             indexed_rank(inputs[0], spec, &inputs[2..])?;
             (widest(&inputs[..2]), inputs[0].ndim)
         }
         Op::Join { axis } => {
             ensure!(!inputs.is_empty(), "joins at least one array");
-            ensure!(inputs.iter().all(|node| node.ndim == inputs[0].ndim), "joined arrays must have one rank");
+            ensure!(
+                inputs.iter().all(|node| node.ndim == inputs[0].ndim),
+                "joined arrays must have one rank"
+            );
             ensure!(*axis < inputs[0].ndim, "the axis is out of range");
             (widest(inputs), inputs[0].ndim)
         }
         Op::MakeVector => {
             ensure!(inputs.iter().all(|node| node.ndim == 0), "takes scalars");
-            (if inputs.is_empty() { DType::Int64 } else { widest(inputs) }, 1)
+            (
+                if inputs.is_empty() {
+                    DType::Int64
+                } else {
+                    widest(inputs)
+                },
+                1,
+            )
         }
         Op::Arange => {
             count(3)?;
@@ -245,10 +322,20 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         Op::ExtractDiag { axis1, axis2, .. } => {
             count(1)?;
             let rank = inputs[0].ndim;
-            ensure!(axis1 != axis2 && *axis1 < rank && *axis2 < rank, "the two axes must differ and exist");
+            ensure!(
+                axis1 != axis2 && *axis1 < rank && *axis2 < rank,
+                "the two axes must differ and exist"
+            );
             (inputs[0].dtype, rank - 1)
         }
-        Op::Sum { axes } | Op::Prod { axes } => (number(inputs.first().ok_or(GraphError("takes 1 input, not 0".into()))?), reduced(axes)?),
+        Op::Sum { axes } | Op::Prod { axes } => (
+            number(
+                inputs
+                    .first()
+                    .ok_or(GraphError("takes 1 input, not 0".into()))?,
+            ),
+            reduced(axes)?,
+        ),
         Op::Max { axes } | Op::Min { axes } => {
             let ndim = reduced(axes)?;
             (inputs[0].dtype, ndim)
@@ -262,7 +349,10 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         }
         Op::Matmul => {
             count(2)?;
-            ensure!(inputs.iter().all(|node| node.ndim >= 2), "takes matrices; vectors need an axis more");
+            ensure!(
+                inputs.iter().all(|node| node.ndim >= 2),
+                "takes matrices; vectors need an axis more"
+            );
             (widest(inputs).max(DType::Int64), rank(inputs))
         }
         Op::Softmax { axes } | Op::LogSoftmax { axes } => {
@@ -276,14 +366,21 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
 /// Rank of `x[index]`.
 fn indexed_rank(x: &Node, spec: &[IndexEntry], leaves: &[&Node]) -> Result<usize, GraphError> {
     let expected: usize = spec.iter().map(|entry| entry.leaves()).sum();
-    ensure!(leaves.len() == expected, "the index takes {expected} inputs, not {}", leaves.len());
+    ensure!(
+        leaves.len() == expected,
+        "the index takes {expected} inputs, not {}",
+        leaves.len()
+    );
     let mut leaves = leaves.iter();
     let (mut consumed, mut kept, mut advanced) = (0, 0, None);
     for entry in spec {
         let inputs: Vec<&&Node> = leaves.by_ref().take(entry.leaves()).collect();
         for node in &inputs {
             ensure!(node.dtype != DType::Float64, "positions must be integers");
-            ensure!(*entry == IndexEntry::Array || node.ndim == 0, "positions must be scalars");
+            ensure!(
+                *entry == IndexEntry::Array || node.ndim == 0,
+                "positions must be scalars"
+            );
         }
         match entry {
             IndexEntry::Array if inputs[0].dtype == DType::Bool => {
@@ -301,7 +398,10 @@ fn indexed_rank(x: &Node, spec: &[IndexEntry], leaves: &[&Node]) -> Result<usize
             }
         }
     }
-    ensure!(consumed <= x.ndim, "the index has more entries than the value has axes");
+    ensure!(
+        consumed <= x.ndim,
+        "the index has more entries than the value has axes"
+    );
     Ok(kept + advanced.unwrap_or(0) + x.ndim - consumed)
 }
 
@@ -314,7 +414,11 @@ impl fmt::Display for Graph {
             }
             write!(f, " = {}", node.op)?;
             if !node.inputs.is_empty() {
-                let inputs: Vec<String> = node.inputs.iter().map(|input| format!("%{input}")).collect();
+                let inputs: Vec<String> = node
+                    .inputs
+                    .iter()
+                    .map(|input| format!("%{input}"))
+                    .collect();
                 write!(f, "({})", inputs.join(", "))?;
             }
             writeln!(f)?;

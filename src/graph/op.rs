@@ -38,7 +38,9 @@ impl TryFrom<String> for IndexEntry {
                 (Some(a), Some(b), Some(c)) => Ok(IndexEntry::Slice { given: [a, b, c] }),
                 _ => Err(format!("`{text}` is no index entry")),
             },
-            _ => Err(format!("`{text}` is no index entry (`:`, `i`, `a` or `s` with three flags)")),
+            _ => Err(format!(
+                "`{text}` is no index entry (`:`, `i`, `a` or `s` with three flags)"
+            )),
         }
     }
 }
@@ -74,23 +76,40 @@ impl IndexEntry {
 #[allow(missing_docs)]
 pub enum Op {
     /// An unconstrained value variable.
-    Parameter { name: String },
+    Parameter {
+        name: String,
+    },
     /// A named input bound later: data, a shared variable, the length of a dim.
-    Data { name: String },
+    Data {
+        name: String,
+    },
     /// A literal, row-major.
-    Constant { shape: Vec<usize>, values: Vec<f64> },
+    Constant {
+        shape: Vec<usize>,
+        values: Vec<f64>,
+    },
     /// An elementwise function; more than two inputs fold from the left where it has two.
-    Map { function: ScalarFn },
+    Map {
+        function: ScalarFn,
+    },
     /// x between lo and hi.
     Clip,
     /// Another element type; reals are truncated towards zero.
-    Cast { dtype: DType },
+    Cast {
+        dtype: DType,
+    },
     /// x, or -inf where one of the conditions fails; the gradient of x either way.
-    Check { message: String },
+    Check {
+        message: String,
+    },
     /// Axes in another order; -1 is a new axis of length 1, left-out axes must have length 1.
-    Dimshuffle { order: Vec<i64> },
+    Dimshuffle {
+        order: Vec<i64>,
+    },
     /// (x, shape vector); one length may be -1.
-    Reshape { ndim: usize },
+    Reshape {
+        ndim: usize,
+    },
     /// (x, lengths...)
     BroadcastTo,
     /// (x, like): x broadcast to the shape of both.
@@ -98,17 +117,29 @@ pub enum Op {
     /// The vector of lengths.
     Shape,
     /// One length.
-    ShapeI { axis: usize },
+    ShapeI {
+        axis: usize,
+    },
     /// (x, lengths of the axes that are given): checked when data are bound.
-    SpecifyShape { given: Vec<bool> },
+    SpecifyShape {
+        given: Vec<bool>,
+    },
     /// `x[index]`
-    Index { spec: Vec<IndexEntry> },
+    Index {
+        spec: Vec<IndexEntry>,
+    },
     /// x with `x[index] = y`
-    SetIndex { spec: Vec<IndexEntry> },
+    SetIndex {
+        spec: Vec<IndexEntry>,
+    },
     /// x with `x[index] += y`; repeated positions accumulate.
-    IncIndex { spec: Vec<IndexEntry> },
+    IncIndex {
+        spec: Vec<IndexEntry>,
+    },
     /// Arrays side by side along an axis.
-    Join { axis: usize },
+    Join {
+        axis: usize,
+    },
     /// A vector of scalars.
     MakeVector,
     /// (start, stop, step)
@@ -118,29 +149,62 @@ pub enum Op {
     /// (rows, columns, diagonal): ones at and below the diagonal.
     Tri,
     /// Positions of nonzero elements along one axis.
-    Nonzero { axis: usize },
+    Nonzero {
+        axis: usize,
+    },
     /// A diagonal as the last axis.
-    ExtractDiag { offset: i64, axis1: usize, axis2: usize },
-    Sum { axes: Vec<usize> },
-    Prod { axes: Vec<usize> },
-    Max { axes: Vec<usize> },
-    Min { axes: Vec<usize> },
-    Any { axes: Vec<usize> },
-    All { axes: Vec<usize> },
+    ExtractDiag {
+        offset: i64,
+        axis1: usize,
+        axis2: usize,
+    },
+    Sum {
+        axes: Vec<usize>,
+    },
+    Prod {
+        axes: Vec<usize>,
+    },
+    Max {
+        axes: Vec<usize>,
+    },
+    Min {
+        axes: Vec<usize>,
+    },
+    Any {
+        axes: Vec<usize>,
+    },
+    All {
+        axes: Vec<usize>,
+    },
     /// Position of the first maximum among the reduced axes, flattened.
-    Argmax { axes: Vec<usize> },
-    Cumsum { axis: usize },
-    Cumprod { axis: usize },
+    Argmax {
+        axes: Vec<usize>,
+    },
+    Cumsum {
+        axis: usize,
+    },
+    Cumprod {
+        axis: usize,
+    },
     /// Product of matrices in the last two axes, the others broadcast.
     Matmul,
-    Softmax { axes: Vec<usize> },
-    LogSoftmax { axes: Vec<usize> },
-    Logsumexp { axes: Vec<usize> },
+    Softmax {
+        axes: Vec<usize>,
+    },
+    LogSoftmax {
+        axes: Vec<usize>,
+    },
+    Logsumexp {
+        axes: Vec<usize>,
+    },
 }
 
 impl Op {
     /// The op of a name with its attributes (a JSON object).
-    pub fn parse(name: &str, attributes: serde_json::Map<String, serde_json::Value>) -> Result<Op, String> {
+    pub fn parse(
+        name: &str,
+        attributes: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Op, String> {
         if let Some(function) = ScalarFn::from_name(name).filter(|_| attributes.is_empty()) {
             return Ok(Op::Map { function });
         }
@@ -169,7 +233,11 @@ impl fmt::Display for Op {
             return Err(fmt::Error);
         };
         let name = fields.remove("op");
-        f.write_str(name.as_ref().and_then(|name| name.as_str()).unwrap_or_default())?;
+        f.write_str(
+            name.as_ref()
+                .and_then(|name| name.as_str())
+                .unwrap_or_default(),
+        )?;
         for (key, value) in fields {
             write!(f, " {key}={value}")?;
         }

@@ -19,7 +19,12 @@ impl Source {
     #[inline(always)]
     pub unsafe fn load<V: Lanes>(&self, i: usize) -> V {
         // SAFETY: the caller vouches for the chunk; [f64; 8] needs the alignment of f64 alone.
-        V::from_array(unsafe { self.pointer.add(i * self.step).cast::<[f64; LANES]>().read() })
+        V::from_array(unsafe {
+            self.pointer
+                .add(i * self.step)
+                .cast::<[f64; LANES]>()
+                .read()
+        })
     }
 }
 
@@ -30,7 +35,11 @@ impl Source {
 #[inline(always)]
 pub unsafe fn store<V: Lanes>(out: *mut f64, i: usize, value: V) {
     // SAFETY: as in `Source::load`.
-    unsafe { out.add(i * LANES).cast::<[f64; LANES]>().write(value.to_array()) }
+    unsafe {
+        out.add(i * LANES)
+            .cast::<[f64; LANES]>()
+            .write(value.to_array())
+    }
 }
 
 /// Writes `chunks` chunks of a function of up to three arguments; the output may be one of the inputs.

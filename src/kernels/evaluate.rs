@@ -16,17 +16,29 @@ pub fn node(node: &Node, inputs: &[&Tensor]) -> Tensor {
     let result = &mut out[..size];
     match &node.op {
         Op::Map(function) => {
-            let mut sources = [Source { pointer: std::ptr::null(), step: 0 }; 3];
+            let mut sources = [Source {
+                pointer: std::ptr::null(),
+                step: 0,
+            }; 3];
             for (source, input) in sources.iter_mut().zip(inputs) {
-                let step = if size_of(input.shape()) == 1 { 0 } else { LANES };
-                *source = Source { pointer: input.buffer().as_ptr(), step };
+                let step = if size_of(input.shape()) == 1 {
+                    0
+                } else {
+                    LANES
+                };
+                *source = Source {
+                    pointer: input.buffer().as_ptr(),
+                    step,
+                };
             }
             let kernel = function.kernels()[Isa::detect() as usize];
             // SAFETY: inputs have the node's size or one element in all lanes, and buffers are padded to whole chunks.
             unsafe { kernel(out.as_mut_ptr(), &sources, size.div_ceil(LANES)) };
         }
         Op::Reshape => result.copy_from_slice(first),
-        Op::View { offset, strides } => structural::view(first, *offset, strides, &node.shape, result),
+        Op::View { offset, strides } => {
+            structural::view(first, *offset, strides, &node.shape, result)
+        }
         Op::Gather(table) => structural::gather(first, table, result),
         Op::ScatterAdd(table) => structural::scatter_add(first, table, result),
         Op::Reduce(reduction, sizes) => structural::reduce(*reduction, *sizes, first, result),

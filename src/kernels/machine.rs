@@ -130,7 +130,11 @@ impl Kernels {
             use super::simd::Lanes;
             unsafe { block_lanes::<V>(source, length) }.to_array()
         })[isa];
-        Kernels { sum, rows_times: matrix::rows_times()[isa], times_rows: matrix::times_rows()[isa] }
+        Kernels {
+            sum,
+            rows_times: matrix::rows_times()[isa],
+            times_rows: matrix::times_rows()[isa],
+        }
     }
 }
 
@@ -147,8 +151,17 @@ struct Linked {
 }
 
 enum LinkedStep {
-    Region { size: usize, instructions: Vec<Linked>, ends: Vec<usize> },
-    Whole { index: usize, inputs: Vec<(*const f64, usize)>, output: *mut f64, size: usize },
+    Region {
+        size: usize,
+        instructions: Vec<Linked>,
+        ends: Vec<usize>,
+    },
+    Whole {
+        index: usize,
+        inputs: Vec<(*const f64, usize)>,
+        output: *mut f64,
+        size: usize,
+    },
 }
 
 /// One arena and a program linked to it: what a thread needs to evaluate.
@@ -183,7 +196,9 @@ impl Workspace {
             match operand {
                 Operand::Array(place) => (address(place), LANES, BLOCK),
                 Operand::Scalar(place) => (address(place), 0, 0),
-                Operand::Register(index) => (register.wrapping_add(index * BLOCK) as *const f64, LANES, 0),
+                Operand::Register(index) => {
+                    (register.wrapping_add(index * BLOCK) as *const f64, LANES, 0)
+                }
             }
         };
         let mut most_sums = 0;
@@ -196,7 +211,10 @@ impl Workspace {
                     let mut linked = vec![];
                     let mut ends = vec![];
                     for (k, instruction) in instructions.iter().enumerate() {
-                        let mut sources = [Source { pointer: base, step: 0 }; 3];
+                        let mut sources = [Source {
+                            pointer: base,
+                            step: 0,
+                        }; 3];
                         let mut strides = [0; 3];
                         for (i, input) in instruction.inputs.iter().enumerate() {
                             let (pointer, step, stride) = link(input);
@@ -229,20 +247,44 @@ impl Workspace {
                         });
                     }
                     most_sums = most_sums.max(linked.len());
-                    LinkedStep::Region { size: *size, instructions: linked, ends }
+                    LinkedStep::Region {
+                        size: *size,
+                        instructions: linked,
+                        ends,
+                    }
                 }
-                Step::Whole { inputs, output, output_size, .. } => LinkedStep::Whole {
+                Step::Whole {
+                    inputs,
+                    output,
+                    output_size,
+                    ..
+                } => LinkedStep::Whole {
                     index,
-                    inputs: inputs.iter().map(|(place, size)| (address(place), *size)).collect(),
+                    inputs: inputs
+                        .iter()
+                        .map(|(place, size)| (address(place), *size))
+                        .collect(),
                     output: base.wrapping_add(*output),
                     size: *output_size,
                 },
             })
             .collect();
-        let outputs = program.outputs.iter().map(|(place, size)| (address(place), *size)).collect();
+        let outputs = program
+            .outputs
+            .iter()
+            .map(|(place, size)| (address(place), *size))
+            .collect();
         let cascades = vec![Cascade::default(); most_sums];
         let kernels = Kernels::detect();
-        Workspace { program, arena, _registers: registers, steps, outputs, cascades, kernels }
+        Workspace {
+            program,
+            arena,
+            _registers: registers,
+            steps,
+            outputs,
+            cascades,
+            kernels,
+        }
     }
 
     /// Carries out all steps at a position.
@@ -257,17 +299,36 @@ impl Workspace {
         }
         for step in &self.steps {
             match step {
-                LinkedStep::Region { size, instructions, ends } => {
+                LinkedStep::Region {
+                    size,
+                    instructions,
+                    ends,
+                } => {
                     // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
                     // values that live at the same time places of their own.
-                    unsafe { run_region(&self.kernels, &mut self.cascades, *size, instructions, ends) };
+                    unsafe {
+                        run_region(&self.kernels, &mut self.cascades, *size, instructions, ends)
+                    };
                 }
-                LinkedStep::Whole { index, inputs, output, size } => {
+                LinkedStep::Whole {
+                    index,
+                    inputs,
+                    output,
+                    size,
+                } => {
                     let Step::Whole { op, shape, .. } = &self.program.steps[*index] else {
                         unreachable!("steps keep their kind")
                     };
                     // SAFETY: the plan keeps the result apart from the inputs, each within its buffer.
-                    unsafe { run_whole(op, shape, inputs, std::slice::from_raw_parts_mut(*output, (*size).max(LANES)), *size) };
+                    unsafe {
+                        run_whole(
+                            op,
+                            shape,
+                            inputs,
+                            std::slice::from_raw_parts_mut(*output, (*size).max(LANES)),
+                            *size,
+                        )
+                    };
                 }
             }
         }
@@ -303,7 +364,9 @@ unsafe fn run_region(
         unsafe {
             match &end.kernel {
                 Kernel::ScatterAdd(_) => end.output.write_bytes(0, end.output_size),
-                Kernel::TimesRows(blocks, _) => end.scratch.write_bytes(0, blocks.columns() * LANES),
+                Kernel::TimesRows(blocks, _) => {
+                    end.scratch.write_bytes(0, blocks.columns() * LANES)
+                }
                 _ => cascades[k].clear(),
             }
         }
@@ -337,12 +400,19 @@ unsafe fn run_region(
                     Kernel::Sum => cascades[k].push((kernels.sum)(&sources[0], length)),
                     Kernel::ScatterAdd(table) => {
                         for (i, &position) in table[start..start + length].iter().enumerate() {
-                            *instruction.output.add(position as usize) += *sources[0].pointer.add(i);
+                            *instruction.output.add(position as usize) +=
+                                *sources[0].pointer.add(i);
                         }
                     }
                     Kernel::TimesRows(blocks, _) => {
                         let (values, vector) = (blocks.block(start), sources[0].pointer);
-                        (kernels.times_rows)(values, blocks.columns(), length, vector, instruction.scratch);
+                        (kernels.times_rows)(
+                            values,
+                            blocks.columns(),
+                            length,
+                            vector,
+                            instruction.scratch,
+                        );
                     }
                 }
             }
@@ -357,7 +427,8 @@ unsafe fn run_region(
                 Kernel::Sum => *end.output = cascades[k].total(),
                 Kernel::TimesRows(blocks, _) => {
                     for column in 0..blocks.columns() {
-                        *end.output.add(column) = across(end.scratch.add(column * LANES).cast::<Partial>().read());
+                        *end.output.add(column) =
+                            across(end.scratch.add(column * LANES).cast::<Partial>().read());
                     }
                 }
                 _ => {}
@@ -382,7 +453,13 @@ unsafe fn fill_lanes(value: *mut f64) {
 ///
 /// # Safety
 /// Each input holds its number of elements and none overlaps `out`.
-unsafe fn run_whole(op: &Op, shape: &[usize], inputs: &[(*const f64, usize)], out: &mut [f64], size: usize) {
+unsafe fn run_whole(
+    op: &Op,
+    shape: &[usize],
+    inputs: &[(*const f64, usize)],
+    out: &mut [f64],
+    size: usize,
+) {
     // SAFETY: the caller vouches for the inputs.
     let input = |k: usize| unsafe { std::slice::from_raw_parts(inputs[k].0, inputs[k].1) };
     let result = &mut out[..size];

@@ -16,7 +16,8 @@ pub fn matmul(
 ) {
     let (row_a, column_a) = if transposed[0] { (1, m) } else { (k, 1) };
     let dot = per_isa!(fn(x: &[f64], y: &[f64]) -> f64 { dot::<V>(x, y) })[Isa::detect() as usize];
-    let axpy = per_isa!(fn(a: f64, x: &[f64], y: &mut [f64]) { axpy::<V>(a, x, y) })[Isa::detect() as usize];
+    let axpy = per_isa!(fn(a: f64, x: &[f64], y: &mut [f64]) { axpy::<V>(a, x, y) })
+        [Isa::detect() as usize];
     for s in 0..batch {
         let a = &a[s * m * k..(s + 1) * m * k];
         let b = &b[s * k * n..(s + 1) * k * n];
@@ -61,7 +62,9 @@ fn axpy<V: Lanes>(a: f64, x: &[f64], y: &mut [f64]) {
     let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks_mut::<LANES>());
     let factor = V::splat(a);
     for (x, y) in x.iter().zip(y) {
-        *y = factor.mul_add(V::from_array(*x), V::from_array(*y)).to_array();
+        *y = factor
+            .mul_add(V::from_array(*x), V::from_array(*y))
+            .to_array();
     }
     for (x, y) in x_tail.iter().zip(y_tail) {
         *y += a * x;
@@ -87,11 +90,16 @@ impl RowBlocks {
             let stride = height.next_multiple_of(LANES);
             for row in 0..height {
                 for column in 0..columns {
-                    values[start * columns + column * stride + row] = matrix[(start + row) * columns + column];
+                    values[start * columns + column * stride + row] =
+                        matrix[(start + row) * columns + column];
                 }
             }
         }
-        RowBlocks { rows, columns, values }
+        RowBlocks {
+            rows,
+            columns,
+            values,
+        }
     }
 
     /// Number of rows.

@@ -1,10 +1,10 @@
 //! SIMD kernels: the only module with unsafe code.
 
-pub mod isa;
 pub mod block;
 pub mod buffer;
 pub mod composite;
 pub mod evaluate;
+pub mod isa;
 pub mod machine;
 pub mod math;
 pub mod matrix;

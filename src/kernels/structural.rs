@@ -55,7 +55,9 @@ pub fn gather(source: &[f64], table: &[u32], out: &mut [f64]) {
 /// `out[table[i]] += source[i]`; a source of one element is added at every position.
 pub fn scatter_add(source: &[f64], table: &[u32], out: &mut [f64]) {
     match source {
-        [value] => table.iter().for_each(|&position| out[position as usize] += value),
+        [value] => table
+            .iter()
+            .for_each(|&position| out[position as usize] += value),
         _ => {
             for (value, &position) in source.iter().zip(table) {
                 out[position as usize] += value;
@@ -65,7 +67,12 @@ pub fn scatter_add(source: &[f64], table: &[u32], out: &mut [f64]) {
 }
 
 /// Reduces the middle axis of (outer, length, inner).
-pub fn reduce(reduction: Reduction, [outer, length, inner]: [usize; 3], source: &[f64], out: &mut [f64]) {
+pub fn reduce(
+    reduction: Reduction,
+    [outer, length, inner]: [usize; 3],
+    source: &[f64],
+    out: &mut [f64],
+) {
     if inner == 1 {
         for (row, value) in out.iter_mut().enumerate().take(outer) {
             *value = reduce_row(reduction, &source[row * length..(row + 1) * length]);
@@ -98,7 +105,9 @@ fn reduce_row(reduction: Reduction, row: &[f64]) -> f64 {
     match reduction {
         Reduction::Sum => sum::total(row),
         Reduction::Argmax => argmax(row.iter().copied()),
-        _ => row.iter().fold(initial(reduction), |value, &x| combine(reduction, value, x)),
+        _ => row
+            .iter()
+            .fold(initial(reduction), |value, &x| combine(reduction, value, x)),
     }
 }
 
@@ -175,4 +184,3 @@ pub fn concat<'a>(
         start += part;
     }
 }
-

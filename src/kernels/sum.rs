@@ -63,7 +63,10 @@ pub struct Cascade {
 
 impl Default for Cascade {
     fn default() -> Cascade {
-        Cascade { levels: [[0.0; LANES]; 48], blocks: 0 }
+        Cascade {
+            levels: [[0.0; LANES]; 48],
+            blocks: 0,
+        }
     }
 }
 

@@ -42,7 +42,10 @@ pub fn layout(builder: &Builder, roots: &[Id], schedule: &Schedule) -> Program {
             }
         }
     }
-    layout.program.outputs = roots.iter().map(|&root| (layout.place(root), builder.size(root))).collect();
+    layout.program.outputs = roots
+        .iter()
+        .map(|&root| (layout.place(root), builder.size(root)))
+        .collect();
     layout.program.arena = layout.arena.size;
     layout.program
 }
@@ -81,9 +84,16 @@ impl Layout<'_> {
     fn place_parameters(&mut self, roots: &[Id]) {
         for id in self.builder.reachable(roots) {
             let node = self.builder.node(id);
-            if let Op::Parameter { offset: position, .. } = node.op {
+            if let Op::Parameter {
+                offset: position, ..
+            } = node.op
+            {
                 let arena = self.allocate(id);
-                self.program.inputs.push(Input { position, arena, size: node.size() });
+                self.program.inputs.push(Input {
+                    position,
+                    arena,
+                    size: node.size(),
+                });
             }
         }
     }
@@ -105,8 +115,12 @@ impl Layout<'_> {
     fn pack(&mut self, matrix: Id) -> Arc<RowBlocks> {
         let builder = self.builder;
         let pack = || {
-            let tensor = builder.constant_value(matrix).expect("only constant matrices are packed");
-            let [.., rows, columns] = *tensor.shape() else { unreachable!("a matrix has two axes") };
+            let tensor = builder
+                .constant_value(matrix)
+                .expect("only constant matrices are packed");
+            let [.., rows, columns] = *tensor.shape() else {
+                unreachable!("a matrix has two axes")
+            };
             Arc::new(RowBlocks::pack(tensor.values(), rows, columns))
         };
         self.packed.entry(matrix).or_insert_with(pack).clone()
@@ -114,9 +128,19 @@ impl Layout<'_> {
 
     fn whole(&mut self, id: Id) -> Step {
         let node = self.builder.node(id);
-        let inputs = node.inputs.iter().map(|&input| (self.place(input), self.builder.size(input))).collect();
+        let inputs = node
+            .inputs
+            .iter()
+            .map(|&input| (self.place(input), self.builder.size(input)))
+            .collect();
         let output = self.allocate(id);
-        Step::Whole { op: node.op.clone(), shape: node.shape.clone(), inputs, output, output_size: node.size() }
+        Step::Whole {
+            op: node.op.clone(),
+            shape: node.shape.clone(),
+            inputs,
+            output,
+            output_size: node.size(),
+        }
     }
 
     fn region(&mut self, size: usize, ids: &[Id]) -> Step {
@@ -139,11 +163,16 @@ impl Layout<'_> {
                 Some((_, vector, _)) => vec![vector],
                 None => node.inputs.clone(),
             };
-            let inputs: Vec<Operand> = read.iter().map(|&input| self.operand(&registers, input)).collect();
+            let inputs: Vec<Operand> = read
+                .iter()
+                .map(|&input| self.operand(&registers, input))
+                .collect();
             let kernel = match (&node.op, product) {
                 (Op::Map(function), _) => Kernel::Map(function.kernels()[Isa::detect() as usize]),
                 (Op::Gather(table), _) => Kernel::Gather(table.clone()),
-                (Op::View { offset, .. }, _) => Kernel::Gather(Arc::new(Table::new(vec![*offset as u32]))),
+                (Op::View { offset, .. }, _) => {
+                    Kernel::Gather(Arc::new(Table::new(vec![*offset as u32])))
+                }
                 (Op::ScatterAdd(table), _) => Kernel::ScatterAdd(table.clone()),
                 (Op::Reduce(..), _) => Kernel::Sum,
                 (_, Some((matrix, _, false))) => Kernel::RowsTimes(self.pack(matrix)),
@@ -157,7 +186,10 @@ impl Layout<'_> {
                 _ => unreachable!("the schedule puts other ops elsewhere"),
             };
             // A register read for the last time here may take the result: kernels read a chunk before they write it.
-            let mut dead: Vec<Id> = read.iter().map(|&input| storage(builder, input).0).collect();
+            let mut dead: Vec<Id> = read
+                .iter()
+                .map(|&input| storage(builder, input).0)
+                .collect();
             dead.sort();
             dead.dedup();
             for input in dead {
@@ -177,7 +209,12 @@ impl Layout<'_> {
                 registers.insert(id, register);
                 Operand::Register(register)
             };
-            instructions.push(Instruction { kernel, inputs, output, output_size: node.size() });
+            instructions.push(Instruction {
+                kernel,
+                inputs,
+                output,
+                output_size: node.size(),
+            });
         }
         for (offset, length) in scratch {
             self.arena.free(offset, length);
@@ -222,7 +259,8 @@ impl Arena {
         let index = self.free.partition_point(|&(other, _)| other < offset);
         self.free.insert(index, (offset, length));
         for left in [index, index.wrapping_sub(1)] {
-            if let (Some(&(a, n)), Some(&(b, m))) = (self.free.get(left), self.free.get(left.wrapping_add(1)))
+            if let (Some(&(a, n)), Some(&(b, m))) =
+                (self.free.get(left), self.free.get(left.wrapping_add(1)))
                 && a + n == b
             {
                 self.free[left] = (a, n + m);

@@ -30,7 +30,9 @@ fn is_contiguous(op: &Op, shape: &[usize]) -> Option<usize> {
             let contiguous = crate::tensor::contiguous_strides(shape);
             let steps = strides.iter().zip(&contiguous).zip(shape);
             let mut steps = steps.filter(|&(_, &length)| length > 1);
-            steps.all(|((stride, wanted), _)| stride == wanted).then_some(*offset)
+            steps
+                .all(|((stride, wanted), _)| stride == wanted)
+                .then_some(*offset)
         }
         _ => None,
     }

@@ -44,7 +44,13 @@ pub struct Schedule {
 /// The product that a region can do by blocks of rows: (matrix, vector, whether the matrix is transposed).
 pub fn rows_product(builder: &Builder, id: Id) -> Option<(Id, Id, bool)> {
     let node = builder.node(id);
-    let Op::MatMul { sizes: [1, m, k, n], transposed } = node.op else { return None };
+    let Op::MatMul {
+        sizes: [1, m, k, n],
+        transposed,
+    } = node.op
+    else {
+        return None;
+    };
     let constant = |id: Id| builder.constant_value(id).is_some();
     let [a, b] = [node.inputs[0], node.inputs[1]];
     match (n, m) {
@@ -86,18 +92,25 @@ pub fn reads(builder: &Builder, id: Id) -> Vec<(Id, bool)> {
     };
     match role(builder, id) {
         Role::Leaf => vec![],
-        Role::Member(size) if matches!(node.op, Op::Map(_)) => {
-            node.inputs.iter().map(|&input| (source(input).0, streams(input, size))).collect()
-        }
+        Role::Member(size) if matches!(node.op, Op::Map(_)) => node
+            .inputs
+            .iter()
+            .map(|&input| (source(input).0, streams(input, size)))
+            .collect(),
         Role::Member(_) if matches!(node.op, Op::MatMul { .. }) => {
-            let (_, vector, _) = rows_product(builder, id).expect("a member product is one by rows");
+            let (_, vector, _) =
+                rows_product(builder, id).expect("a member product is one by rows");
             vec![(source(vector).0, false)]
         }
         Role::End(size) => {
             let input = rows_product(builder, id).map_or(node.inputs[0], |(_, vector, _)| vector);
             vec![(source(input).0, streams(input, size))]
         }
-        _ => node.inputs.iter().map(|&input| (source(input).0, false)).collect(),
+        _ => node
+            .inputs
+            .iter()
+            .map(|&input| (source(input).0, false))
+            .collect(),
     }
 }
 
@@ -109,7 +122,8 @@ pub fn schedule(builder: &Builder, roots: &[Id]) -> Schedule {
         .filter(|&id| !matches!(role(builder, id), Role::Alias))
         .collect();
     let roles: HashMap<Id, Role> = ids.iter().map(|&id| (id, role(builder, id))).collect();
-    let reads: HashMap<Id, Vec<(Id, bool)>> = ids.iter().map(|&id| (id, reads(builder, id))).collect();
+    let reads: HashMap<Id, Vec<(Id, bool)>> =
+        ids.iter().map(|&id| (id, reads(builder, id))).collect();
     // Whether `reader` takes blocks of `source` as they are made.
     let fuses = |source: Id, reader: Id, streams: bool| match (roles[&source], roles[&reader]) {
         (Role::Member(m), Role::Member(n) | Role::End(n)) => streams && m == n,
@@ -117,15 +131,17 @@ pub fn schedule(builder: &Builder, roots: &[Id]) -> Schedule {
     };
     let mut stages: HashMap<Id, usize> = HashMap::new();
     for &id in &ids {
-        let needs = reads[&id].iter().map(|&(source, streams)| {
-            stages[&source] + usize::from(!fuses(source, id, streams))
-        });
+        let needs = reads[&id]
+            .iter()
+            .map(|&(source, streams)| stages[&source] + usize::from(!fuses(source, id, streams)));
         stages.insert(id, needs.max().unwrap_or(0));
     }
     // A member that nobody needs yet waits for its first reader, so that both share a pass.
     let mut latest: HashMap<Id, usize> = HashMap::new();
     for &id in ids.iter().rev() {
-        if matches!(roles[&id], Role::Member(_)) && let Some(&stage) = latest.get(&id) {
+        if matches!(roles[&id], Role::Member(_))
+            && let Some(&stage) = latest.get(&id)
+        {
             stages.insert(id, stage);
         }
         for &(source, streams) in &reads[&id] {
@@ -138,7 +154,9 @@ pub fn schedule(builder: &Builder, roots: &[Id]) -> Schedule {
     let mut whole: BTreeMap<usize, Vec<Id>> = BTreeMap::new();
     for &id in &ids {
         match roles[&id] {
-            Role::Member(size) | Role::End(size) => regions.entry((stages[&id], size)).or_default().push(id),
+            Role::Member(size) | Role::End(size) => {
+                regions.entry((stages[&id], size)).or_default().push(id)
+            }
             Role::Whole => whole.entry(stages[&id]).or_default().push(id),
             Role::Leaf | Role::Alias => {}
         }
@@ -146,10 +164,22 @@ pub fn schedule(builder: &Builder, roots: &[Id]) -> Schedule {
     let last = stages.values().copied().max().unwrap_or(0);
     let mut groups = vec![];
     for stage in 0..=last {
-        groups.extend(whole.remove(&stage).unwrap_or_default().into_iter().map(Group::Whole));
-        let of_stage: Vec<_> = regions.range((stage, 0)..(stage + 1, 0)).map(|(key, _)| *key).collect();
+        groups.extend(
+            whole
+                .remove(&stage)
+                .unwrap_or_default()
+                .into_iter()
+                .map(Group::Whole),
+        );
+        let of_stage: Vec<_> = regions
+            .range((stage, 0)..(stage + 1, 0))
+            .map(|(key, _)| *key)
+            .collect();
         for key in of_stage {
-            groups.push(Group::Region(key.1, regions.remove(&key).expect("the key was listed")));
+            groups.push(Group::Region(
+                key.1,
+                regions.remove(&key).expect("the key was listed"),
+            ));
         }
     }
     let mut stored: HashSet<Id> = roots.iter().map(|&root| storage(builder, root).0).collect();

@@ -21,14 +21,19 @@ pub struct Density {
 
 impl Density {
     pub fn new(model: Model) -> Density {
-        Density { model: Arc::new(model), idle: Mutex::new(vec![]) }
+        Density {
+            model: Arc::new(model),
+            idle: Mutex::new(vec![]),
+        }
     }
 
     fn check_dim(&self, found: usize) -> PyResult<()> {
         let dim = self.model.dim();
         match found == dim {
             true => Ok(()),
-            false => Err(PyValueError::new_err(format!("a position has {dim} entries, not {found}"))),
+            false => Err(PyValueError::new_err(format!(
+                "a position has {dim} entries, not {found}"
+            ))),
         }
     }
 }
@@ -79,13 +84,17 @@ impl Density {
         let positions = positions.as_standard_layout();
         let positions = positions.as_slice().unwrap_or_default();
         let columns = guarded(|| {
-            py.detach(|| outputs(&self.model, &names, positions, draws)).map_err(GraphError::new_err)
+            py.detach(|| outputs(&self.model, &names, positions, draws))
+                .map_err(GraphError::new_err)
         })?;
         let shapes: std::collections::HashMap<&str, &[usize]> = self.model.outputs().collect();
         let result = PyDict::new(py);
         for (name, values) in names.iter().zip(columns) {
-            let shape: Vec<usize> = std::iter::once(draws).chain(shapes[name.as_str()].iter().copied()).collect();
-            let array: Bound<'_, PyArrayDyn<f64>> = PyArray1::from_vec(py, values).reshape(shape)?;
+            let shape: Vec<usize> = std::iter::once(draws)
+                .chain(shapes[name.as_str()].iter().copied())
+                .collect();
+            let array: Bound<'_, PyArrayDyn<f64>> =
+                PyArray1::from_vec(py, values).reshape(shape)?;
             result.set_item(name, array)?;
         }
         Ok(result)
@@ -98,9 +107,17 @@ impl Density {
         seeds: Vec<u64>,
         cores: usize,
     ) -> PyResult<Run> {
-        let starts: Vec<Vec<f64>> = starts.as_array().rows().into_iter().map(|row| row.to_vec()).collect();
+        let starts: Vec<Vec<f64>> = starts
+            .as_array()
+            .rows()
+            .into_iter()
+            .map(|row| row.to_vec())
+            .collect();
         guarded(|| {
-            let densities = starts.iter().map(|_| Box::new(self.model.density()) as _).collect();
+            let densities = starts
+                .iter()
+                .map(|_| Box::new(self.model.density()) as _)
+                .collect();
             run::start(settings, densities, starts, seeds, cores)
         })
     }
@@ -115,11 +132,20 @@ impl Density {
 }
 
 /// Values of the named outputs at row-major positions, draw after draw, on all cores.
-fn outputs(model: &Model, names: &[String], positions: &[f64], draws: usize) -> Result<Vec<Vec<f64>>, String> {
-    let program = model.output_program(names).map_err(|error| error.to_string())?;
+fn outputs(
+    model: &Model,
+    names: &[String],
+    positions: &[f64],
+    draws: usize,
+) -> Result<Vec<Vec<f64>>, String> {
+    let program = model
+        .output_program(names)
+        .map_err(|error| error.to_string())?;
     let sizes: Vec<usize> = program.outputs.iter().map(|(_, size)| *size).collect();
     let mut columns: Vec<Vec<f64>> = sizes.iter().map(|size| vec![0.0; size * draws]).collect();
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(draws.div_ceil(64).max(1));
+    let threads = std::thread::available_parallelism()
+        .map_or(1, |n| n.get())
+        .min(draws.div_ceil(64).max(1));
     let share = draws.div_ceil(threads).max(1);
     let mut parts: Vec<Vec<&mut [f64]>> = (0..threads).map(|_| vec![]).collect();
     for (column, &size) in columns.iter_mut().zip(&sizes) {

@@ -24,26 +24,43 @@ fn graph_error(error: impl ToString) -> PyErr {
 }
 
 fn dtype_of(name: &str) -> PyResult<DType> {
-    DType::from_name(name).ok_or_else(|| graph_error(format!("{name:?} is no element type (float64, int64 or bool)")))
+    DType::from_name(name).ok_or_else(|| {
+        graph_error(format!(
+            "{name:?} is no element type (float64, int64 or bool)"
+        ))
+    })
 }
 
 /// Shape, row-major values and type of a NumPy array of real numbers, integers or truth values.
 pub fn array(name: &str, value: &Bound<'_, PyAny>) -> PyResult<(Vec<usize>, Vec<f64>, DType)> {
-    let value = value.py().import("numpy")?.call_method1("asarray", (value,))?;
-    let kind = value.cast::<PyUntypedArray>().map_err(PyErr::from)?.dtype().kind();
+    let value = value
+        .py()
+        .import("numpy")?
+        .call_method1("asarray", (value,))?;
+    let kind = value
+        .cast::<PyUntypedArray>()
+        .map_err(PyErr::from)?
+        .dtype()
+        .kind();
     let dtype = match kind {
         b'b' => DType::Bool,
         b'i' | b'u' => DType::Int64,
         b'f' => DType::Float64,
         _ => {
             let found = value.getattr("dtype")?;
-            return Err(PyTypeError::new_err(format!("{name} must hold real numbers, integers or bools, not {found}")));
+            return Err(PyTypeError::new_err(format!(
+                "{name} must hold real numbers, integers or bools, not {found}"
+            )));
         }
     };
     let value = value.call_method1("astype", ("float64",))?;
     let values: PyReadonlyArrayDyn<'_, f64> = value.extract()?;
     let values = values.as_array();
-    Ok((values.shape().to_vec(), values.iter().copied().collect(), dtype))
+    Ok((
+        values.shape().to_vec(),
+        values.iter().copied().collect(),
+        dtype,
+    ))
 }
 
 /// An attribute of an op as JSON.
@@ -64,7 +81,10 @@ fn attribute(value: &Bound<'_, PyAny>) -> PyResult<serde_json::Value> {
     } else if value.hasattr("item")? {
         attribute(&value.call_method0("item")?)?
     } else {
-        return Err(PyTypeError::new_err(format!("an attribute cannot be {}", value.repr()?)));
+        return Err(PyTypeError::new_err(format!(
+            "an attribute cannot be {}",
+            value.repr()?
+        )));
     })
 }
 
@@ -80,7 +100,9 @@ impl Graph {
     }
 
     fn data(&mut self, name: &str, dtype: &str, ndim: usize) -> PyResult<NodeId> {
-        self.graph.data(name, dtype_of(dtype)?, ndim).map_err(graph_error)
+        self.graph
+            .data(name, dtype_of(dtype)?, ndim)
+            .map_err(graph_error)
     }
 
     fn constant(&mut self, value: &Bound<'_, PyAny>) -> PyResult<NodeId> {
@@ -89,7 +111,12 @@ impl Graph {
     }
 
     #[pyo3(signature = (name, inputs, **attributes))]
-    fn op(&mut self, name: &str, inputs: Vec<NodeId>, attributes: Option<&Bound<'_, PyDict>>) -> PyResult<NodeId> {
+    fn op(
+        &mut self,
+        name: &str,
+        inputs: Vec<NodeId>,
+        attributes: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<NodeId> {
         let mut given = serde_json::Map::new();
         for (key, value) in attributes.into_iter().flatten() {
             given.insert(key.extract()?, attribute(&value)?);
@@ -127,10 +154,18 @@ impl Graph {
         let mut arrays = HashMap::new();
         for (name, value) in data {
             let (shape, values, dtype) = array(&format!("data {name:?}"), &value)?;
-            arrays.insert(name, Data { value: Tensor::new(shape, &values), dtype });
+            arrays.insert(
+                name,
+                Data {
+                    value: Tensor::new(shape, &values),
+                    dtype,
+                },
+            );
         }
         guarded(|| {
-            let model = py.detach(|| Model::new(&self.graph, arrays, &parameter_shapes)).map_err(graph_error)?;
+            let model = py
+                .detach(|| Model::new(&self.graph, arrays, &parameter_shapes))
+                .map_err(graph_error)?;
             Ok(Density::new(model))
         })
     }
@@ -138,6 +173,9 @@ impl Graph {
 
 impl Graph {
     fn node(&self, node: NodeId) -> PyResult<&graph::Node> {
-        self.graph.nodes().get(node).ok_or_else(|| graph_error(format!("node {node} does not exist")))
+        self.graph
+            .nodes()
+            .get(node)
+            .ok_or_else(|| graph_error(format!("node {node} does not exist")))
     }
 }

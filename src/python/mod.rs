@@ -9,14 +9,26 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-create_exception!(_core, GraphError, PyValueError, "A graph that is malformed, or data that do not fit it.");
-create_exception!(_core, ModelError, PyRuntimeError, "A model that failed while it was sampled.");
+create_exception!(
+    _core,
+    GraphError,
+    PyValueError,
+    "A graph that is malformed, or data that do not fit it."
+);
+create_exception!(
+    _core,
+    ModelError,
+    PyRuntimeError,
+    "A model that failed while it was sampled."
+);
 
 /// Runs `work`; a panic, which would be our mistake, becomes an error that a user can report.
 fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let text = text
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
         Err(ModelError::new_err(format!(
             "internal error of pymc_rustmc: {text}. Please report it with the model; \
              pm.sample(nuts_sampler=\"pymc\") samples it meanwhile."

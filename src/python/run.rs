@@ -27,12 +27,17 @@ fn run_error(error: RunError) -> PyErr {
 
 impl Run {
     pub fn start(settings: Settings, run: sampler::Run) -> Run {
-        Run { settings, run: Mutex::new(Some(run)) }
+        Run {
+            settings,
+            run: Mutex::new(Some(run)),
+        }
     }
 
     fn with<T>(&self, work: impl FnOnce(&sampler::Run) -> T) -> PyResult<T> {
         let run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = run.as_ref().ok_or_else(|| PyRuntimeError::new_err("the result of this run has been taken"))?;
+        let run = run
+            .as_ref()
+            .ok_or_else(|| PyRuntimeError::new_err("the result of this run has been taken"))?;
         Ok(work(run))
     }
 }
@@ -45,7 +50,8 @@ pub fn start(
     seeds: Vec<u64>,
     cores: usize,
 ) -> PyResult<Run> {
-    let settings = Settings::from_json(settings).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let settings =
+        Settings::from_json(settings).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let run = sampler::Run::start(settings, densities, starts, seeds, cores).map_err(run_error)?;
     Ok(Run::start(run.settings().clone(), run))
 }
@@ -79,7 +85,8 @@ impl Run {
     }
 
     fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
-        let timeout = Duration::try_from_secs_f64(timeout).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let timeout = Duration::try_from_secs_f64(timeout)
+            .map_err(|e| PyValueError::new_err(e.to_string()))?;
         py.detach(|| self.with(|run| run.wait(timeout)))
     }
 
@@ -88,8 +95,13 @@ impl Run {
     }
 
     fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let run = self.run.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let run = run.ok_or_else(|| PyRuntimeError::new_err("the result of this run has been taken"))?;
+        let run = self
+            .run
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let run =
+            run.ok_or_else(|| PyRuntimeError::new_err("the result of this run has been taken"))?;
         let result = guarded(|| py.detach(|| run.into_result()).map_err(run_error))?;
         result_dict(py, &result, self.settings.kept_warmup() as usize)
     }
@@ -100,31 +112,56 @@ impl Run {
 fn kept(chains: &[ChainDraws]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..chains.len()).collect();
     order.sort_by_key(|&chain| std::cmp::Reverse(chains[chain].len()));
-    let count = (1..=chains.len()).max_by_key(|&count| count * chains[order[count - 1]].len()).unwrap_or(0);
-    let length = count.checked_sub(1).map_or(0, |last| chains[order[last]].len());
+    let count = (1..=chains.len())
+        .max_by_key(|&count| count * chains[order[count - 1]].len())
+        .unwrap_or(0);
+    let length = count
+        .checked_sub(1)
+        .map_or(0, |last| chains[order[last]].len());
     let mut chosen = order[..count].to_vec();
     chosen.sort_unstable();
     (chosen, length)
 }
 
-fn result_dict<'py>(py: Python<'py>, result: &RunResult, warmup: usize) -> PyResult<Bound<'py, PyDict>> {
+fn result_dict<'py>(
+    py: Python<'py>,
+    result: &RunResult,
+    warmup: usize,
+) -> PyResult<Bound<'py, PyDict>> {
     let (kept, length) = kept(&result.chains);
     let chains: Vec<&ChainDraws> = kept.iter().map(|&chain| &result.chains[chain]).collect();
     let dim = chains.first().map_or(0, |chain| chain.dim());
     let dict = PyDict::new(py);
     let mut positions = Vec::with_capacity(chains.len() * length * dim);
-    chains.iter().for_each(|chain| positions.extend_from_slice(&chain.positions()[..length * dim]));
-    dict.set_item("positions", PyArray1::from_vec(py, positions).reshape([chains.len(), length, dim])?)?;
+    chains
+        .iter()
+        .for_each(|chain| positions.extend_from_slice(&chain.positions()[..length * dim]));
+    dict.set_item(
+        "positions",
+        PyArray1::from_vec(py, positions).reshape([chains.len(), length, dim])?,
+    )?;
     let stats = PyDict::new(py);
-    for (name, column) in chains.first().map(|chain| chain.stats()).unwrap_or_default() {
+    for (name, column) in chains
+        .first()
+        .map(|chain| chain.stats())
+        .unwrap_or_default()
+    {
         let columns = chains.iter().map(|chain| {
             let found = chain.stats().into_iter().find(|(other, _)| *other == name);
-            found.map(|(_, column)| column).expect("every chain has the same statistics")
+            found
+                .map(|(_, column)| column)
+                .expect("every chain has the same statistics")
         });
         let array = match column {
-            Column::F64(_) => matrix(py, columns, length, |c| if let Column::F64(v) = c { v } else { &[] })?,
-            Column::I64(_) => matrix(py, columns, length, |c| if let Column::I64(v) = c { v } else { &[] })?,
-            Column::Bool(_) => matrix(py, columns, length, |c| if let Column::Bool(v) = c { v } else { &[] })?,
+            Column::F64(_) => matrix(py, columns, length, |c| {
+                if let Column::F64(v) = c { v } else { &[] }
+            })?,
+            Column::I64(_) => matrix(py, columns, length, |c| {
+                if let Column::I64(v) = c { v } else { &[] }
+            })?,
+            Column::Bool(_) => matrix(py, columns, length, |c| {
+                if let Column::Bool(v) = c { v } else { &[] }
+            })?,
         };
         stats.set_item(name, array)?;
     }
@@ -133,7 +170,13 @@ fn result_dict<'py>(py: Python<'py>, result: &RunResult, warmup: usize) -> PyRes
     dict.set_item("warmup_draws", warmup.min(length))?;
     dict.set_item("warmup_time", result.warmup_time)?;
     dict.set_item("sampling_time", result.sampling_time)?;
-    dict.set_item("gradients", chains.iter().map(|chain| chain.gradients).collect::<Vec<u64>>())?;
+    dict.set_item(
+        "gradients",
+        chains
+            .iter()
+            .map(|chain| chain.gradients)
+            .collect::<Vec<u64>>(),
+    )?;
     Ok(dict)
 }
 
@@ -149,6 +192,7 @@ fn matrix<'py, 'a, T: Element + Copy + 'a>(
         all.extend_from_slice(&values(column)[..length]);
         chains += 1;
     }
-    Ok(PyArray1::from_vec(py, all).reshape([chains, length])?.into_any())
+    Ok(PyArray1::from_vec(py, all)
+        .reshape([chains, length])?
+        .into_any())
 }
-

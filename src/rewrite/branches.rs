@@ -5,7 +5,9 @@ use crate::scalar::ScalarFn::{self, *};
 
 /// where(c, f(x), f(y)) = f(where(c, x, y)), signs first.
 pub fn select(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<Id> {
-    let (Op::Map(f), Op::Map(g)) = (&b.node(x).op, &b.node(y).op) else { return None };
+    let (Op::Map(f), Op::Map(g)) = (&b.node(x).op, &b.node(y).op) else {
+        return None;
+    };
     let function = *f;
     if f != g || !(function == Neg || is_costly(function)) {
         return None;
@@ -19,6 +21,19 @@ pub fn select(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<Id> {
 fn is_costly(function: ScalarFn) -> bool {
     matches!(
         function,
-        Exp | Expm1 | Log | Log1p | Log1mexp | Softplus | Sigmoid | Tanh | Sin | Cos | Erf | Erfc | Erfcx | Lgamma | Digamma
+        Exp | Expm1
+            | Log
+            | Log1p
+            | Log1mexp
+            | Softplus
+            | Sigmoid
+            | Tanh
+            | Sin
+            | Cos
+            | Erf
+            | Erfc
+            | Erfcx
+            | Lgamma
+            | Digamma
     )
 }

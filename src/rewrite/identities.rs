@@ -9,13 +9,28 @@ use crate::scalar::ScalarFn::{self, *};
 use crate::tensor::size_of;
 
 /// A simpler node of the same value as `function(operands)`, if an identity applies.
-pub fn map(b: &mut Builder, function: ScalarFn, operands: &[Id], shape: &[usize], dtype: DType) -> Option<Id> {
-    constants(b, function, operands, shape, dtype)
-        .or_else(|| (dtype == DType::Float64).then(|| signs_and_factors(b, function, operands)).flatten())
+pub fn map(
+    b: &mut Builder,
+    function: ScalarFn,
+    operands: &[Id],
+    shape: &[usize],
+    dtype: DType,
+) -> Option<Id> {
+    constants(b, function, operands, shape, dtype).or_else(|| {
+        (dtype == DType::Float64)
+            .then(|| signs_and_factors(b, function, operands))
+            .flatten()
+    })
 }
 
 /// Identities with a constant argument, or with arguments whose types or values make the function trivial.
-fn constants(b: &mut Builder, function: ScalarFn, operands: &[Id], shape: &[usize], dtype: DType) -> Option<Id> {
+fn constants(
+    b: &mut Builder,
+    function: ScalarFn,
+    operands: &[Id],
+    shape: &[usize],
+    dtype: DType,
+) -> Option<Id> {
     let values: Vec<Option<f64>> = operands.iter().map(|&id| b.uniform_value(id)).collect();
     let full = |id: Id| b.size(id) == size_of(shape);
     Some(match (function, operands, values.as_slice()) {
@@ -83,7 +98,9 @@ fn signs_and_factors(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Op
             b.add(x, y)
         }
         (Mul, &[x, y]) if x == y => b.map(Sqr, &[x]),
-        (Mul | Div | Scale | Quotient, &[x, y]) if negated(b, x).is_some() || negated(b, y).is_some() => {
+        (Mul | Div | Scale | Quotient, &[x, y])
+            if negated(b, x).is_some() || negated(b, y).is_some() =>
+        {
             let (u, v) = (negated(b, x), negated(b, y));
             let product = b.map(function, &[u.unwrap_or(x), v.unwrap_or(y)]);
             match (u, v) {
@@ -104,7 +121,9 @@ fn signs_and_factors(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Op
             let (other, array) = scalar_factor(b, inputs[0], inputs[1])?;
             let product = b.mul(factor, other);
             // Constants must not overflow or vanish before they meet the array.
-            if b.uniform_value(product).is_some_and(|value| !value.is_normal()) {
+            if b.uniform_value(product)
+                .is_some_and(|value| !value.is_normal())
+            {
                 return None;
             }
             b.mul(product, array)

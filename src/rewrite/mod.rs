@@ -13,11 +13,19 @@ use crate::scalar::ScalarFn;
 use crate::tensor::size_of;
 
 /// A simpler node of the same value as `function(operands)` of that shape and type, if a rule knows one.
-pub fn map(b: &mut Builder, function: ScalarFn, operands: &[Id], shape: &[usize], dtype: DType) -> Option<Id> {
+pub fn map(
+    b: &mut Builder,
+    function: ScalarFn,
+    operands: &[Id],
+    shape: &[usize],
+    dtype: DType,
+) -> Option<Id> {
     let id = match (function, operands) {
         (ScalarFn::Ge | ScalarFn::Le, _) => ranges::comparison(b, function, operands),
-        (ScalarFn::Where, &[condition, x, y]) => identities::map(b, function, operands, shape, dtype)
-            .or_else(|| branches::select(b, condition, x, y)),
+        (ScalarFn::Where, &[condition, x, y]) => {
+            identities::map(b, function, operands, shape, dtype)
+                .or_else(|| branches::select(b, condition, x, y))
+        }
         _ => identities::map(b, function, operands, shape, dtype),
     }?;
     if b.node(id).dtype != dtype {

@@ -8,7 +8,9 @@ use crate::scalar::ScalarFn::{self, *};
 /// A simpler node of the same value as the sum of a real array over axes, if one is known.
 pub fn sum(b: &mut Builder, x: Id, axes: &[usize]) -> Option<Id> {
     let node = b.node(x).clone();
-    let Op::Map(function) = node.op else { return None };
+    let Op::Map(function) = node.op else {
+        return None;
+    };
     if node.dtype != DType::Float64 || node.size() == 1 {
         return None;
     }
