@@ -310,6 +310,12 @@ impl Builder {
     /// Zeros of `shape` with a node's elements added at flat positions.
     pub fn scatter_add(&mut self, id: Id, table: Arc<Table>, shape: Vec<usize>) -> Id {
         let id = self.scalar_of(id).unwrap_or(id);
+        if self.simplifies && self.size(id) >= size_of(&shape) {
+            let scatter = |b: &mut Builder, x| b.scatter_add(x, table.clone(), shape.clone());
+            if let Some(simpler) = rewrite::linear::apply(self, id, scatter) {
+                return self.reshape(simpler, &shape);
+            }
+        }
         self.push(Op::ScatterAdd(table), vec![id], shape, DType::Float64)
     }
 
@@ -419,6 +425,19 @@ impl Builder {
         let sizes = [size_of(&shape), m, k, n];
         shape.extend([m, n]);
         let dtype = self.node(a).dtype.max(self.node(b).dtype).max(DType::Int64);
+        if self.simplifies && dtype == DType::Float64 {
+            let size = size_of(&shape);
+            let simpler = if self.size(a) > size && self.constant_value(a).is_none() {
+                rewrite::linear::apply(self, a, |builder, a| builder.matmul(a, b, transposed))
+            } else if self.size(b) > size && self.constant_value(b).is_none() {
+                rewrite::linear::apply(self, b, |builder, b| builder.matmul(a, b, transposed))
+            } else {
+                None
+            };
+            if let Some(simpler) = simpler {
+                return self.reshape(simpler, &shape);
+            }
+        }
         self.push(Op::MatMul { sizes, transposed }, vec![a, b], shape, dtype)
     }
 

@@ -81,8 +81,15 @@ fn signs_and_factors(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Op
             _ => return None,
         },
         (Sqr, &[x]) => {
-            let x = negated(b, x)?;
-            b.map(Sqr, &[x])
+            if let Some(x) = negated(b, x) {
+                return Some(b.map(Sqr, &[x]));
+            }
+            let (factor, array) = factored(b, x).filter(|_| b.size(x) > 1)?;
+            let (factor, array) = (b.map(Sqr, &[factor]), b.map(Sqr, &[array]));
+            if !is_harmless(b, factor) {
+                return None;
+            }
+            b.mul(factor, array)
         }
         (Log, &[x]) => match inner(b, x)? {
             (Exp, inputs) => inputs[0],
@@ -112,24 +119,41 @@ fn signs_and_factors(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Op
             let reciprocal = b.map(Reciprocal, &[y]);
             b.mul(x, reciprocal)
         }
-        (Mul, &[x, y]) => {
-            let (factor, rest) = scalar_factor(b, x, y)?;
-            let (f, inputs) = inner(b, rest)?;
-            if f != Mul {
-                return None;
+        (Mul, &[x, y]) => match scalar_factor(b, x, y) {
+            Some((factor, rest)) => {
+                let (other, array) = factored(b, rest)?;
+                let product = b.mul(factor, other);
+                if !is_harmless(b, product) {
+                    return None;
+                }
+                b.mul(product, array)
             }
-            let (other, array) = scalar_factor(b, inputs[0], inputs[1])?;
-            let product = b.mul(factor, other);
-            // Constants must not overflow or vanish before they meet the array.
-            if b.uniform_value(product)
-                .is_some_and(|value| !value.is_normal())
-            {
-                return None;
+            None => {
+                let (factor, x, y) = match (factored(b, x), factored(b, y)) {
+                    (Some((factor, x)), _) if b.size(factor) == 1 => (factor, x, y),
+                    (_, Some((factor, y))) if b.size(factor) == 1 => (factor, x, y),
+                    _ => return None,
+                };
+                let product = b.mul(x, y);
+                b.mul(factor, product)
             }
-            b.mul(product, array)
-        }
+        },
         _ => return None,
     })
+}
+
+/// The scalar factor of a product and the rest.
+pub fn factored(b: &Builder, id: Id) -> Option<(Id, Id)> {
+    let node = b.node(id);
+    match node.op {
+        Op::Map(Mul) => scalar_factor(b, node.inputs[0], node.inputs[1]),
+        _ => None,
+    }
+}
+
+/// Whether a factor, if constant, neither overflowed nor vanished before it met the array.
+fn is_harmless(b: &Builder, factor: Id) -> bool {
+    b.uniform_value(factor).is_none_or(f64::is_normal)
 }
 
 /// Of a product, the scalar (a constant one, if both are) and the other factor.

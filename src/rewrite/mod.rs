@@ -4,6 +4,7 @@
 
 pub mod branches;
 pub mod identities;
+pub mod linear;
 pub mod ranges;
 pub mod sums;
 

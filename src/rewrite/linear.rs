@@ -1,0 +1,33 @@
+//! Scalar factors and signs leave linear ops, so that arrays are scaled where they are smallest, or merged with a
+//! factor that waits there.
+
+use super::identities::factored;
+use crate::bound::{Builder, Id, Op};
+use crate::scalar::ScalarFn;
+
+/// A scalar factor of a real array, and the array without it.
+fn split(b: &mut Builder, id: Id) -> Option<(Id, Id)> {
+    if b.size(id) == 1 {
+        return None;
+    }
+    let node = b.node(id);
+    match node.op {
+        Op::Map(ScalarFn::Neg) => {
+            let x = node.inputs[0];
+            Some((b.number(-1.0), x))
+        }
+        Op::Reshape => {
+            let (shape, inner) = (node.shape.clone(), node.inputs[0]);
+            let (factor, x) = split(b, inner)?;
+            Some((factor, b.reshape(x, &shape)))
+        }
+        _ => factored(b, id),
+    }
+}
+
+/// `op(x)` of a linear op, as its factor times the op of the rest.
+pub fn apply(b: &mut Builder, x: Id, op: impl FnOnce(&mut Builder, Id) -> Id) -> Option<Id> {
+    let (factor, rest) = split(b, x)?;
+    let value = op(b, rest);
+    Some(b.mul(factor, value))
+}
