@@ -27,7 +27,7 @@ from pymc_rustmc.translate import Walker
 __all__ = ["BoundModel", "Template", "translate_model"]
 
 # PyMC 6 splits a base class off Model, for its frozen models.
-_MODEL_CLASSES = (pm.Model, getattr(pm.model.core, "BaseModel", pm.Model))
+_ANY_MODEL = getattr(pm.model.core, "BaseModel", pm.Model)
 
 
 def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> Template:
@@ -86,7 +86,7 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
 
 
 def _check_model(model: Any) -> None:
-    if not isinstance(model, _MODEL_CLASSES):
+    if not isinstance(model, _ANY_MODEL):
         raise TypeError(f"rustmc samples PyMC models (pymc.Model), not {type(model).__name__}")
     if not model.free_RVs:
         raise SamplingError(

@@ -1,5 +1,7 @@
 """PyTensor's own compiled log density, gradient and outputs: what a translation must equal."""
 
+import warnings
+
 import numpy as np
 import pymc as pm
 import pytensor
@@ -63,7 +65,10 @@ def assert_same_density(bound: BoundModel, oracle: Oracle, scale=1.0, centre=0.0
 
 def check_model(model, **options):
     """Translate, bind and compare; returns the bound model."""
-    bound = translate_model(model).bind()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", module=r"(pymc|pytensor)\.")  # PyMC's own use of PyTensor
+        bound = translate_model(model).bind()
     assert_same_density(bound, Oracle(model), **options)
     return bound
 

@@ -182,6 +182,75 @@ def spline_like_shared_values():
     return model
 
 
+def approximate_gaussian_process():
+    with pm.Model() as model:
+        length = pm.Gamma("length", 2, 1)
+        gp = pm.gp.HSGP(m=[6], L=[4.0], cov_func=pm.gp.cov.Matern52(1, ls=length))
+        f = gp.prior("f", X=pm.Data("x", X[:, :1]))
+        pm.Normal("y", f, 1, observed=Y)
+    return model
+
+
+def forward_recursion():
+    with pm.Model() as model:
+        transition = pm.Dirichlet("transition", np.ones((2, 2)))
+        mu = pm.Normal("mu", shape=2)
+        emission = pm.logp(pm.Normal.dist(mu, 1), Y[:, None])
+        state = emission[0]
+        for t in range(1, 4):
+            state = pt.logsumexp(state[:, None] + pt.log(transition), axis=0) + emission[t]
+        pm.Potential("evidence", pt.logsumexp(state))
+    return model
+
+
+def censored_survival():
+    with pm.Model() as model:
+        scale = pm.math.exp(X @ pm.Normal("beta", shape=3))
+        pm.Weibull("time", 1.5, scale, observed=np.abs(Y))
+        pm.Potential("censored", pm.logcdf(pm.LogNormal.dist(pm.Normal("mu"), 1), np.abs(Y)))
+    return model
+
+
+def inner_graphs():
+    x, y = pt.vector("x"), pt.scalar("y")
+    inner = pytensor.compile.builders.OpFromGraph([x, y], [pt.exp(x) * y, x.sum() + y])
+    with pm.Model() as model:
+        a = pm.Normal("a", shape=3)
+        u, v = inner(a, 2.0)
+        w, _ = inner(0.1 * a, v)
+        pm.Potential("p", -pt.sum(u) * 1e-3 - w**2)
+    return model
+
+
+def masks_and_narrow_dtypes():
+    with pm.Model() as model:
+        mask = pm.Data("mask", Y > 0)
+        y = pm.Data("y", Y.astype("float32"))
+        group = pm.Data("group_index", GROUP.astype("int8"))
+        x = pm.Normal("x", shape=12)
+        pm.Potential("masked", -((x[mask] - y[mask]) ** 2))
+        pm.Potential("found", x[(y > 0).nonzero()] * group[(y > 0).nonzero()])
+    return model
+
+
+def submodels():
+    with pm.Model(name="outer") as model:
+        a = pm.Normal("a")
+        with pm.Model(name="inner"):
+            pm.Deterministic("c", a * pm.HalfNormal("b"))
+    return model
+
+
+def several_axes():
+    with pm.Model(coords={"i": range(2), "j": range(3), "k": range(4)}) as model:
+        x = pm.Normal("x", dims=("i", "j", "k"))
+        s = pm.HalfNormal("s", dims=("i", "k"))
+        z = pm.ZeroSumNormal("z", dims=("i", "j"))
+        mu = x * s[:, None, :] + z[..., None]
+        pm.Normal("y", mu.sum(axis=(0, 2)), 1, observed=[1.0, 2.0, 3.0])
+    return model
+
+
 def all_kinds_of_deterministics():
     with pm.Model(coords=COORDS) as model:
         x = pm.Normal("x", dims="group")
@@ -227,6 +296,13 @@ MODELS = {
             multinomial_regression,
             autoregression,
             spline_like_shared_values,
+            approximate_gaussian_process,
+            forward_recursion,
+            censored_survival,
+            inner_graphs,
+            masks_and_narrow_dtypes,
+            submodels,
+            several_axes,
             all_kinds_of_deterministics,
             without_bounds_checks,
         )
@@ -252,6 +328,15 @@ def test_dims_module():
         mu = dims.Deterministic("mu", x.dot(beta))
         dims.Normal("y", mu, sigma, observed=y)
     check_model(model)
+
+
+@pytest.mark.skipif(not hasattr(pm.model.core, "FrozenModel"), reason="PyMC 6 only")
+def test_frozen_model():
+    from pymc.model.transform.optimization import freeze_model
+
+    frozen = freeze_model(linear_regression())
+    check_model(frozen)
+    check_model(frozen)  # its memoised density is not changed by the first translation
 
 
 def test_the_dims_module_can_be_imported_after_a_translation():

@@ -10,6 +10,7 @@ from pymc.exceptions import SamplingError
 from pymc_rustmc._core import GraphError
 from pymc_rustmc.compile import translate_model
 from pymc_rustmc.errors import DataError, UnsupportedModelError, UnsupportedOpError
+from pymc_rustmc.interpreted import no_compiler
 
 RNG = np.random.default_rng(5)
 
@@ -164,6 +165,16 @@ def test_nan_in_observed_constants():
         translate_model(model)
 
 
+def test_flags_of_pytensor_are_put_back():
+    def flags():
+        return pytensor.config.cxx, pytensor.config.mode, pytensor.config.traceback__limit
+
+    before = flags()
+    with no_compiler():
+        inside = flags()
+    assert flags() == before != inside
+
+
 def test_no_model():
     with pytest.raises(TypeError, match="not str"):
         translate_model("model")
@@ -239,7 +250,7 @@ def test_an_op_of_ones_own_can_be_registered():
         return walker.op("add", x, x)
 
     with pm.Model() as model:
-        pm.Potential("p", -Double()(pm.Flat("a")) ** 2)
+        pm.Potential("p", -(Double()(pm.Flat("a")) ** 2))
     logp, gradient = translate_model(model).bind().density.logp_and_gradient(np.array([3.0]))
     assert logp == -36
     np.testing.assert_array_equal(gradient, [-24])
