@@ -137,7 +137,9 @@ class Run:
         -------
         dict
             "positions", ``(chains, n, dim)``; "stats", of name to ``(chains, n)``; "warmup_draws", how
-            many of the ``n`` are warm-up; "warmup_time" and "sampling_time" in seconds.
+            many of the ``n`` are warm-up; "warmup_time" and "sampling_time" in seconds; "chains", the
+            numbers of the chains returned; "gradients", the evaluations of each. After an abort, the
+            chains and the common length that give most draws.
 
         Raises
         ------

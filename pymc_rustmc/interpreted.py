@@ -15,9 +15,9 @@ _flags_lock = RLock()
 
 @contextmanager
 def no_compiler() -> Iterator[None]:
-    """Keep PyTensor from compiling the inner graphs of Ops, which takes seconds and here never pays.
+    """Keep PyTensor from compiling inner graphs (seconds) and from noting a stack trace for every node.
 
     The flags are those of the whole process, so one thread at a time may be inside.
     """
-    with _flags_lock, config.change_flags(cxx="", mode="FAST_COMPILE"):
+    with _flags_lock, config.change_flags(cxx="", mode="FAST_COMPILE", traceback__limit=0):
         yield

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import logging
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -198,7 +200,8 @@ class RustMC(Sampler):  # type: ignore[misc]
         if not quiet:
             _log.info(f"{self._settings.get('kind', 'nuts').upper()}[rustmc]: {model.free_RVs}")
         seeds = _seeds_per_chain(random_seed, chains)
-        bound, starts = self._start(model, initvals, seeds, list(dtypes))
+        with _garbage_kept():
+            bound, starts = self._start(model, initvals, seeds, list(dtypes))
         began = time.perf_counter()
         run = bound.density.sample(json.dumps(settings, default=_plain), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
@@ -219,7 +222,8 @@ class RustMC(Sampler):  # type: ignore[misc]
             _report_interruption(drawn, chains, draws, quiet)
         if not quiet:
             _log_end(drawn)
-        idata = to_inference_data(drawn, model, idata_kwargs)
+        with _garbage_kept():
+            idata = to_inference_data(drawn, model, idata_kwargs)
         if compute_convergence_checks:
             report_convergence(idata, model, quiet)
         return idata
@@ -247,6 +251,21 @@ def option_names() -> list[str]:
     """List the options of `RustMC`."""
     parameters = inspect.signature(RustMC).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Put off garbage collection, which stops the process for 0.1-0.3 s once, longer than most translations.
+
+    The imports of PyMC leave some 300 000 objects, and the first model after them makes Python visit all.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _max_treedepth(value: int | None, other: dict[str, Any]) -> int | None:

@@ -8,9 +8,7 @@ those of PyMC for the same seed.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +19,8 @@ from pymc.model import Model
 from pymc.pytensorf import compile as compile_pytensor
 from pymc.pytensorf import find_rng_nodes, replace_rng_nodes, reseed_rngs
 from pytensor import config
-from pytensor.compile.mode import FAST_COMPILE, Mode
+
+from pymc_rustmc.interpreted import PYTHON_MODE, no_compiler
 
 Point: TypeAlias = dict[str, NDArray[Any]]
 """Unconstrained value of every value variable, by name."""
@@ -31,9 +30,6 @@ InitVals: TypeAlias = Mapping[Any, Any] | Sequence[Mapping[Any, Any] | None] | N
 
 Density: TypeAlias = Callable[[Point], tuple[float, NDArray[np.float64]]]
 """Log density and its gradient at a point."""
-
-# `config.change_flags` sets a process-wide flag: two threads at once could leave it changed.
-_config_lock = threading.Lock()
 
 
 def start_functions(
@@ -101,9 +97,10 @@ def _checked_start(
         if np.isfinite(logp) and np.all(np.isfinite(gradient)):
             return point
         seed = int(rng.integers(2**30, dtype=np.int64))
-    model.check_start_vals(point, mode=_python_mode())  # raises where a term of logp is not finite
+    with no_compiler():
+        model.check_start_vals(point, mode=PYTHON_MODE)  # raises where a term of logp is not finite
     raise SamplingError(
-        "The gradient of the log density is not finite at the starting point.\n"
+        f"The log density ({logp}) or its gradient is not finite at the starting point.\n"
         f"Starting values:\n{point}\n\n"
         f"Gradient:\n{_by_variable(point, gradient)}\n"
         "Give other starting values by `initvals=`, or call `model.debug(fn='dlogp')` for more details."
@@ -113,11 +110,6 @@ def _checked_start(
 def _by_variable(point: Point, gradient: NDArray[np.float64]) -> Point:
     parts = np.split(gradient, np.cumsum([value.size for value in point.values()])[:-1])
     return {name: part.reshape(value.shape) for (name, value), part in zip(point.items(), parts, strict=True)}
-
-
-def _python_mode() -> Mode:
-    """Run every Op by its Python implementation, after the rewrites of PyMC's starting points."""
-    return Mode("py", FAST_COMPILE.provided_optimizer)
 
 
 def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any]) -> Callable[[int], Point]:
@@ -133,23 +125,16 @@ def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any
         jitter_rvs=jittered,
         return_transformed=True,
     )
-    with _evaluated_in_python():
-        function = compile_pytensor(inputs=[], outputs=replace_rng_nodes(expressions), mode=_python_mode())
+    with no_compiler():
+        function = compile_pytensor(inputs=[], outputs=replace_rng_nodes(expressions), mode=PYTHON_MODE)
     rngs = find_rng_nodes(function.maker.fgraph.outputs)
 
     def start(seed: int) -> Point:
-        with _evaluated_in_python():
+        with no_compiler():
             reseed_rngs(rngs, seed)
             return dict(zip(names, (np.asarray(value) for value in function()), strict=True))
 
     return start
-
-
-@contextmanager
-def _evaluated_in_python() -> Iterator[None]:
-    """Inner graphs (OpFromGraph, Scan) follow the mode of the configuration, at call time too."""
-    with _config_lock, config.change_flags(mode="FAST_COMPILE"):
-        yield
 
 
 def _check_names(model: Model, initvals: Mapping[Any, Any], value_names: Sequence[str]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pymc as pm
-from pytensor import function
+import pytensor.tensor as pt
+from pytensor import In, function
 from pytensor.compile.sharedvalue import SharedVariable
 
 from pymc_rustmc._core import Density, Graph
@@ -129,12 +130,11 @@ class Template:
             if None in self.model.rvs_to_values[rv].type.shape:
                 transform = self.model.rvs_to_transforms[rv]
                 value = rv if transform is None else transform.forward(rv, *rv.owner.inputs)
-                shapes.append(value.shape)
+                shapes.append(pt.as_tensor(value.shape))  # a tuple for the variables of pymc.dims
         inputs = {shared: shared.type() for shared in self.data.values()}
+        arguments = [In(variable, allow_downcast=True) for variable in inputs.values()]
         with no_compiler():
-            return function(
-                list(inputs.values()), shapes, givens=inputs, mode=PYTHON_MODE, on_unused_input="ignore"
-            )
+            return function(arguments, shapes, givens=inputs, mode=PYTHON_MODE, on_unused_input="ignore")
 
 
 @dataclass(frozen=True)

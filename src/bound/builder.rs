@@ -295,7 +295,7 @@ impl Builder {
             && reduction == Reduction::Sum
             && let Some(simpler) = rewrite::sums::sum(self, id, axes)
         {
-            return simpler;
+            return self.reshape(simpler, &result);
         }
         // Reduced axes side by side: in place if they are, behind the others if not. Their order stays.
         let mut sorted = axes.to_vec();

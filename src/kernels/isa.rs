@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-
 /// An instruction set that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {

@@ -234,3 +234,90 @@ pub trait Lanes:
         (self + (INT_MAGIC + 1023.0)).shl52()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::isa::{Isa, per_isa};
+
+    /// Every operation on the same two sets of lanes; truth values as 1.0 and 0.0.
+    #[inline(always)]
+    fn operations<V: Lanes>(a: V, b: V) -> [[f64; LANES]; 22] {
+        let truth = |mask: V::Mask| mask.to_f64();
+        let whole = |any: bool| V::splat(f64::from(u8::from(any)));
+        let n = V::from_array([-1074.0, -1022.0, -1.0, 0.0, 1.0, 52.0, 1023.0, 1024.0]);
+        [
+            a.min(b),
+            a.max(b),
+            a.abs(),
+            -a,
+            a.copysign(b),
+            a.floor(),
+            a.ceil(),
+            a.trunc(),
+            a.round_half_even(),
+            truth(a.lt(b)),
+            truth(a.le(b)),
+            truth(a.gt(b)),
+            truth(a.ge(b)),
+            truth(a.eq(b)),
+            truth(a.ne(b)),
+            truth(a.is_nan() | b.is_infinite()),
+            truth(a.is_sign_negative() & !b.is_nan()),
+            whole(a.lt(b).any()),
+            whole(a.ne(b).all()),
+            V::splat(1.5).scale_exp2(n),
+            V::splat(3e-308).scale_exp2(-n),
+            a.add_bits(V::splat_bits(1)).shr52().shl52(),
+        ]
+        .map(V::to_array)
+    }
+
+    #[test]
+    fn every_instruction_set_has_the_operations_of_the_scalars() {
+        let kernels = per_isa!(
+            fn(a: [f64; LANES], b: [f64; LANES]) -> [[f64; LANES]; 22] {
+                operations(V::from_array(a), V::from_array(b))
+            }
+        );
+        let points = [
+            0.0,
+            -0.0,
+            1.5,
+            -2.5,
+            f64::INFINITY,
+            -f64::INFINITY,
+            f64::NAN,
+            5e-324,
+        ];
+        for shift in 0..LANES {
+            let mut other = points;
+            other.rotate_left(shift);
+            let want = operations(Portable::from_array(points), Portable::from_array(other));
+            for isa in Isa::available() {
+                // SAFETY: the processor has `isa`.
+                let got = unsafe { kernels[isa as usize](points, other) };
+                for (operation, (got, want)) in got.iter().zip(&want).enumerate() {
+                    let same = |i: usize| {
+                        got[i].to_bits() == want[i].to_bits()
+                            || (got[i].is_nan() && want[i].is_nan())
+                    };
+                    assert!(
+                        (0..LANES).all(same),
+                        "operation {operation} on {isa:?}: {got:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn scaling_reaches_both_ends() {
+        let scale =
+            |x: f64, n: f64| Portable::splat(x).scale_exp2(Portable::splat(n)).to_array()[0];
+        assert_eq!(scale(1.0, -1074.0), 5e-324);
+        assert_eq!(scale(1.0, -1076.0), 0.0);
+        assert_eq!(scale(0.75, 1024.0), 0.75 * 2.0 * 2f64.powi(1023));
+        assert_eq!(scale(1.0, 1024.0), f64::INFINITY);
+    }
+}

@@ -1,5 +1,6 @@
 """What PyMC's own tests ask of an external NUTS sampler, asked of ours."""
 
+import gc
 import logging
 import warnings
 
@@ -269,3 +270,17 @@ def test_pymc5_passes_everything(normal_model, rust_sample, groups):
     settings = idata.sample_stats.attrs["inference_library_settings"]
     assert '"target_accept":0.7' in settings.replace(" ", "")
     assert '"max_treedepth":3' in settings.replace(" ", "")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_collection_is_left_as_found(normal_model, rust_sample, enabled):
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with normal_model:
+            rust_sample()
+            assert gc.isenabled() == enabled
+            with pytest.raises(ValueError, match="initvals"):
+                rust_sample(initvals={"nobody": 1.0})
+            assert gc.isenabled() == enabled
+    finally:
+        gc.enable()

@@ -337,15 +337,16 @@ fn output_may_be_an_input() {
     }
 }
 
-/// Prints nanoseconds an element, by instruction set:
+/// Prints nanoseconds an element, by instruction set, and fails where a kernel lost its SIMD, as it
+/// does when the compiler does not inline all of it:
 /// `cargo test --release --no-default-features timings -- --ignored --nocapture`.
 #[test]
-#[ignore = "a measurement, not a check"]
+#[ignore = "a measurement, which other load on the machine disturbs"]
 fn timings() {
     let x: Vec<f64> = (0..256).map(|i| (f64::from(i) + 0.5) / 64.0).collect();
+    let mut slow = Vec::new();
     for function in FUNCTIONS {
-        print!("{:16}", function.name);
-        for isa in Isa::available() {
+        let seconds = |isa: Isa| {
             let mut out = vec![0.0; x.len()];
             let mut best = f64::MAX;
             for _ in 0..200 {
@@ -357,8 +358,20 @@ fn timings() {
                 }
                 best = best.min(start.elapsed().as_secs_f64());
             }
-            print!(" {isa:?} {:6.2} ns", best / (20.0 * 256.0) * 1e9);
+            best / (20.0 * 256.0)
+        };
+        print!("{:16}", function.name);
+        let baseline = seconds(Isa::Baseline);
+        print!(" Baseline {:6.2} ns", baseline * 1e9);
+        for &isa in &Isa::available()[1..] {
+            let time = seconds(isa);
+            print!("  {isa:?} {:5.2} ns", time * 1e9);
+            let exact = matches!(function.bound, Ulp(0));
+            if !exact && time > baseline / 5.0 {
+                slow.push((function.name, isa));
+            }
         }
         println!();
     }
+    assert!(slow.is_empty(), "no SIMD in {slow:?}");
 }

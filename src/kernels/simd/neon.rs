@@ -17,7 +17,7 @@ fn bits(
 
 lanes! {
     /// Four NEON registers.
-    Neon, NeonMask, [float64x2_t; 4], uint64x2_t,
+    Neon, NeonMask, [float64x2_t; 4] (0 1 2 3), uint64x2_t,
     splat: vdupq_n_f64,
     arithmetic: [
         vaddq_f64, vsubq_f64, vmulq_f64, vdivq_f64, |a, b, c| vfmaq_f64(c, a, b), vsqrtq_f64

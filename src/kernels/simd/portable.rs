@@ -11,7 +11,7 @@ fn bits(f: impl Fn(u64, u64) -> u64) -> impl Fn(f64, f64) -> f64 {
 
 lanes! {
     /// Eight scalars: right everywhere, fast nowhere.
-    Portable, PortableMask, [f64; 8], bool,
+    Portable, PortableMask, [f64; 8] (0 1 2 3 4 5 6 7), bool,
     splat: |x: f64| x,
     arithmetic: [
         |a: f64, b: f64| a + b,

@@ -4,7 +4,7 @@
 macro_rules! lanes {
     (
         $(#[$doc:meta])*
-        $name:ident, $mask_name:ident, [$reg:ty; $n:literal], $mask:ty,
+        $name:ident, $mask_name:ident, [$reg:ty; $n:literal] $index:tt, $mask:ty,
         splat: $splat:expr, arithmetic: [$add:expr, $sub:expr, $mul:expr, $div:expr, $fma:expr, $sqrt:expr],
         rounding: [$floor:expr, $ceil:expr, $trunc:expr, $round:expr],
         order: [$min:expr, $max:expr, $lt:expr, $le:expr, $eq:expr],
@@ -20,7 +20,7 @@ macro_rules! lanes {
         #[derive(Clone, Copy, Debug)]
         pub struct $mask_name([$mask; $n]);
 
-        lanes!(@operators $name, Add add $add, Sub sub $sub, Mul mul $mul, Div div $div);
+        lanes!(@operators $name $index, Add add $add, Sub sub $sub, Mul mul $mul, Div div $div);
         lanes!(@assign $name, AddAssign add_assign +, SubAssign sub_assign -, MulAssign mul_assign *);
 
         impl Neg for $name {
@@ -53,13 +53,13 @@ macro_rules! lanes {
             #[inline(always)]
             fn mul_add(self, a: $name, b: $name) -> $name {
                 // SAFETY: see `Lanes`: the processor has the instruction.
-                $name(lanes!(@each $n, i, unsafe { $fma(self.0[i], a.0[i], b.0[i]) }))
+                unsafe { lanes!(@each $name $index $fma, self a b) }
             }
-            lanes!(@unary $name, sqrt $sqrt, floor $floor, ceil $ceil, trunc $trunc,
+            lanes!(@unary $name $index, sqrt $sqrt, floor $floor, ceil $ceil, trunc $trunc,
                 round_half_even $round, shl52 $shl52, shr52 $shr52);
-            lanes!(@binary $name $name, min $min, max $max, and $and, or $or, xor $xor, add_bits $add_bits);
-            $(lanes!(@binary $name $name, scale_exp2 $scale_exp2);)?
-            lanes!(@binary $name $mask_name, lt $lt, le $le, eq $eq);
+            lanes!(@binary $name $name $index, min $min, max $max, and $and, or $or, xor $xor, add_bits $add_bits);
+            $(lanes!(@binary $name $name $index, scale_exp2 $scale_exp2);)?
+            lanes!(@binary $name $mask_name $index, lt $lt, le $le, eq $eq);
         }
 
         #[allow(unused_unsafe)]
@@ -69,34 +69,34 @@ macro_rules! lanes {
             #[inline(always)]
             fn select(self, a: $name, b: $name) -> $name {
                 // SAFETY: see `Lanes`: the processor has the instruction.
-                $name(lanes!(@each $n, i, unsafe { $select(self.0[i], a.0[i], b.0[i]) }))
+                unsafe { lanes!(@each $name $index $select, self a b) }
             }
             #[inline(always)]
             fn any(self) -> bool {
                 // SAFETY: see `Lanes`: the processor has the instruction.
-                self.0.iter().fold(false, |any, mask| any | unsafe { $any(*mask) })
+                unsafe { lanes!(@any $index $any, self) }
             }
         }
 
         impl BitAnd for $mask_name {
             type Output = $mask_name;
-            lanes!(@binary $mask_name $mask_name, bitand $mask_and);
+            lanes!(@binary $mask_name $mask_name $index, bitand $mask_and);
         }
 
         impl BitOr for $mask_name {
             type Output = $mask_name;
-            lanes!(@binary $mask_name $mask_name, bitor $mask_or);
+            lanes!(@binary $mask_name $mask_name $index, bitor $mask_or);
         }
 
         impl Not for $mask_name {
             type Output = $mask_name;
-            lanes!(@unary $mask_name, not $mask_not);
+            lanes!(@unary $mask_name $index, not $mask_not);
         }
     };
-    (@operators $name:ident, $($trait:ident $method:ident $f:expr),*) => {$(
+    (@operators $name:ident $index:tt, $($trait:ident $method:ident $f:expr),*) => {$(
         impl $trait for $name {
             type Output = $name;
-            lanes!(@binary $name $name, $method $f);
+            lanes!(@binary $name $name $index, $method $f);
         }
 
         impl $trait<f64> for $name {
@@ -115,33 +115,34 @@ macro_rules! lanes {
             }
         }
     )*};
-    (@unary $out:ident, $($method:ident $f:expr),*) => {$(
+    (@unary $out:ident $index:tt, $($method:ident $f:expr),*) => {$(
         #[inline(always)]
         #[allow(unused_unsafe)]
         fn $method(self) -> $out {
             // SAFETY: see `Lanes`: the processor has the instruction.
-            $out(lanes!(@each self.0.len(), i, unsafe { $f(self.0[i]) }))
+            unsafe { lanes!(@each $out $index $f, self) }
         }
     )*};
-    (@binary $in:ident $out:ident, $($method:ident $f:expr),*) => {$(
+    (@binary $in:ident $out:ident $index:tt, $($method:ident $f:expr),*) => {$(
         #[inline(always)]
         #[allow(unused_unsafe)]
         fn $method(self, other: $in) -> $out {
             // SAFETY: see `Lanes`: the processor has the instruction.
-            $out(lanes!(@each self.0.len(), i, unsafe { $f(self.0[i], other.0[i]) }))
+            unsafe { lanes!(@each $out $index $f, self other) }
         }
     )*};
-    // A plain loop: `array::from_fn` hides the instruction in a closure that is not always inlined, and a call a
-    // register costs more than a hundred instructions.
-    (@each $n:expr, $i:ident, $value:expr) => {{
-        let $i = 0;
-        let mut registers = [$value; _];
-        let mut next = 1;
-        while next < $n {
-            let $i = next;
-            registers[$i] = $value;
-            next += 1;
-        }
-        registers
-    }};
+    // Spelled out a register at a time: with a closure over the registers it would be up to the
+    // compiler to inline it, and what it does not inline is not compiled for the instruction set.
+    (@each $out:ident ($($i:tt)*) $f:expr, $a:ident) => {
+        $out([$($f($a.0[$i])),*])
+    };
+    (@each $out:ident ($($i:tt)*) $f:expr, $a:ident $b:ident) => {
+        $out([$($f($a.0[$i], $b.0[$i])),*])
+    };
+    (@each $out:ident ($($i:tt)*) $f:expr, $a:ident $b:ident $c:ident) => {
+        $out([$($f($a.0[$i], $b.0[$i], $c.0[$i])),*])
+    };
+    (@any ($($i:tt)*) $f:expr, $a:ident) => {
+        $($f($a.0[$i]))|*
+    };
 }

@@ -13,7 +13,7 @@ const UP: i32 = _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC;
 
 lanes! {
     /// Two AVX2 registers.
-    Avx2, Avx2Mask, [__m256d; 2], __m256d,
+    Avx2, Avx2Mask, [__m256d; 2] (0 1), __m256d,
     splat: _mm256_set1_pd,
     arithmetic: [
         _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_fmadd_pd, _mm256_sqrt_pd
@@ -47,7 +47,7 @@ lanes! {
 
 lanes! {
     /// One AVX-512 register.
-    Avx512, Avx512Mask, [__m512d; 1], __mmask8,
+    Avx512, Avx512Mask, [__m512d; 1] (0), __mmask8,
     splat: _mm512_set1_pd,
     arithmetic: [
         _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_fmadd_pd, _mm512_sqrt_pd
