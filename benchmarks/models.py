@@ -171,8 +171,8 @@ def correlated_regression() -> Any:
     x = random.normal(1000, 1, (100, 3))
     y = 50 + x @ np.array([0.05, -0.03, 0.1]) + random.normal(0, 10, 100)
     with pm.Model() as model:
-        intercept = pm.Normal("intercept", 0, 100)
-        slope = pm.Normal("slope", 0, 0.1, shape=3)
+        intercept = pm.Normal("intercept", 0, 50)
+        slope = pm.Normal("slope", 0, 0.05, shape=3)
         sigma = pm.HalfNormal("sigma", 20)
         pm.Normal("y", intercept + pm.math.dot(x, slope), sigma, observed=y)
     return model
