@@ -40,7 +40,7 @@ def measure(model: Any, sampler: str, seed: int, length: dict[str, int]) -> dict
     dict
         ``whole_call_s`` and ``sampling_s`` in seconds; ``gradients`` with ``warmup`` (None where the sampler
         does not tell) and ``draws``; ``ess`` with ``bulk`` and ``tail``, the minima over the elements of the
-        free variables; ``rhat``, the maximum over them; ``divergences`` after warm-up.
+        free variables; ``rhat``, the maximum over them (None for one chain); ``divergences`` after warm-up.
     """
     importlib.import_module(IMPORTS[sampler])
     start = time.perf_counter()
@@ -64,12 +64,13 @@ def statistics(idata: Any, names: list[str]) -> dict[str, Any]:
     def extreme(diagnostic: Any, pick: Any) -> float:
         return float(pick([pick(diagnostic[name].values) for name in names]))
 
+    one_chain = posterior.sizes["chain"] == 1
     return {
         "ess": {
             kind: extreme(az.ess(posterior, var_names=names, method=kind), np.min)
             for kind in ("bulk", "tail")
         },
-        "rhat": extreme(az.rhat(posterior, var_names=names), np.max),
+        "rhat": None if one_chain else extreme(az.rhat(posterior, var_names=names), np.max),
         "divergences": int(_dataset(idata, "sample_stats")["diverging"].sum()),
     }
 

@@ -140,7 +140,7 @@ def small_medium() -> Any:
     """Two groups with intercepts from a global mean and scale, and shared noise (5 parameters)."""
     random = np.random.default_rng(82)
     group = np.repeat([0, 1], 30)
-    y = random.normal(np.array([1.0, 2.0])[group], 0.5)
+    y = random.normal(np.array([1.0, 4.0])[group], 0.5)
     with pm.Model() as model:
         mu = pm.Normal("mu", 0, 5)
         sigma_group = pm.HalfNormal("sigma_group", 2)
@@ -153,9 +153,9 @@ def small_medium() -> Any:
 def small_stress() -> Any:
     """Three groups with effects from a population and noise scales of their own (8 parameters)."""
     random = np.random.default_rng(83)
-    group = np.repeat([0, 1, 2], [10, 40, 400])
-    noise = np.array([10.0, 1.0, 0.1])
-    y = random.normal(np.array([-1.0, 0.5, 2.0])[group], noise[group])
+    group = np.repeat([0, 1, 2], 40)
+    noise = np.array([1.0, 2.0, 4.0])
+    y = random.normal(np.array([-4.0, 1.0, 5.0])[group], noise[group])
     with pm.Model() as model:
         mu = pm.Normal("mu", 0, 10)
         sigma_effect = pm.HalfNormal("sigma_effect", 5)
@@ -168,12 +168,12 @@ def small_stress() -> Any:
 def correlated_regression() -> Any:
     """Three covariates of mean 1000, not centred: intercept and slopes nearly collinear, trees deep."""
     random = np.random.default_rng(11)
-    x = random.normal(1000, 1, (500, 3))
-    y = 5 + x @ np.array([0.5, -0.3, 0.1]) + random.normal(0, 1, 500)
+    x = random.normal(1000, 1, (100, 3))
+    y = 50 + x @ np.array([0.05, -0.03, 0.1]) + random.normal(0, 10, 100)
     with pm.Model() as model:
-        intercept = pm.Normal("intercept", 0, 10)
-        slope = pm.Normal("slope", 0, 1, shape=3)
-        sigma = pm.HalfNormal("sigma", 2)
+        intercept = pm.Normal("intercept", 0, 50)
+        slope = pm.Normal("slope", 0, 0.05, shape=3)
+        sigma = pm.HalfNormal("sigma", 20)
         pm.Normal("y", intercept + pm.math.dot(x, slope), sigma, observed=y)
     return model
 

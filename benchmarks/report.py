@@ -49,7 +49,7 @@ def figures_table(results: Iterable[Result]) -> str:
         "gradients": lambda result: (result["gradients"]["warmup"] or 0) + result["gradients"]["draws"],
         "bulk ESS": lambda result: result["ess"]["bulk"],
         "tail ESS": lambda result: result["ess"]["tail"],
-        "R-hat": lambda result: result["rhat"],
+        "R-hat": lambda result: result["rhat"] or np.nan,
         "divergences": lambda result: result["divergences"],
     }
     rows = [["model", "cache", "sampler", "seeds", *columns]]

@@ -39,8 +39,8 @@ PARAMETERS_AND_ROWS = {
     "large_regression": (11, 100_000),
     "small_simple": (2, 50),
     "small_medium": (5, 60),
-    "small_stress": (8, 450),
-    "correlated_regression": (5, 500),
+    "small_stress": (8, 120),
+    "correlated_regression": (5, 100),
 }
 
 
