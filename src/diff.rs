@@ -108,6 +108,10 @@ fn contributions(
             vec![Some(b.gather(g, table.clone(), vec![table.len()]))]
         }
         Op::Reduce(reduction, sizes) => vec![reduce(b, id, node, g, *reduction, *sizes)],
+        Op::Dot => {
+            let (x, y) = (inputs[0], inputs[1]);
+            vec![Some(b.scale(g, y)), Some(b.scale(g, x))]
+        }
         Op::Run(running, sizes) => vec![Some(run(b, id, node, g, *running, *sizes))],
         Op::Concat { outer, parts } => {
             let g = whole(b, g, &node.shape);

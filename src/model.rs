@@ -1,12 +1,13 @@
 //! A bound model ready to evaluate: log density with gradient, and the outputs of a draw.
 
 use crate::bind::{self, Bound, Data, Parameter};
-use crate::bound::{BindError, Id};
+use crate::bound::{BindError, Builder, Id};
 use crate::density::{Density, DensityError};
 use crate::diff;
 use crate::graph::Graph;
 use crate::kernels::machine::{Program, Workspace};
 use crate::plan;
+use crate::rewrite::fuse::fuse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ pub const LOGP: &str = "logp";
 /// A template with data, differentiated and planned; immutable, shared by all threads.
 pub struct Model {
     bound: Bound,
+    /// The log density with its gradient, fused; `roots` are its nodes.
+    fused: Builder,
     roots: Vec<Id>,
     program: Arc<Program>,
 }
@@ -48,9 +51,11 @@ impl Model {
             .collect();
         let mut roots = vec![logp];
         roots.extend(diff::gradient(&mut bound.builder, logp, &parameters)?);
-        let program = Arc::new(plan::plan(&bound.builder, &roots));
+        let (fused, roots) = fuse(&bound.builder, &roots);
+        let program = Arc::new(plan::plan(&fused, &roots));
         Ok(Model {
             bound,
+            fused,
             roots,
             program,
         })
@@ -91,7 +96,8 @@ impl Model {
                     .ok_or_else(|| BindError(format!("the model has no output {name:?}")))
             })
             .collect();
-        Ok(Arc::new(plan::plan(&self.bound.builder, &roots?)))
+        let (fused, roots) = fuse(&self.bound.builder, &roots?);
+        Ok(Arc::new(plan::plan(&fused, &roots)))
     }
 
     /// The bound graph of the log density and its gradient as text.
@@ -104,12 +110,12 @@ impl Model {
         let names = names.map(|p| format!("gradient of {:?}", p.name));
         let names = std::iter::once(LOGP.to_string()).chain(names);
         let roots: Vec<(String, Id)> = names.zip(self.roots.iter().copied()).collect();
-        self.bound.builder.text(&roots)
+        self.fused.text(&roots)
     }
 
     /// The plan of the log density and its gradient as text.
     pub fn plan_text(&self) -> String {
-        plan::text(&self.bound.builder, &self.roots)
+        plan::text(&self.fused, &self.roots)
     }
 }
 

@@ -312,6 +312,11 @@ scalar_functions! {
     // g / d, but 0 wherever g is 0.
     Quotient "quotient" 2 Real, |g: V, d: V| holds(g).select(g / d, V::splat(0.0)), Missing;
 
+    // Multiplications with additions in one rounding: made after differentiation, by `rewrite::fuse`.
+    MulAdd "mul_add" 3 Real, |x: V, y: V, z: V| x.mul_add(y, z), Missing;
+    MulSub "mul_sub" 3 Real, |x: V, y: V, z: V| x.mul_add(y, -z), Missing;
+    SubMul "sub_mul" 3 Real, |x: V, y: V, z: V| (-x).mul_add(y, z), Missing;
+
     Where "where" 3 Branches, |c: V, x: V, y: V| holds(c).select(x, y), rule!(|b, a, _, g| {
         let zero = b.number(0.0);
         let taken = b.select_adjoint(a[0], g, zero);

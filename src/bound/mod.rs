@@ -78,6 +78,8 @@ pub enum Op {
     ScatterAdd(Arc<Table>),
     /// Reduction over the middle axis of the input seen as (outer, length, inner).
     Reduce(Reduction, [usize; 3]),
+    /// Sum of the products of two arrays' elements.
+    Dot,
     /// Running reduction along the middle axis of (outer, length, inner).
     Run(Running, [usize; 3]),
     /// Inputs side by side; each is (outer, `parts[k]`) when flattened.

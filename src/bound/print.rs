@@ -21,6 +21,7 @@ pub fn op_text(op: &Op) -> String {
         Op::Gather(_) => "gather".into(),
         Op::ScatterAdd(_) => "scatter_add".into(),
         Op::Reduce(reduction, sizes) => format!("{reduction:?} {sizes:?}").to_lowercase(),
+        Op::Dot => "dot".into(),
         Op::Run(running, sizes) => format!("cum{running:?} {sizes:?}").to_lowercase(),
         Op::Concat { .. } => "concat".into(),
         Op::MatMul { sizes, transposed } => format!("matmul {sizes:?} transposed={transposed:?}"),

@@ -4,7 +4,7 @@ use super::block::Source;
 use super::buffer::Buffer;
 use super::isa::Isa;
 use super::simd::LANES;
-use super::{matrix, structural};
+use super::{matrix, structural, sum};
 use crate::bound::{Node, Op};
 use crate::tensor::{Tensor, size_of};
 
@@ -42,6 +42,7 @@ pub fn node(node: &Node, inputs: &[&Tensor]) -> Tensor {
         Op::Gather(table) => structural::gather(first, table, result),
         Op::ScatterAdd(table) => structural::scatter_add(first, table, result),
         Op::Reduce(reduction, sizes) => structural::reduce(*reduction, *sizes, first, result),
+        Op::Dot => result[0] = sum::dot(inputs[0].buffer(), inputs[1].buffer(), first.len()),
         Op::Run(running, sizes) => structural::run(*running, *sizes, first, result),
         Op::Concat { outer, parts } => {
             structural::concat(*outer, parts, |k| inputs[k].values(), result);

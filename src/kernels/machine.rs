@@ -5,11 +5,11 @@
 
 use super::block::{BlockFn, Source};
 use super::buffer::{Buffer, padded};
-use super::isa::{Isa, per_isa};
+use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
 use super::simd::LANES;
 use super::structural;
-use super::sum::{BLOCK, Cascade, Partial, across, block_lanes};
+use super::sum::{self, BLOCK, Cascade, Partial, across};
 use crate::bound::Op;
 use crate::tensor::{Table, Tensor};
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub enum Kernel {
     RowsTimes(Arc<RowBlocks>),
     /// Sum of all elements.
     Sum,
+    /// Sum of the products of two arrays' elements.
+    Dot,
     /// Elements added to a whole array at the table's positions.
     ScatterAdd(Arc<Table>),
     /// Vector times the rows of a matrix; partial sums lie at the offset in the arena.
@@ -118,6 +120,7 @@ pub struct Program {
 /// Kernels that are chosen once for this processor.
 struct Kernels {
     sum: unsafe fn(&Source, usize) -> Partial,
+    products: unsafe fn(&Source, &Source, usize) -> Partial,
     rows_times: RowsFn,
     times_rows: RowsFn,
 }
@@ -125,13 +128,9 @@ struct Kernels {
 impl Kernels {
     fn detect() -> Kernels {
         let isa = Isa::detect() as usize;
-        // SAFETY (of the body): the caller vouches for the source, as `block_lanes` asks.
-        let sum = per_isa!(fn(source: &Source, length: usize) -> Partial {
-            use super::simd::Lanes;
-            unsafe { block_lanes::<V>(source, length) }.to_array()
-        })[isa];
         Kernels {
-            sum,
+            sum: sum::sums()[isa],
+            products: sum::products()[isa],
             rows_times: matrix::rows_times()[isa],
             times_rows: matrix::times_rows()[isa],
         }
@@ -227,7 +226,10 @@ impl Workspace {
                         let (output, _, output_stride) = link(&instruction.output);
                         let is_end = matches!(
                             instruction.kernel,
-                            Kernel::Sum | Kernel::ScatterAdd(_) | Kernel::TimesRows(..)
+                            Kernel::Sum
+                                | Kernel::Dot
+                                | Kernel::ScatterAdd(_)
+                                | Kernel::TimesRows(..)
                         );
                         let scratch = match instruction.kernel {
                             Kernel::TimesRows(_, offset) => base.wrapping_add(offset),
@@ -378,43 +380,17 @@ unsafe fn run_region(
         for (k, instruction) in instructions.iter().enumerate() {
             // SAFETY: the block lies inside every array of `size` elements.
             unsafe {
+                if block == 0 {
+                    let (sources, output) = (&instruction.sources, instruction.output);
+                    run_block(kernels, &mut cascades[k], instruction, sources, output, start, length);
+                    continue;
+                }
                 let mut sources = instruction.sources;
                 for (source, stride) in sources.iter_mut().zip(instruction.strides) {
                     source.pointer = source.pointer.add(block * stride);
                 }
                 let output = instruction.output.add(block * instruction.output_stride);
-                match &instruction.kernel {
-                    Kernel::Map(function) => function(output, &sources, length.div_ceil(LANES)),
-                    Kernel::Gather(table) => {
-                        for (i, &position) in table[start..start + length].iter().enumerate() {
-                            *output.add(i) = *sources[0].pointer.add(position as usize);
-                        }
-                        if size == 1 {
-                            fill_lanes(output);
-                        }
-                    }
-                    Kernel::RowsTimes(blocks) => {
-                        let (values, vector) = (blocks.block(start), sources[0].pointer);
-                        (kernels.rows_times)(values, blocks.columns(), length, vector, output);
-                    }
-                    Kernel::Sum => cascades[k].push((kernels.sum)(&sources[0], length)),
-                    Kernel::ScatterAdd(table) => {
-                        for (i, &position) in table[start..start + length].iter().enumerate() {
-                            *instruction.output.add(position as usize) +=
-                                *sources[0].pointer.add(i);
-                        }
-                    }
-                    Kernel::TimesRows(blocks, _) => {
-                        let (values, vector) = (blocks.block(start), sources[0].pointer);
-                        (kernels.times_rows)(
-                            values,
-                            blocks.columns(),
-                            length,
-                            vector,
-                            instruction.scratch,
-                        );
-                    }
-                }
+                run_block(kernels, &mut cascades[k], instruction, &sources, output, start, length);
             }
         }
         start += BLOCK;
@@ -424,7 +400,7 @@ unsafe fn run_region(
         // SAFETY: as for the start; a result of one element has a whole chunk.
         unsafe {
             match &end.kernel {
-                Kernel::Sum => *end.output = cascades[k].total(),
+                Kernel::Sum | Kernel::Dot => *end.output = cascades[k].total(),
                 Kernel::TimesRows(blocks, _) => {
                     for column in 0..blocks.columns() {
                         *end.output.add(column) =
@@ -436,6 +412,73 @@ unsafe fn run_region(
             if end.output_size == 1 {
                 fill_lanes(end.output);
             }
+        }
+    }
+}
+
+/// Carries out an instruction on the block of `length` elements that begins at `start`.
+///
+/// # Safety
+/// As for [`run_region`]; `sources` and `output` are the block's addresses.
+#[inline(always)]
+unsafe fn run_block(
+    kernels: &Kernels,
+    cascade: &mut Cascade,
+    instruction: &Linked,
+    sources: &[Source; 3],
+    output: *mut f64,
+    start: usize,
+    length: usize,
+) {
+    // SAFETY: the caller vouches for the addresses.
+    unsafe {
+        match &instruction.kernel {
+            Kernel::Map(function) => function(output, sources, length.div_ceil(LANES)),
+            Kernel::Gather(table) => gather(sources[0].pointer, &table[start..start + length], output),
+            Kernel::RowsTimes(blocks) => {
+                let (values, vector) = (blocks.block(start), sources[0].pointer);
+                (kernels.rows_times)(values, blocks.columns(), length, vector, output);
+            }
+            Kernel::Sum => cascade.push((kernels.sum)(&sources[0], length)),
+            Kernel::Dot => cascade.push((kernels.products)(&sources[0], &sources[1], length)),
+            Kernel::ScatterAdd(table) => {
+                scatter_add(sources[0].pointer, &table[start..start + length], output);
+            }
+            Kernel::TimesRows(blocks, _) => {
+                let (values, vector) = (blocks.block(start), sources[0].pointer);
+                (kernels.times_rows)(values, blocks.columns(), length, vector, instruction.scratch);
+            }
+        }
+    }
+}
+
+/// The elements at the table's positions; a single one in all lanes.
+///
+/// # Safety
+/// The source holds all positions, `out` as many elements as the table and a whole chunk.
+#[inline(never)]
+unsafe fn gather(source: *const f64, table: &[u32], out: *mut f64) {
+    // SAFETY: the caller vouches for both addresses.
+    unsafe {
+        for (i, &position) in table.iter().enumerate() {
+            *out.add(i) = *source.add(position as usize);
+        }
+        if table.len() == 1 {
+            fill_lanes(out);
+        }
+    }
+}
+
+/// Adds the elements to the table's positions.
+///
+/// # Safety
+/// `out` holds all positions, the source as many elements as the table.
+#[inline(never)]
+unsafe fn scatter_add(source: *const f64, table: &[u32], out: *mut f64) {
+    // SAFETY: the caller vouches for both addresses.
+    unsafe {
+        for (i, &position) in table.iter().enumerate() {
+            *out.add(position as usize) += *source.add(i);
         }
     }
 }
@@ -475,7 +518,7 @@ unsafe fn run_whole(
         Op::MatMul { sizes, transposed } => {
             matrix::matmul(*sizes, *transposed, input(0), input(1), result);
         }
-        Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Reshape | Op::Gather(_) => {
+        Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Reshape | Op::Dot | Op::Gather(_) => {
             unreachable!("the plan puts these elsewhere")
         }
     }

@@ -1,6 +1,8 @@
 //! Sums in one fixed order: lanes within a block, pairs of blocks above. The same bits on every processor.
 
 use super::block::Source;
+use super::buffer::Buffer;
+use super::isa::{Isa, per_isa};
 use super::simd::{LANES, Lanes};
 
 /// Elements of a block.
@@ -32,6 +34,35 @@ pub unsafe fn block_lanes<V: Lanes>(source: &Source, length: usize) -> V {
         }
     }
     even + odd
+}
+
+/// Lane by lane sum of the products of the first `length` (at most [`BLOCK`]) elements, as [`block_lanes`].
+///
+/// # Safety
+/// The sources hold `length` elements rounded up to whole chunks.
+#[inline(always)]
+pub unsafe fn block_products<V: Lanes>(x: &Source, y: &Source, length: usize) -> V {
+    let mut sums = [V::splat(0.0); 4];
+    let whole = length / LANES;
+    // SAFETY: all chunks up to the last, partial one lie inside the sources.
+    unsafe {
+        let mut chunk = 0;
+        while chunk + 4 <= whole {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = x.load::<V>(chunk + i).mul_add(y.load::<V>(chunk + i), *sum);
+            }
+            chunk += 4;
+        }
+        for chunk in chunk..whole {
+            sums[0] = x.load::<V>(chunk).mul_add(y.load::<V>(chunk), sums[0]);
+        }
+        let rest = length % LANES;
+        if rest > 0 {
+            let (x, y) = (x.load::<V>(whole), y.load::<V>(whole));
+            sums[1] = first_lanes(x, rest).mul_add(first_lanes(y, rest), sums[1]);
+        }
+    }
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
 /// The first lanes of a chunk, zeros behind: what lies beyond an array's end may be anything.
@@ -117,6 +148,35 @@ pub fn total(values: &[f64]) -> f64 {
         cascade.push(lanes);
     }
     cascade.total()
+}
+
+/// Sum of the products of two slices of one length, both padded to whole chunks.
+pub fn dot(x: &Buffer, y: &Buffer, length: usize) -> f64 {
+    let products = products()[Isa::detect() as usize];
+    let mut cascade = Cascade::default();
+    for start in (0..length).step_by(BLOCK) {
+        let source = |b: &Buffer| Source { pointer: b[start..].as_ptr(), step: LANES };
+        // SAFETY: buffers are padded to whole chunks; `detect` names an instruction set of this processor.
+        let block = unsafe { products(&source(x), &source(y), BLOCK.min(length - start)) };
+        cascade.push(block);
+    }
+    cascade.total()
+}
+
+/// [`block_lanes`] for every instruction set.
+pub fn sums() -> [unsafe fn(&Source, usize) -> Partial; 3] {
+    per_isa!(fn(source: &Source, length: usize) -> Partial {
+        // SAFETY: the caller vouches for the source.
+        unsafe { block_lanes::<V>(source, length) }.to_array()
+    })
+}
+
+/// [`block_products`] for every instruction set.
+pub fn products() -> [unsafe fn(&Source, &Source, usize) -> Partial; 3] {
+    per_isa!(fn(x: &Source, y: &Source, length: usize) -> Partial {
+        // SAFETY: the caller vouches for the sources.
+        unsafe { block_products::<V>(x, y, length) }.to_array()
+    })
 }
 
 /// Sums of the columns of a row-major matrix: blocks of rows, then the blocks' sums.

@@ -175,6 +175,7 @@ impl Layout<'_> {
                 }
                 (Op::ScatterAdd(table), _) => Kernel::ScatterAdd(table.clone()),
                 (Op::Reduce(..), _) => Kernel::Sum,
+                (Op::Dot, _) => Kernel::Dot,
                 (_, Some((matrix, _, false))) => Kernel::RowsTimes(self.pack(matrix)),
                 (_, Some((matrix, _, true))) => {
                     let blocks = self.pack(matrix);

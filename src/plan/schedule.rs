@@ -70,6 +70,7 @@ pub fn role(builder: &Builder, id: Id) -> Role {
         Op::Map(_) | Op::Gather(_) => Role::Member(node.size()),
         Op::View { .. } if node.size() == 1 => Role::Member(1),
         Op::Reduce(Reduction::Sum, [1, length, 1]) if *length > 1 => Role::End(*length),
+        Op::Dot => Role::End(builder.size(node.inputs[0])),
         Op::ScatterAdd(table) if table.len() > 1 && builder.size(node.inputs[0]) == table.len() => {
             Role::End(table.len())
         }
@@ -103,8 +104,12 @@ pub fn reads(builder: &Builder, id: Id) -> Vec<(Id, bool)> {
             vec![(source(vector).0, false)]
         }
         Role::End(size) => {
-            let input = rows_product(builder, id).map_or(node.inputs[0], |(_, vector, _)| vector);
-            vec![(source(input).0, streams(input, size))]
+            let inputs = match rows_product(builder, id) {
+                Some((_, vector, _)) => vec![vector],
+                None => node.inputs.clone(),
+            };
+            let streamed = inputs.iter().map(|&input| (source(input).0, streams(input, size)));
+            streamed.collect()
         }
         _ => node
             .inputs

@@ -3,6 +3,7 @@
 //! Equal nodes are merged and constants folded by [`crate::bound::Builder`] itself.
 
 pub mod branches;
+pub mod fuse;
 pub mod identities;
 pub mod linear;
 pub mod ranges;

@@ -29,7 +29,11 @@ pub fn sum(b: &mut Builder, x: Id, axes: &[usize]) -> Option<Id> {
             let total = total(b, rest);
             b.mul(factor, total)
         }
-        Add | Sub if inputs.iter().any(|&input| b.size(input) == 1) => {
+        Add | Sub
+            if inputs
+                .iter()
+                .any(|&input| b.size(input) == 1 || b.constant_value(input).is_some()) =>
+        {
             let [left, right] = [inputs[0], inputs[1]].map(|input| total(b, input));
             b.map(function, &[left, right])
         }

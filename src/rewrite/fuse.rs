@@ -1,0 +1,70 @@
+//! The last pass, after differentiation: products join the sum that is their only reader.
+//!
+//! x y + z becomes one fused multiply-add, and a sum of products a dot product.
+
+use crate::bound::{Builder, Id, Node, Op, Reduction};
+use crate::graph::DType;
+use crate::scalar::ScalarFn::{Add, Mul, MulAdd, MulSub, Sqr, Sub, SubMul};
+
+/// The part of a graph that `roots` need, fused, and the roots in it.
+pub fn fuse(source: &Builder, roots: &[Id]) -> (Builder, Vec<Id>) {
+    let reachable = source.reachable(roots);
+    let mut readers = vec![0; source.nodes().len()];
+    for root in roots {
+        readers[root.index()] += 2; // a result is needed in its own right
+    }
+    for id in &reachable {
+        for input in &source.node(*id).inputs {
+            readers[input.index()] += 1;
+        }
+    }
+    let mut fused = Builder::plain();
+    let mut map: Vec<Option<Id>> = vec![None; source.nodes().len()];
+    for id in reachable {
+        let node = source.node(id);
+        let (op, inputs) = join(source, node, &readers)
+            .unwrap_or_else(|| (node.op.clone(), node.inputs.clone()));
+        let inputs = inputs
+            .into_iter()
+            .map(|input| map[input.index()].expect("inputs come first"))
+            .collect();
+        map[id.index()] = Some(fused.push(op, inputs, node.shape.clone(), node.dtype));
+    }
+    let roots = roots.iter().map(|root| map[root.index()].expect("roots are reachable"));
+    let roots = roots.collect();
+    (fused, roots)
+}
+
+/// A node and the product that only it reads, as one op.
+fn join(b: &Builder, node: &Node, readers: &[u32]) -> Option<(Op, Vec<Id>)> {
+    let factors = |id: Id| {
+        let product = b.node(id);
+        let is_own = readers[id.index()] == 1 && product.dtype == DType::Float64;
+        match product.op {
+            Op::Map(Mul) if is_own => Some((product.inputs[0], product.inputs[1])),
+            Op::Map(Sqr) if is_own => Some((product.inputs[0], product.inputs[0])),
+            _ => None,
+        }
+    };
+    let inputs = &node.inputs;
+    match node.op {
+        Op::Map(Add | Sub) if node.dtype == DType::Float64 => {
+            let fits = |id: Id| b.size(id) == node.size();
+            let left = factors(inputs[0]).filter(|_| fits(inputs[0]));
+            let right = factors(inputs[1]).filter(|_| fits(inputs[1]));
+            let (function, (x, y), z) = match (node.op == Op::Map(Add), left, right) {
+                (true, _, Some(product)) => (MulAdd, product, inputs[0]),
+                (true, Some(product), None) => (MulAdd, product, inputs[1]),
+                (false, _, Some(product)) => (SubMul, product, inputs[0]),
+                (false, Some(product), None) => (MulSub, product, inputs[1]),
+                _ => return None,
+            };
+            Some((Op::Map(function), vec![x, y, z]))
+        }
+        Op::Reduce(Reduction::Sum, [1, length, 1]) => {
+            let (x, y) = factors(inputs[0])?;
+            (b.size(x) == length && b.size(y) == length).then(|| (Op::Dot, vec![x, y]))
+        }
+        _ => None,
+    }
+}
