@@ -3,8 +3,8 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
-
 
 _PACKAGES_BETWEEN = ("pymc_rustmc", "pymc", "bambi")
 """Between the line that asks for a run and this one."""
@@ -57,6 +57,10 @@ class DataError(RustMCError, ValueError):
 def warn_user(message: str) -> None:
     """Warn at the line, outside of PyMC and this package, that asked for the run."""
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in _PACKAGES_BETWEEN:
+    while frame.f_back is not None and _package(frame) in _PACKAGES_BETWEEN:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
