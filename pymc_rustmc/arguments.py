@@ -26,7 +26,7 @@ def check_counts(
     for name, (value, least) in numbers.items():
         if value is None:
             continue
-        if not isinstance(value, int | np.integer):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
             raise TypeError(f"`{name}` must be an integer, got {value!r}.")
         if value < least:
             raise ValueError(f"`{name}` must be at least {least}, got {value}.")
@@ -48,6 +48,8 @@ def kept_variables(
 ) -> dict[str, np.dtype[Any]]:
     """Names and dtypes of the variables that the result holds, in PyMC's order."""
     unobserved = model.free_RVs + model.deterministics
+    if isinstance(var_names, str):
+        raise TypeError(f"`var_names` must be a list of names, such as [{var_names!r}].")
     if var_names is not None:
         names = [var.name for var in unobserved]
         unknown = [name for name in var_names if name not in names]
@@ -72,3 +74,26 @@ def unknown_options(names: Iterable[str], accepted: Sequence[str]) -> str:
         near = difflib.get_close_matches(name, accepted, n=1)
         parts.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
     return f"Unknown options for rustmc: {', '.join(parts)}. Accepted options: {', '.join(accepted)}."
+
+
+_KINDS: dict[type, tuple[Any, str]] = {
+    int: (int | np.integer, "an integer"),
+    float: (int | float | np.integer | np.floating, "a finite number"),
+    bool: (bool | np.bool_, "True or False"),
+    str: (str, "a string"),
+}
+
+
+def checked_option(name: str, value: Any, kind: type) -> Any:
+    """Return an option of the sampler as a plain value of `kind`: ``int``, ``float``, ``bool`` or ``str``.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    accepted, words = _KINDS[kind]
+    is_wrong_bool = isinstance(value, bool) and kind is not bool
+    if not isinstance(value, accepted) or is_wrong_bool or (kind is float and not np.isfinite(value)):
+        raise TypeError(f"`{name}` must be {words}, got {value!r}.")
+    return kind(value)

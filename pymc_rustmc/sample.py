@@ -17,7 +17,13 @@ from pymc.model import Model, modelcontext
 from pymc.sampling.parallel import _cpu_count
 from pymc.util import get_random_generator
 
-from pymc_rustmc.arguments import check_counts, check_model_type, kept_variables, unknown_options
+from pymc_rustmc.arguments import (
+    check_counts,
+    check_model_type,
+    checked_option,
+    kept_variables,
+    unknown_options,
+)
 from pymc_rustmc.compile import BoundModel, translate_model
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.errors import warn_user
@@ -34,6 +40,29 @@ _log = logging.getLogger("pymc.rustmc")
 
 _SPELLINGS = ("max_tree_depth", "maxdepth")
 """Other samplers' names of ``max_treedepth``."""
+
+
+_KINDS = {
+    "kind": str,
+    "target_accept": float,
+    "max_treedepth": int,
+    "metric": str,
+    "step_size_jitter": float,
+    "initial_step_size": float,
+    "max_energy_error": float,
+    "n_steps": int,
+    "path_length": float,
+}
+"""Kind of value of the options that become settings of the sampler as they are."""
+
+_SCHEDULE_KINDS = {
+    "early_fraction": float,
+    "early_switch": int,
+    "window": int,
+    "growth": float,
+    "final_fraction": float,
+}
+"""Kind of value of the entries of ``schedule``."""
 
 
 class RustMC(Sampler):  # type: ignore[misc]
@@ -73,7 +102,7 @@ class RustMC(Sampler):  # type: ignore[misc]
     Raises
     ------
     TypeError
-        If an option is unknown; the text names it and the accepted ones.
+        If an option is unknown or of the wrong kind; the text names it and what is accepted.
 
     Examples
     --------
@@ -107,13 +136,16 @@ class RustMC(Sampler):  # type: ignore[misc]
             "max_energy_error": max_energy_error,
             "n_steps": n_steps,
             "path_length": path_length,
-            "schedule": schedule,
         }
         if other:
             raise TypeError(unknown_options(other, option_names()))
-        self._settings = {name: value for name, value in settings.items() if value is not None}
-        self.jitter = jitter
-        self.jitter_max_retries = jitter_max_retries
+        self._settings = _checked(settings, _KINDS)
+        if schedule is not None:
+            self._settings["schedule"] = _checked(schedule, _SCHEDULE_KINDS)
+        self.jitter = checked_option("jitter", jitter, bool)
+        self.jitter_max_retries = checked_option("jitter_max_retries", jitter_max_retries, int)
+        if jitter_max_retries < 0:
+            raise ValueError(f"`jitter_max_retries` must be at least 0, got {jitter_max_retries}.")
 
     def __repr__(self) -> str:
         options = {**self._settings, "jitter": self.jitter, "jitter_max_retries": self.jitter_max_retries}
@@ -203,7 +235,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         with _garbage_kept():
             bound, starts = self._start(model, initvals, seeds, list(dtypes))
         began = time.perf_counter()
-        run = bound.density.sample(json.dumps(settings, default=_plain), starts, seeds, cores)
+        run = bound.density.sample(json.dumps(settings), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
         bar = RunProgressBar(chains, draws, tune, False if quiet else progressbar, progressbar_theme)
         interrupted = watch(run, bar)
@@ -253,6 +285,14 @@ def option_names() -> list[str]:
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
+def _checked(options: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:
+    """Return the options that were given, with plain values."""
+    if unknown := set(options) - set(kinds):
+        raise TypeError(unknown_options(unknown, list(kinds)))
+    given = {name: value for name, value in options.items() if value is not None}
+    return {name: checked_option(name, value, kinds[name]) for name, value in given.items()}
+
+
 @contextmanager
 def _garbage_kept() -> Iterator[None]:
     """Put off garbage collection, which stops the process for 0.1-0.3 s once, longer than most translations.
@@ -276,13 +316,6 @@ def _max_treedepth(value: int | None, other: dict[str, Any]) -> int | None:
     if len(set(given.values())) > 1:
         raise TypeError(f"The maximum tree depth was given more than once: {given}.")
     return next(iter(given.values()), None)
-
-
-def _plain(value: Any) -> Any:
-    """NumPy scalars as Python numbers, which is what JSON can hold."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"An option of rustmc must be a number or a string, got {value!r}.")
 
 
 def _seeds_per_chain(random_seed: Any, chains: int) -> list[int]:

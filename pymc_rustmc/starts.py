@@ -17,6 +17,9 @@ from pymc.initial_point import convert_str_to_rv_dict, make_initial_point_expres
 from pymc.model import Model
 from pymc.pytensorf import find_rng_nodes, replace_rng_nodes, reseed_rngs
 from pytensor import config
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.traversal import ancestors
 
 from pymc_rustmc.interpreted import PYTHON_MODE, interpreted, no_compiler
 
@@ -95,14 +98,40 @@ def _checked_start(
         if np.isfinite(logp) and np.all(np.isfinite(gradient)):
             return point
         seed = int(rng.integers(2**30, dtype=np.int64))
-    with no_compiler():
-        model.check_start_vals(point, mode=PYTHON_MODE)  # raises where a term of logp is not finite
-    raise SamplingError(
+    raise SamplingError(_explain(model, point, logp, gradient) + _hint_at_data(model))
+
+
+def _explain(model: Model, point: Point, logp: float, gradient: NDArray[np.float64]) -> str:
+    try:
+        with no_compiler():
+            model.check_start_vals(point, mode=PYTHON_MODE)  # raises where a term of logp is not finite
+    except SamplingError as error:
+        return str(error)
+    return (
         f"The log density ({logp}) or its gradient is not finite at the starting point.\n"
         f"Starting values:\n{point}\n\n"
         f"Gradient:\n{_by_variable(point, gradient)}\n"
         "Give other starting values by `initvals=`, or call `model.debug(fn='dlogp')` for more details."
     )
+
+
+def _hint_at_data(model: Model) -> str:
+    """Name arrays with NaN or infinite values, which may be legitimate, or the cause."""
+    found: dict[Variable, str] = {}
+    for factor in (*model.free_RVs, *model.observed_RVs, *model.potentials):
+        for variable in ancestors([factor]):
+            if variable not in found and _holds_values_that_are_not_finite(variable):
+                named = isinstance(variable, SharedVariable) and variable.name is not None
+                found[variable] = f"data {variable.name!r}" if named else f"an array used by {factor.name!r}"
+    return f"\nNaN or infinite values in: {', '.join(found.values())}." if found else ""
+
+
+def _holds_values_that_are_not_finite(variable: Variable) -> bool:
+    if not str(getattr(variable.type, "dtype", "")).startswith("float"):
+        return False
+    if isinstance(variable, SharedVariable):
+        return not np.isfinite(variable.get_value(borrow=True)).all()
+    return isinstance(variable, Constant) and variable.ndim > 0 and not np.isfinite(variable.data).all()
 
 
 def _by_variable(point: Point, gradient: NDArray[np.float64]) -> Point:
@@ -112,7 +141,7 @@ def _by_variable(point: Point, gradient: NDArray[np.float64]) -> Point:
 
 def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any]) -> Callable[[int], Point]:
     names = [model.rvs_to_values[rv].name for rv in model.free_RVs]
-    _check_names(model, initvals, names)
+    _check_initvals(model, initvals)
     expressions = make_initial_point_expression(
         free_rvs=model.free_RVs,
         rvs_to_transforms=model.rvs_to_transforms,
@@ -134,11 +163,22 @@ def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any
     return start
 
 
-def _check_names(model: Model, initvals: Mapping[Any, Any], value_names: Sequence[str]) -> None:
-    known = {*model.free_RVs, *(rv.name for rv in model.free_RVs), *value_names}
-    unknown = [str(key) for key in initvals if key not in known]
-    if unknown:
-        raise ValueError(
-            f"`initvals` names {', '.join(map(repr, unknown))}, not a free variable of the model. "
-            f"Free variables: {', '.join(repr(rv.name) for rv in model.free_RVs)}."
-        )
+def _check_initvals(model: Model, initvals: Mapping[Any, Any]) -> None:
+    types = {rv.name: rv.type for rv in model.free_RVs}
+    types |= {model.rvs_to_values[rv].name: model.rvs_to_values[rv].type for rv in model.free_RVs}
+    for key, value in initvals.items():
+        name = getattr(key, "name", key)
+        if name not in types:
+            raise ValueError(
+                f"`initvals` names {name!r}, not a free variable of the model. "
+                f"Free variables: {', '.join(repr(rv.name) for rv in model.free_RVs)}."
+            )
+        if value is None or isinstance(value, str | Variable):
+            continue
+        shape, wanted = np.shape(value), types[name].shape
+        fits = [length in (None, given) for length, given in zip(wanted, shape, strict=False)]
+        if len(shape) != len(wanted) or not all(fits):
+            raise ValueError(
+                f"`initvals` gives {name!r} the shape {shape}, but the model needs "
+                f"{str(wanted).replace('None', '?')}."
+            )

@@ -19,6 +19,8 @@ from pymc_rustmc import RustMC
         ({"draws": -1}, ValueError, "`draws` must be at least 0, got -1"),
         ({"tune": -5}, ValueError, "`tune` must be at least 0, got -5"),
         ({"draws": 10.5}, TypeError, r"`draws` must be an integer, got 10\.5"),
+        ({"draws": True}, TypeError, "`draws` must be an integer, got True"),
+        ({"var_names": "mu"}, TypeError, r"list of names, such as \['mu'\]"),
         ({"var_names": ["mu", "nu"]}, ValueError, "`var_names` holds 'nu'.*'mu', 'sigma'"),
         ({"idata_kwargs": {"loglik": True}}, TypeError, "Unknown keys in `idata_kwargs`: loglik.*log_lik"),
         ({"random_seed": -1}, ValueError, "(?i)seed"),
@@ -28,7 +30,13 @@ from pymc_rustmc import RustMC
         ({"nuts": {"kind": "gibbs"}}, ValueError, "gibbs"),
         ({"nuts": {"n_steps": 5}}, ValueError, "n_steps"),
         ({"nuts": {"maxdepth": 5, "max_treedepth": 6}}, TypeError, "more than once"),
-        ({"nuts": {"metric": object()}}, TypeError, "must be a number or a string"),
+        ({"nuts": {"metric": object()}}, TypeError, "`metric` must be a string"),
+        ({"nuts": {"max_treedepth": "deep"}}, TypeError, "`max_treedepth` must be an integer, got 'deep'"),
+        ({"nuts": {"target_accept": np.nan}}, TypeError, "`target_accept` must be a finite number"),
+        ({"nuts": {"jitter": "no"}}, TypeError, "`jitter` must be True or False"),
+        ({"nuts": {"schedule": {"windows": 9}}}, TypeError, "'windows' .did you mean 'window'"),
+        ({"nuts": {"schedule": {"window": 9.5}}}, TypeError, "`window` must be an integer"),
+        ({"jitter_max_retries": -1}, ValueError, "`jitter_max_retries` must be at least 0"),
         ({"max_treedepth": 12}, TypeError, r"'max_treedepth'.*`nuts=\{\.\.\.\}`"),
         ({"metropolis": {"scaling": 2}, "frog": 1}, TypeError, "'frog', 'metropolis'"),
         ({"model": "regression"}, TypeError, "`model` must be a PyMC model, got str"),
@@ -71,6 +79,21 @@ def test_data_that_are_not_finite(rust_sample, bad):
         y.set_value(np.array([0.0, bad]))
         pm.Normal("L", pm.Normal("mu"), 1, observed=y)
         with pytest.raises(ValueError, match="'y'"):
+            rust_sample()
+
+
+@pytest.mark.parametrize(
+    ("predictor", "text"),
+    [
+        (lambda: np.array([np.nan, 1.0]), "NaN or infinite values in: an array used by 'L'"),
+        (lambda: pm.Data("x", [np.inf, 1.0]), "NaN or infinite values in: data 'x'"),
+    ],
+    ids=["NaN", "infinite"],
+)
+def test_predictors_that_are_not_finite(rust_sample, predictor, text):
+    with pm.Model():
+        pm.Normal("L", pm.Normal("mu") * predictor(), 1, observed=[0.0, 0.0])
+        with pytest.raises(SamplingError, match=text):
             rust_sample()
 
 

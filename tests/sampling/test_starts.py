@@ -124,6 +124,8 @@ def test_wrong_initvals_are_named(normal_model, rust_sample):
             rust_sample(initvals=[{}, {}, {}])
         with pytest.raises(ValueError, match=r"'nu', not a free variable.*'mu', 'sigma'"):
             rust_sample(initvals={"nu": 1.0})
+        with pytest.raises(ValueError, match=r"'mu' the shape \(2,\), but the model needs \(\)"):
+            rust_sample(initvals={"mu": np.zeros(2)})
 
 
 def test_nothing_is_compiled(monkeypatch):
