@@ -31,12 +31,15 @@ enum ResultType {
     Integer,
 }
 
+/// (builder, arguments, value, adjoint of the value) to one contribution an argument.
+pub type AdjointRule = fn(&mut Builder, &[Id], Id, Id) -> Vec<Option<Id>>;
+
 /// What reverse mode does at a function.
 pub enum Adjoint {
     /// Flat almost everywhere: nothing flows back.
     Zero,
     /// Contributions to the arguments.
-    Rule(fn(&mut Builder, &[Id], Id, Id) -> Vec<Option<Id>>),
+    Rule(AdjointRule),
     /// No rule.
     Missing,
 }

@@ -27,7 +27,7 @@ pub unsafe fn block_lanes<V: Lanes>(source: &Source, length: usize) -> V {
         if whole % 2 == 1 {
             even += source.load::<V>(whole - 1);
         }
-        if length % LANES != 0 {
+        if !length.is_multiple_of(LANES) {
             odd += first_lanes(source.load::<V>(whole), length % LANES);
         }
     }
