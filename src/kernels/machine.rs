@@ -396,6 +396,9 @@ unsafe fn run_region(
                     Kernel::RowsTimes(blocks) => {
                         let (values, vector) = (blocks.block(start), sources[0].pointer);
                         (kernels.rows_times)(values, blocks.columns(), length, vector, output);
+                        if size == 1 {
+                            fill_lanes(output);
+                        }
                     }
                     Kernel::Sum => cascades[k].push((kernels.sum)(&sources[0], length)),
                     Kernel::ScatterAdd(table) => {
