@@ -316,15 +316,10 @@ impl Binder<'_> {
                         strides,
                         shape,
                     } => self.b.view(inputs[0], offset, strides, shape),
-                    Place::Table { positions, shape } => match size_of(&shape) {
-                        0 => {
-                            let dtype = self.b.node(inputs[0]).dtype;
-                            self.b.typed_constant(Tensor::new(shape, &[]), dtype)
-                        }
-                        _ => self
-                            .b
-                            .gather(inputs[0], Arc::new(Table::new(positions)), shape),
-                    },
+                    Place::Table { positions, shape } => {
+                        self.b
+                            .gather(inputs[0], Arc::new(Table::new(positions)), shape)
+                    }
                 }
             }
             Op::SetIndex { spec } => {

@@ -81,6 +81,10 @@ impl Builder {
         }
         let leaf = matches!(node.op, Op::Constant(_) | Op::Parameter { .. });
         if !leaf {
+            // No elements, nothing to compute: ops and kernels behind this never meet an empty result.
+            if size_of(&node.shape) == 0 {
+                return self.typed_constant(Tensor::new(node.shape, &[]), dtype);
+            }
             let values: Option<Vec<&Tensor>> = node
                 .inputs
                 .iter()
@@ -236,10 +240,6 @@ impl Builder {
     pub fn view(&mut self, id: Id, offset: usize, strides: Vec<isize>, shape: Vec<usize>) -> Id {
         let node = self.node(id);
         let size = size_of(&shape);
-        if size == 0 {
-            let dtype = node.dtype;
-            return self.typed_constant(Tensor::new(shape, &[]), dtype);
-        }
         // Steps along axes of length 1 mean nothing; a canonical form makes equal views equal.
         let strides: Vec<isize> = strides
             .iter()
