@@ -310,7 +310,8 @@ impl Builder {
     /// Zeros of `shape` with a node's elements added at flat positions.
     pub fn scatter_add(&mut self, id: Id, table: Arc<Table>, shape: Vec<usize>) -> Id {
         let id = self.scalar_of(id).unwrap_or(id);
-        self.push(Op::ScatterAdd(table), vec![id], shape, DType::Float64)
+        let dtype = self.node(id).dtype.max(DType::Int64);
+        self.push(Op::ScatterAdd(table), vec![id], shape, dtype)
     }
 
     /// A reduction over axes, which disappear.
@@ -330,6 +331,7 @@ impl Builder {
         if length == 1 && reduction != Reduction::Argmax {
             let id = match reduction {
                 Reduction::Any | Reduction::All => self.map(ScalarFn::ToBool, &[id]),
+                _ if self.node(id).dtype != dtype => self.map(ScalarFn::ToInt64, &[id]),
                 _ => id,
             };
             return self.reshape(id, &result);
