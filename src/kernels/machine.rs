@@ -167,9 +167,10 @@ enum LinkedStep {
 /// One arena and a program linked to it: what a thread needs to evaluate.
 pub struct Workspace {
     program: Arc<Program>,
-    arena: Buffer,
-    /// Only the linked addresses refer to it.
-    _registers: Buffer,
+    /// First element of the arena: all addresses derive from it, so that none is invalidated by another.
+    base: *mut f64,
+    /// Only addresses refer to the arena and the registers.
+    _buffers: [Buffer; 2],
     steps: Vec<LinkedStep>,
     outputs: Vec<(*const f64, usize)>,
     cascades: Vec<Cascade>,
@@ -278,8 +279,8 @@ impl Workspace {
         let kernels = Kernels::detect();
         Workspace {
             program,
-            arena,
-            _registers: registers,
+            base,
+            _buffers: [arena, registers],
             steps,
             outputs,
             cascades,
@@ -291,7 +292,10 @@ impl Workspace {
     pub fn evaluate(&mut self, position: &[f64]) {
         for input in &self.program.inputs {
             let values = &position[input.position..input.position + input.size];
-            let target = &mut self.arena[input.arena..input.arena + padded(input.size)];
+            // SAFETY: the plan gave the parameter that stretch of the arena, and no other reference is alive.
+            let target = unsafe {
+                std::slice::from_raw_parts_mut(self.base.add(input.arena), padded(input.size))
+            };
             match values {
                 [value] => target[..LANES].fill(*value),
                 _ => target[..input.size].copy_from_slice(values),
