@@ -86,6 +86,7 @@ pub enum Op {
     /// A literal, row-major.
     Constant {
         shape: Vec<usize>,
+        #[serde(with = "super::exact")]
         values: Vec<f64>,
     },
     /// An elementwise function; more than two inputs fold from the left where it has two.

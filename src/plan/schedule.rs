@@ -108,7 +108,9 @@ pub fn reads(builder: &Builder, id: Id) -> Vec<(Id, bool)> {
                 Some((_, vector, _)) => vec![vector],
                 None => node.inputs.clone(),
             };
-            let streamed = inputs.iter().map(|&input| (source(input).0, streams(input, size)));
+            let streamed = inputs
+                .iter()
+                .map(|&input| (source(input).0, streams(input, size)));
             streamed.collect()
         }
         _ => node
