@@ -367,3 +367,6 @@ impl fmt::Display for ScalarFn {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests;
