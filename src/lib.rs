@@ -17,3 +17,5 @@ pub mod rewrite;
 pub mod sampler;
 pub mod scalar;
 pub mod tensor;
+#[cfg(test)]
+mod testing;

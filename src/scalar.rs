@@ -372,3 +372,6 @@ impl fmt::Display for ScalarFn {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests;

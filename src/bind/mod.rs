@@ -51,12 +51,22 @@ fn fail<T>(message: impl Into<String>) -> Result<T, BindError> {
 /// Binds `data` and the parameters' shapes, both by name.
 pub fn bind(
     graph: &Graph,
+    data: HashMap<String, Data>,
+    shapes: &HashMap<String, Vec<usize>>,
+) -> Result<Bound, BindError> {
+    bind_with(Builder::default(), graph, data, shapes)
+}
+
+/// As [`bind`], into a given builder.
+pub(crate) fn bind_with(
+    builder: Builder,
+    graph: &Graph,
     mut data: HashMap<String, Data>,
     shapes: &HashMap<String, Vec<usize>>,
 ) -> Result<Bound, BindError> {
     let mut binder = Binder {
         graph,
-        b: Builder::default(),
+        b: builder,
         ids: Vec::with_capacity(graph.nodes().len()),
     };
     let (mut parameters, mut dim) = (vec![], 0);
