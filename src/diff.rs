@@ -265,3 +265,6 @@ fn run(b: &mut Builder, id: Id, node: &Node, g: Id, running: Running, sizes: [us
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
