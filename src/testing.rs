@@ -135,11 +135,6 @@ impl Template {
         let id = bound.outputs.last().unwrap().1;
         bound.builder.constant_value(id).unwrap().clone()
     }
-
-    /// The message with which the node cannot be bound.
-    pub fn refusal(&self) -> String {
-        self.bind_error()
-    }
 }
 
 /// The bound log density with its gradient, and their nodes.

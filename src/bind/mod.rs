@@ -620,3 +620,6 @@ fn complete_shape(wanted: &[i64], size: usize) -> Result<Vec<usize>, BindError> 
         })
         .collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -267,11 +267,14 @@ impl Builder {
         self.push(Op::View { offset, strides }, vec![source], shape, dtype)
     }
 
-    /// NumPy's broadcast to a shape that fits.
+    /// NumPy's broadcast to a shape that fits; a single element fits every shape, whatever its rank.
     pub fn broadcast(&mut self, id: Id, shape: &[usize]) -> Id {
         let from = self.shape(id).to_vec();
         if from == shape {
             return id;
+        }
+        if size_of(&from) == 1 {
+            return self.view(id, 0, vec![0; shape.len()], shape.to_vec());
         }
         let contiguous = contiguous_strides(&from);
         let lead = shape.len() - from.len();

@@ -60,3 +60,6 @@ fn storage(builder: &Builder, id: Id) -> (Id, usize) {
 
 /// A constant's packed form for products with vectors, by matrix.
 type Packed = std::collections::HashMap<Id, Arc<crate::kernels::matrix::RowBlocks>>;
+
+#[cfg(test)]
+mod tests;
