@@ -140,3 +140,6 @@ impl Density for ModelDensity {
         Ok(self.workspace.output(0)[0])
     }
 }
+
+#[cfg(test)]
+mod tests;
