@@ -88,7 +88,7 @@ impl Made {
                 self.b.map(functions[first as usize % 6], &[a, other])
             }
             4 | 5 => {
-                let sum = if first % 2 == 0 {
+                let sum = if first.is_multiple_of(2) {
                     self.b.add(a, other)
                 } else {
                     self.b.sub(a, other)
@@ -229,7 +229,7 @@ fn check(b: &Builder, roots: &[Id], position: &[f64]) -> Result<(), TestCaseErro
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 400,
+        cases: 1000,
         rng_seed: RngSeed::Fixed(1),
         failure_persistence: None,
         ..ProptestConfig::default()
