@@ -449,3 +449,35 @@ fn branches_share_a_costly_function_once() {
     assert_eq!(count(2), 1);
     assert_eq!(count(1), 2);
 }
+
+#[test]
+fn a_sign_goes_into_a_constant_factor() {
+    // Wherever the constant stands among the nodes.
+    for constant_first in [false, true] {
+        let mut b = Builder::default();
+        if constant_first {
+            b.number(2.0);
+        }
+        let x = b.parameter("x".into(), 0, vec![3]);
+        let product = b.mul_number(2.0, x);
+        let minus = b.map(Neg, &[product]);
+        assert_eq!(minus, b.mul_number(-2.0, x));
+    }
+}
+
+#[test]
+fn a_row_times_a_column_is_a_sum_of_products() {
+    let mut b = Builder::default();
+    let x = b.parameter("x".into(), 0, vec![1, 3]);
+    let y = b.constant(Tensor::new(vec![1, 3, 1], &[1.0, 2.0, 3.0]));
+    let row = b.reshape(x, &[1, 1, 3]);
+    let product = b.matmul(row, y, [false, false]);
+    assert_eq!(b.shape(product), [1, 1, 1]);
+    assert_eq!(interpret(&b, &[product], &[4.0, 5.0, 6.0]), [[32.0]]);
+    let nodes = b.reachable(&[product]);
+    assert!(
+        !nodes
+            .iter()
+            .any(|&id| matches!(b.node(id).op, Op::MatMul { .. }))
+    );
+}
