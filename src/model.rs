@@ -146,3 +146,6 @@ impl Density for ModelDensity {
         Ok(self.workspace.output(0)[0])
     }
 }
+
+#[cfg(test)]
+mod tests;

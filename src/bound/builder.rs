@@ -430,6 +430,13 @@ impl Builder {
         let mut shape = sa[..rank - 2].to_vec();
         let sizes = [size_of(&shape), m, k, n];
         shape.extend([m, n]);
+        // A row times a column is a sum of products, which fuses with what is around it.
+        if self.simplifies && size_of(&shape) == 1 {
+            let [a, b] = [a, b].map(|id| self.reshape(id, &[k]));
+            let products = self.mul(a, b);
+            let sum = self.reduce(Reduction::Sum, products, &[0]);
+            return self.reshape(sum, &shape);
+        }
         let dtype = self.node(a).dtype.max(self.node(b).dtype).max(DType::Int64);
         if self.simplifies && dtype == DType::Float64 {
             let size = size_of(&shape);

@@ -195,3 +195,6 @@ pub fn times_rows() -> [RowsFn; 3] {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,3 +196,6 @@ pub fn columns(matrix: &[f64], rows: usize, out: &mut [f64]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
