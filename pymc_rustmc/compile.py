@@ -21,7 +21,7 @@ from pytensor.tensor.elemwise import Elemwise
 from pymc_rustmc._core import Graph
 from pymc_rustmc.errors import UnsupportedModelError, UnsupportedOpError
 from pymc_rustmc.interpreted import no_compiler
-from pymc_rustmc.template import BoundModel, Template, check_values, quoted
+from pymc_rustmc.template import BoundModel, Template, check_values, output_name, quoted
 from pymc_rustmc.translate import Walker
 
 __all__ = ["BoundModel", "Template", "translate_model"]
@@ -73,7 +73,7 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
         raise UnsupportedOpError(error.op, error.remedy, holders) from None
     graph.output("logp", logp_id)
     for name, node in zip(outputs, output_ids, strict=True):
-        graph.output(name, node)
+        graph.output(output_name(name), node)
 
     return Template(
         model=model,

@@ -298,7 +298,7 @@ def _evaluate(
     chains, n, dim = positions.shape
     values = bound.unravel(positions)
     computed = [name for name in dtypes if name not in values]
-    outputs = bound.density.evaluate(computed, positions.reshape(chains * n, dim)) if computed else {}
+    outputs = bound.evaluate(computed, positions.reshape(chains * n, dim)) if computed else {}
     for name, output in outputs.items():
         values[name] = output.reshape(chains, n, *output.shape[1:])
     return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}

@@ -1,9 +1,8 @@
 """Starting points: PyMC's own, jittered and checked, without compiling anything.
 
-PyMC's ``make_initial_point_fns_per_chain`` gives the same points, but the first call in a process
-costs a quarter of a second (it loads the C toolchain), and inner graphs are compiled in the default
-mode. The same expressions are evaluated here by PyTensor's Python linker; the draws are bit for bit
-those of PyMC for the same seed.
+PyMC's ``make_initial_point_fns_per_chain`` compiles the same expressions; the first call in a process costs
+a quarter of a second (it loads the C toolchain). Here they are evaluated as they are. PyMC seeds the jitters
+in the order of the rewritten graph, so for one seed the points are PyMC's in distribution only.
 """
 
 from __future__ import annotations
@@ -16,11 +15,10 @@ from numpy.typing import NDArray
 from pymc.exceptions import SamplingError
 from pymc.initial_point import convert_str_to_rv_dict, make_initial_point_expression
 from pymc.model import Model
-from pymc.pytensorf import compile as compile_pytensor
 from pymc.pytensorf import find_rng_nodes, replace_rng_nodes, reseed_rngs
 from pytensor import config
 
-from pymc_rustmc.interpreted import PYTHON_MODE, no_compiler
+from pymc_rustmc.interpreted import PYTHON_MODE, interpreted, no_compiler
 
 Point: TypeAlias = dict[str, NDArray[Any]]
 """Unconstrained value of every value variable, by name."""
@@ -125,14 +123,13 @@ def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any
         jitter_rvs=jittered,
         return_transformed=True,
     )
-    with no_compiler():
-        function = compile_pytensor(inputs=[], outputs=replace_rng_nodes(expressions), mode=PYTHON_MODE)
-    rngs = find_rng_nodes(function.maker.fgraph.outputs)
+    expressions = replace_rng_nodes(expressions)
+    rngs = find_rng_nodes(expressions)
+    evaluate = interpreted(expressions)
 
     def start(seed: int) -> Point:
-        with no_compiler():
-            reseed_rngs(rngs, seed)
-            return dict(zip(names, (np.asarray(value) for value in function()), strict=True))
+        reseed_rngs(rngs, seed)
+        return dict(zip(names, evaluate(), strict=True))
 
     return start
 

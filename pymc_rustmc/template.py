@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -164,6 +164,13 @@ class BoundModel:
             parts.append(value.ravel())
         return np.concatenate(parts)
 
+    def evaluate(
+        self, names: Sequence[str], positions: npt.NDArray[np.float64]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """Outputs of the template by name, each ``(n, *shape)``, at positions of shape ``(n, dim)``."""
+        outputs = self.density.evaluate([output_name(name) for name in names], positions)
+        return {name: outputs[output_name(name)] for name in names}
+
     def unravel(self, positions: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
         """Value variables by name, each ``(..., *shape)``, of positions with shape ``(..., dim)``."""
         ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
@@ -172,6 +179,11 @@ class BoundModel:
             name: part.reshape(positions.shape[:-1] + shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
+
+
+def output_name(name: str) -> str:
+    """Name in the graph of the variable `name`: the density has the name "logp", which a variable may have too."""
+    return name + "_" if name.startswith("logp") else name
 
 
 def check_values(name: str, array: npt.NDArray[Any], observed: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from pytensor.scalar.basic import ScalarOp
 from pytensor.tensor.basic import ScalarFromTensor, TensorFromScalar
 from pytensor.tensor.elemwise import Elemwise
@@ -76,8 +77,16 @@ _SAME = {
     "XlogY0": "xlogy",
 }
 
-# Bitwise in PyTensor: the same as ours on bool only.
-_LOGICAL = {"AND": "and", "OR": "or", "XOR": "xor", "Invert": "not"}
+# PyTensor's bitwise Ops: ours on bool, and on integers.
+_BITWISE = {
+    "AND": ("and", "bit_and"),
+    "OR": ("or", "bit_or"),
+    "XOR": ("xor", "bit_xor"),
+    "Invert": ("not", "bit_not"),
+}
+
+# Scalar Ops whose result may exceed integers of the dtype of their inputs.
+_MAY_OVERFLOW = {"Abs", "Add", "Cast", "Invert", "Mul", "Neg", "Pow", "Sqr", "Sub"}
 
 # The walker casts every result to the declared dtype, so a Cast is an identity here.
 _IDENTITY = {"Cast", "Identity"}
@@ -99,6 +108,14 @@ def _rank_cast(op: Any, node: Any, walker: Walker) -> int:
 
 
 def _apply(scalar_op: ScalarOp, node: Any, walker: Walker) -> int:
+    result = _result(scalar_op, node, walker)
+    if type(scalar_op).__name__ in _MAY_OVERFLOW:
+        return _wrapped(result, np.dtype(node.outputs[0].type.dtype), walker)
+    return result
+
+
+def _result(scalar_op: ScalarOp, node: Any, walker: Walker) -> int:
+    """Value of the Op on unbounded integers."""
     name = type(scalar_op).__name__
     inputs = walker.inputs(node)
     if name in _SAME:
@@ -113,8 +130,16 @@ def _apply(scalar_op: ScalarOp, node: Any, walker: Walker) -> int:
         return walker.op("broadcast_like", value, like)
     if name == "XlogX":
         return walker.op("xlogy", inputs[0], inputs[0])
-    if name in _LOGICAL:
-        if any(variable.type.dtype != "bool" for variable in node.inputs):
-            raise UnsupportedOpError(f"{scalar_op} on integers (bitwise)")
-        return walker.op(_LOGICAL[name], *inputs)
+    if name in _BITWISE:
+        on_bool, on_integers = _BITWISE[name]
+        return walker.op(on_bool if node.outputs[0].type.dtype == "bool" else on_integers, *inputs)
     raise UnsupportedOpError(scalar_op)
+
+
+def _wrapped(result: int, dtype: np.dtype[Any], walker: Walker) -> int:
+    """`result`, taken modulo the range of integers narrower than ours, as their arithmetic overflows."""
+    if dtype.kind not in "iu" or dtype.itemsize == 8 or walker.graph.dtype(result) == "bool":
+        return result
+    lowest, count = walker.constant(np.iinfo(dtype).min), walker.constant(2 ** (8 * dtype.itemsize))
+    offset = walker.op("sub", walker.cast(result, "int64"), lowest)
+    return walker.op("add", walker.op("mod", offset, count), lowest)

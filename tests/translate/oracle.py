@@ -45,7 +45,7 @@ def assert_same_density(bound: BoundModel, oracle: Oracle, scale=1.0, centre=0.0
     rng = np.random.default_rng(seed)
     positions = centre + scale * rng.normal(size=(POINTS, bound.density.dim))
     names = list(bound.template.outputs)
-    ours = bound.density.evaluate(names, positions)
+    ours = bound.evaluate(names, positions)
     finite = 0
     for row, position in enumerate(positions):
         logp, gradient, outputs = oracle(bound.unravel(position).values())

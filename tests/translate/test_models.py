@@ -263,6 +263,8 @@ def all_kinds_of_deterministics():
         pm.Deterministic("unchanged", x)
         pm.Deterministic("empty", x[:0])
         pm.Deterministic("log10", pt.log10(pm.math.abs(x)))
+        pm.Deterministic("logp", x.sum())
+        pm.Deterministic("logp_", x.max())
     return model
 
 
