@@ -318,10 +318,17 @@ scalar_functions! {
     // g / d, but 0 wherever g is 0.
     Quotient "quotient" 2 Real, |g: V, d: V| holds(g).select(g / d, V::splat(0.0)), Missing;
 
-    // Multiplications with additions in one rounding: made after differentiation, by `rewrite::fuse`.
-    MulAdd "mul_add" 3 Real, |x: V, y: V, z: V| x.mul_add(y, z), Missing;
-    MulSub "mul_sub" 3 Real, |x: V, y: V, z: V| x.mul_add(y, -z), Missing;
-    SubMul "sub_mul" 3 Real, |x: V, y: V, z: V| (-x).mul_add(y, z), Missing;
+    // Products joined with a sum in one rounding: made after differentiation, by `rewrite::fuse`.
+    MulAdd "mul_add" 3 Real, |x: V, y: V, z: V| x.mul_add(y, z), rule!(|b, a, _, g| {
+        [Some(b.scale(g, a[1])), Some(b.scale(g, a[0])), Some(g)]
+    });
+    MulSub "mul_sub" 3 Real, |x: V, y: V, z: V| x.mul_add(y, -z), rule!(|b, a, _, g| {
+        [Some(b.scale(g, a[1])), Some(b.scale(g, a[0])), Some(b.neg(g))]
+    });
+    SubMul "sub_mul" 3 Real, |x: V, y: V, z: V| (-x).mul_add(y, z), rule!(|b, a, _, g| {
+        let less = b.neg(g);
+        [Some(b.scale(less, a[1])), Some(b.scale(less, a[0])), Some(g)]
+    });
 
     Where "where" 3 Branches, |c: V, x: V, y: V| holds(c).select(x, y), rule!(|b, a, _, g| {
         let [taken, other] = to_one_of(b, a[0], g);
