@@ -1,6 +1,10 @@
-use crate::bound::Builder;
+use super::gradient;
+use crate::bound::{Builder, Reduction};
 use crate::graph::{DType, NodeId};
-use crate::testing::{Differentiated, Random, Template, check_gradient};
+use crate::tensor::Tensor;
+use crate::testing::{
+    Differentiated, Random, Template, check_gradient, close, differences, interpret,
+};
 use serde_json::{Value, json};
 
 /// Checks the gradient of an op of one parameter at random points of (low, high).
@@ -214,6 +218,42 @@ fn products_of_matrices_of_any_orientation_and_batch() {
                     check_gradient("matmul", &t, &position);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn products_of_factors_stored_transposed() {
+    let mut random = Random::new(20);
+    let (batch, m, k, n) = (2, 2, 3, 4);
+    for transposed in [[false, false], [true, false], [false, true], [true, true]] {
+        let mut b = Builder::default();
+        let shape_a = if transposed[0] {
+            [batch, k, m]
+        } else {
+            [batch, m, k]
+        };
+        let shape_b = if transposed[1] {
+            [batch, n, k]
+        } else {
+            [batch, k, n]
+        };
+        let x = b.parameter("x".into(), 0, shape_a.to_vec());
+        let y = b.parameter("y".into(), batch * m * k, shape_b.to_vec());
+        let product = b.matmul(x, y, transposed);
+        let weights = random.vector(batch * m * n, -1.0, 1.0);
+        let weights = b.constant(Tensor::new(vec![batch, m, n], &weights));
+        let weighted = b.mul(product, weights);
+        let logp = b.reduce(Reduction::Sum, weighted, &[0, 1, 2]);
+        let gradient = gradient(&mut b, logp, &[x, y]).unwrap();
+        let position = random.vector(batch * k * (m + n), -1.0, 1.0);
+        let found = interpret(&b, &gradient, &position).concat();
+        let wanted = differences(|at| interpret(&b, &[logp], at)[0][0], &position);
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert!(
+                close(*found, *wanted, 1e-9),
+                "{transposed:?}: {found} {wanted}"
+            );
         }
     }
 }

@@ -88,8 +88,8 @@ pub fn reads(builder: &Builder, id: Id) -> Vec<(Id, bool)> {
     let node = builder.node(id);
     let source = |input: Id| storage(builder, input);
     let streams = |input: Id, size: usize| {
-        let (root, offset) = source(input);
-        offset == 0 && builder.size(root) == size && builder.size(input) == size
+        // Of equal sizes the alias is the whole.
+        builder.size(source(input).0) == size && builder.size(input) == size
     };
     match role(builder, id) {
         Role::Leaf => vec![],
