@@ -8,9 +8,9 @@ pub mod bound;
 pub mod density;
 pub mod diff;
 pub mod graph;
-pub mod kernels;
+pub(crate) mod kernels;
 pub mod model;
-pub mod plan;
+pub(crate) mod plan;
 #[cfg(feature = "python")]
 mod python;
 pub mod rewrite;

@@ -18,17 +18,17 @@ const SIZES: [(usize, usize); 12] = [
 ];
 
 /// X v by blocks, on an instruction set.
-fn times_vector(x: &RowBlocks, v: &[f64], isa: Isa) -> Vec<f64> {
-    let mut out = Buffer::zeros(x.rows());
-    for start in (0..x.rows()).step_by(BLOCK) {
-        let rows = BLOCK.min(x.rows() - start);
+fn times_vector(x: &RowBlocks, total: usize, v: &[f64], isa: Isa) -> Vec<f64> {
+    let mut out = Buffer::zeros(total);
+    for start in (0..total).step_by(BLOCK) {
+        let rows = BLOCK.min(total - start);
         // SAFETY: the processor has `isa`; block, vector and result have these sizes.
         unsafe {
             let out = out.as_mut_ptr().add(start);
             rows_times()[isa as usize](x.block(start), x.columns(), rows, v.as_ptr(), out);
         }
     }
-    out[..x.rows()].to_vec()
+    out[..total].to_vec()
 }
 
 /// X' w by blocks, on an instruction set; NaN stands behind the end of w.
@@ -36,8 +36,8 @@ fn vector_times(x: &RowBlocks, w: &[f64], isa: Isa) -> Vec<f64> {
     let mut padded = Buffer::from_values(w);
     padded[w.len()..].fill(f64::NAN);
     let mut sums = Buffer::zeros(x.columns() * LANES);
-    for start in (0..x.rows()).step_by(BLOCK) {
-        let rows = BLOCK.min(x.rows() - start);
+    for start in (0..w.len()).step_by(BLOCK) {
+        let rows = BLOCK.min(w.len() - start);
         // SAFETY: as above.
         unsafe {
             let w = padded.as_ptr().add(start);
@@ -70,11 +70,11 @@ fn products_with_row_blocks_are_the_plain_ones_on_every_instruction_set() {
             .collect();
         let bits = |values: &[f64]| -> Vec<u64> { values.iter().map(|v| v.to_bits()).collect() };
         let first = (
-            times_vector(&x, &v, Isa::Baseline),
+            times_vector(&x, rows, &v, Isa::Baseline),
             vector_times(&x, &w, Isa::Baseline),
         );
         for isa in Isa::available() {
-            let (found_v, found_w) = (times_vector(&x, &v, isa), vector_times(&x, &w, isa));
+            let (found_v, found_w) = (times_vector(&x, rows, &v, isa), vector_times(&x, &w, isa));
             for (found, wanted) in found_v.iter().chain(&found_w).zip(xv.iter().chain(&xw)) {
                 assert!(
                     close(*found, *wanted, 1e-13),
