@@ -1,7 +1,13 @@
-"""The errors that pymc_rustmc raises on purpose; each text names the variable or Op and the remedy."""
+"""Errors and warnings that pymc_rustmc gives on purpose; each names the variable or Op and the remedy."""
 
+import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
+
+
+_PACKAGES_BETWEEN = ("pymc_rustmc", "pymc", "bambi")
+"""Between the line that asks for a run and this one."""
 
 
 class RustMCError(Exception):
@@ -46,3 +52,11 @@ class UnsupportedOpError(RustMCError, NotImplementedError):
 
 class DataError(RustMCError, ValueError):
     """A data set does not fit the model: unknown name, wrong dtype, rank or length, or a missing value."""
+
+
+def warn_user(message: str) -> None:
+    """Warn at the line, outside of PyMC and this package, that asked for the run."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in _PACKAGES_BETWEEN:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)

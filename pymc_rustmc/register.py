@@ -21,7 +21,6 @@ import importlib.abc
 import importlib.machinery
 import inspect
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -29,6 +28,7 @@ from typing import Any
 import pymc as pm
 
 from pymc_rustmc.arguments import check_counts, check_model_type, unknown_options
+from pymc_rustmc.errors import warn_user
 from pymc_rustmc.sample import RustMC, option_names
 
 NAME = "rustmc"
@@ -170,27 +170,20 @@ def _check_call(call: dict[str, Any], model: Any) -> None:
                 f"`{name}` is not supported with `nuts_sampler={NAME!r}`: no Python runs in its loop."
             )
     if call["compile_kwargs"] or call.get("backend"):
-        _warn(f"`compile_kwargs` and `backend` are ignored by `nuts_sampler={NAME!r}`: nothing is compiled.")
+        warn_user(
+            f"`compile_kwargs` and `backend` are ignored by `nuts_sampler={NAME!r}`: nothing is compiled."
+        )
 
 
 def _keep_what_pymc5_drops(call: dict[str, Any]) -> None:
     """Say what PyMC 6 says by itself, and carry ``nuts={...}`` to the dispatch under PyMC 6's name."""
     if call["init"] != "auto":
-        _warn(f"`init={call['init']!r}` is ignored by `nuts_sampler={NAME!r}`; it initializes itself.")
+        warn_user(f"`init={call['init']!r}` is ignored by `nuts_sampler={NAME!r}`; it initializes itself.")
     if isinstance(call["step"], pm.NUTS):
-        _warn(f"The provided NUTS `step` is ignored by `nuts_sampler={NAME!r}`.")
+        warn_user(f"The provided NUTS `step` is ignored by `nuts_sampler={NAME!r}`.")
     options = call["kwargs"].get("nuts", {})
     more = call["nuts_sampler_kwargs"]
     twice = sorted(set(options) & set(more))
     if twice:
         raise ValueError(f"Given twice, in `nuts` and in `nuts_sampler_kwargs`: {', '.join(twice)}.")
     call["kwargs"]["nuts_kwargs"] = {**options, **more}
-
-
-def _warn(message: str) -> None:
-    """Warn at the line that called ``pm.sample``."""
-    depth = 1
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != "sample":
-        depth, frame = depth + 1, frame.f_back  # type: ignore[assignment]
-    warnings.warn(message, UserWarning, stacklevel=depth + 2)

@@ -7,7 +7,6 @@ import inspect
 import json
 import logging
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from pymc.util import get_random_generator
 from pymc_rustmc.arguments import check_counts, check_model_type, kept_variables, unknown_options
 from pymc_rustmc.compile import BoundModel, translate_model
 from pymc_rustmc.convergence import report_convergence
+from pymc_rustmc.errors import warn_user
 from pymc_rustmc.inference_data import Draws, check_idata_kwargs, to_inference_data
 from pymc_rustmc.progress import RunProgressBar, watch
 from pymc_rustmc.starts import InitVals, checked_starts, start_functions
@@ -309,11 +309,9 @@ def _report_interruption(drawn: Draws, chains: int, draws: int, quiet: bool) -> 
     if drawn.draws + drawn.warmup == 0:
         raise KeyboardInterrupt("Sampling was interrupted before the end of warm-up: there are no draws.")
     if not quiet and (drawn.chains, drawn.draws) != (chains, draws):
-        warnings.warn(
+        warn_user(
             f"Sampling was interrupted: the result has {drawn.draws} of {draws} draws "
-            f"of {drawn.chains} of {chains} chains.",
-            UserWarning,
-            stacklevel=3,
+            f"of {drawn.chains} of {chains} chains."
         )
 
 

@@ -167,7 +167,7 @@ class BoundModel:
     def evaluate(
         self, names: Sequence[str], positions: npt.NDArray[np.float64]
     ) -> dict[str, npt.NDArray[np.float64]]:
-        """Outputs of the template by name, each ``(n, *shape)``, at positions of shape ``(n, dim)``."""
+        """Evaluate outputs of the template, each ``(n, *shape)``, at positions of shape ``(n, dim)``."""
         outputs = self.density.evaluate([output_name(name) for name in names], positions)
         return {name: outputs[output_name(name)] for name in names}
 
@@ -182,7 +182,7 @@ class BoundModel:
 
 
 def output_name(name: str) -> str:
-    """Name in the graph of the variable `name`: the density has the name "logp", which a variable may have too."""
+    """Name a variable in the graph, where "logp" is the density: a variable may have that name too."""
     return name + "_" if name.startswith("logp") else name
 
 

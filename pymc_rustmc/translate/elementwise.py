@@ -137,7 +137,7 @@ def _result(scalar_op: ScalarOp, node: Any, walker: Walker) -> int:
 
 
 def _wrapped(result: int, dtype: np.dtype[Any], walker: Walker) -> int:
-    """`result`, taken modulo the range of integers narrower than ours, as their arithmetic overflows."""
+    """Take `result` modulo the range of an integer `dtype` narrower than ours, as its arithmetic does."""
     if dtype.kind not in "iu" or dtype.itemsize == 8 or walker.graph.dtype(result) == "bool":
         return result
     lowest, count = walker.constant(np.iinfo(dtype).min), walker.constant(2 ** (8 * dtype.itemsize))

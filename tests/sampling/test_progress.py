@@ -154,8 +154,9 @@ def _level_past(draws, tune):
 
 def test_ctrl_c_returns_the_draws_so_far(normal_model, rust_sample, interrupt):
     interrupt(_level_past(10, tune=50))
-    with normal_model, pytest.warns(UserWarning, match=r"interrupted.* of 3 of 3 chains"):
+    with normal_model, pytest.warns(UserWarning, match=r"interrupted.* of 3 of 3 chains") as warned:
         idata = rust_sample(draws=_ENDLESS, tune=50, chains=3, cores=3, quiet=False, progressbar=False)
+    assert warned[0].filename == __file__
     assert idata.posterior.sizes["chain"] == 3
     assert 10 <= idata.posterior.sizes["draw"] < _ENDLESS
     assert idata.sample_stats.sizes["draw"] == idata.posterior.sizes["draw"]
