@@ -269,3 +269,6 @@ fn run(b: &mut Builder, id: Id, node: &Node, g: Id, running: Running, sizes: [us
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

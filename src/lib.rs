@@ -8,12 +8,14 @@ pub mod bound;
 pub mod density;
 pub mod diff;
 pub mod graph;
-pub mod kernels;
+pub(crate) mod kernels;
 pub mod model;
-pub mod plan;
+pub(crate) mod plan;
 #[cfg(feature = "python")]
 mod python;
 pub mod rewrite;
 pub mod sampler;
 pub mod scalar;
 pub mod tensor;
+#[cfg(test)]
+mod testing;

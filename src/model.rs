@@ -85,8 +85,48 @@ impl Model {
         }
     }
 
+    /// Values of the named outputs at `draws` positions (row-major, `dim` entries each), draw after draw: a
+    /// vector an output. Uses all processors.
+    pub fn evaluate(
+        &self,
+        names: &[String],
+        positions: &[f64],
+        draws: usize,
+    ) -> Result<Vec<Vec<f64>>, BindError> {
+        let program = self.output_program(names)?;
+        let sizes: Vec<usize> = program.outputs.iter().map(|(_, size)| *size).collect();
+        let mut columns: Vec<Vec<f64>> = sizes.iter().map(|size| vec![0.0; size * draws]).collect();
+        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = processors.min(draws.div_ceil(64).max(1));
+        let share = draws.div_ceil(threads).max(1);
+        let mut parts: Vec<Vec<&mut [f64]>> = (0..threads).map(|_| vec![]).collect();
+        for (column, &size) in columns.iter_mut().zip(&sizes) {
+            let mut shares = column.chunks_mut((share * size).max(1));
+            for part in &mut parts {
+                part.push(shares.next().unwrap_or_default());
+            }
+        }
+        std::thread::scope(|scope| {
+            for (index, mut part) in parts.into_iter().enumerate() {
+                let (program, sizes, dim) = (program.clone(), &sizes, self.dim());
+                scope.spawn(move || {
+                    let mut workspace = Workspace::new(program);
+                    for draw in index * share..((index + 1) * share).min(draws) {
+                        workspace.evaluate(&positions[draw * dim..(draw + 1) * dim]);
+                        let row = draw - index * share;
+                        for (k, &size) in sizes.iter().enumerate() {
+                            part[k][row * size..(row + 1) * size]
+                                .copy_from_slice(workspace.output(k));
+                        }
+                    }
+                });
+            }
+        });
+        Ok(columns)
+    }
+
     /// The program that computes the named outputs.
-    pub fn output_program(&self, names: &[String]) -> Result<Arc<Program>, BindError> {
+    fn output_program(&self, names: &[String]) -> Result<Arc<Program>, BindError> {
         let roots: Result<Vec<Id>, BindError> = names
             .iter()
             .map(|name| {
@@ -146,3 +186,6 @@ impl Density for ModelDensity {
         Ok(self.workspace.output(0)[0])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,12 +31,15 @@ enum ResultType {
     Integer,
 }
 
+/// (builder, arguments, value, adjoint of the value) to one contribution an argument.
+pub type AdjointRule = fn(&mut Builder, &[Id], Id, Id) -> Vec<Option<Id>>;
+
 /// What reverse mode does at a function.
 pub enum Adjoint {
     /// Flat almost everywhere: nothing flows back.
     Zero,
     /// Contributions to the arguments.
-    Rule(fn(&mut Builder, &[Id], Id, Id) -> Vec<Option<Id>>),
+    Rule(AdjointRule),
     /// No rule.
     Missing,
 }
@@ -112,11 +115,12 @@ macro_rules! singular {
     };
 }
 
-/// `g` where `x` equals `y`, else 0.
-fn where_equal(b: &mut Builder, x: Id, y: Id, g: Id) -> Id {
-    let equal = b.map(ScalarFn::Eq, &[x, y]);
+/// The adjoint `g` to the first argument where the condition holds, else to the second: a tie is no sum of both.
+fn to_one_of(b: &mut Builder, condition: Id, g: Id) -> [Option<Id>; 2] {
     let zero = b.number(0.0);
-    b.select_adjoint(equal, g, zero)
+    let first = b.select_adjoint(condition, g, zero);
+    let second = b.select_adjoint(condition, zero, g);
+    [Some(first), Some(second)]
 }
 
 /// 1 / sqrt(c + s x^2).
@@ -260,11 +264,13 @@ scalar_functions! {
         let growth = b.select(positive, growth, zero);
         [Some(b.scale(g, slope)), Some(b.scale(g, growth))]
     });
-    Maximum "maximum" 2 Promoted, composite::maximum, rule!(|b, a, y, g| {
-        [Some(where_equal(b, a[0], y, g)), Some(where_equal(b, a[1], y, g))]
+    Maximum "maximum" 2 Promoted, composite::maximum, rule!(|b, a, _, g| {
+        let first = b.map(ScalarFn::Ge, &[a[0], a[1]]);
+        to_one_of(b, first, g)
     });
-    Minimum "minimum" 2 Promoted, composite::minimum, rule!(|b, a, y, g| {
-        [Some(where_equal(b, a[0], y, g)), Some(where_equal(b, a[1], y, g))]
+    Minimum "minimum" 2 Promoted, composite::minimum, rule!(|b, a, _, g| {
+        let first = b.map(ScalarFn::Le, &[a[0], a[1]]);
+        to_one_of(b, first, g)
     });
     Atan2 "atan2" 2 Real, math::atan2, rule!(|b, a, _, g| {
         let y2 = b.map(ScalarFn::Sqr, &[a[0]]);
@@ -312,16 +318,21 @@ scalar_functions! {
     // g / d, but 0 wherever g is 0.
     Quotient "quotient" 2 Real, |g: V, d: V| holds(g).select(g / d, V::splat(0.0)), Missing;
 
-    // Multiplications with additions in one rounding: made after differentiation, by `rewrite::fuse`.
-    MulAdd "mul_add" 3 Real, |x: V, y: V, z: V| x.mul_add(y, z), Missing;
-    MulSub "mul_sub" 3 Real, |x: V, y: V, z: V| x.mul_add(y, -z), Missing;
-    SubMul "sub_mul" 3 Real, |x: V, y: V, z: V| (-x).mul_add(y, z), Missing;
+    // Products joined with a sum in one rounding: made after differentiation, by `rewrite::fuse`.
+    MulAdd "mul_add" 3 Real, |x: V, y: V, z: V| x.mul_add(y, z), rule!(|b, a, _, g| {
+        [Some(b.scale(g, a[1])), Some(b.scale(g, a[0])), Some(g)]
+    });
+    MulSub "mul_sub" 3 Real, |x: V, y: V, z: V| x.mul_add(y, -z), rule!(|b, a, _, g| {
+        [Some(b.scale(g, a[1])), Some(b.scale(g, a[0])), Some(b.neg(g))]
+    });
+    SubMul "sub_mul" 3 Real, |x: V, y: V, z: V| (-x).mul_add(y, z), rule!(|b, a, _, g| {
+        let less = b.neg(g);
+        [Some(b.scale(less, a[1])), Some(b.scale(less, a[0])), Some(g)]
+    });
 
     Where "where" 3 Branches, |c: V, x: V, y: V| holds(c).select(x, y), rule!(|b, a, _, g| {
-        let zero = b.number(0.0);
-        let taken = b.select_adjoint(a[0], g, zero);
-        let other = b.select_adjoint(a[0], zero, g);
-        [None, Some(taken), Some(other)]
+        let [taken, other] = to_one_of(b, a[0], g);
+        [None, taken, other]
     });
 }
 
@@ -352,23 +363,13 @@ impl ScalarFn {
         }
     }
 
-    /// Whether the order of two arguments does not matter.
+    /// Whether the order of two arguments does not matter; of `maximum` and `minimum` the first argument
+    /// takes the adjoint of a tie.
     pub fn commutes(self) -> bool {
         use ScalarFn::*;
         matches!(
             self,
-            Add | Mul
-                | Maximum
-                | Minimum
-                | Eq
-                | Ne
-                | And
-                | Or
-                | Xor
-                | BitAnd
-                | BitOr
-                | BitXor
-                | Logaddexp
+            Add | Mul | Eq | Ne | And | Or | Xor | BitAnd | BitOr | BitXor | Logaddexp
         )
     }
 }
@@ -378,3 +379,6 @@ impl fmt::Display for ScalarFn {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,3 +144,41 @@ impl Hash for Table {
         state.write_u64(self.hash);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_broadcast_as_numpys() {
+        let both = |a: &[usize], b: &[usize]| broadcast_shapes(a, b);
+        assert_eq!(both(&[2, 1], &[3]), Some(vec![2, 3]));
+        assert_eq!(both(&[], &[4]), Some(vec![4]));
+        assert_eq!(both(&[1], &[0]), Some(vec![0]));
+        assert_eq!(both(&[5, 1, 2], &[3, 1]), Some(vec![5, 3, 2]));
+        assert_eq!(both(&[2], &[3]), None);
+        assert_eq!(both(&[2], &[0]), None);
+    }
+
+    #[test]
+    fn strides_are_row_major() {
+        assert_eq!(contiguous_strides(&[2, 3, 4]), [12, 4, 1]);
+        assert_eq!(contiguous_strides(&[]), [0isize; 0]);
+    }
+
+    #[test]
+    fn a_scalar_fills_its_lanes() {
+        let tensor = Tensor::scalar(2.5);
+        assert_eq!(tensor.values(), [2.5]);
+        assert_eq!(tensor.buffer()[..8], [2.5; 8]);
+        assert_eq!(Tensor::new(vec![2], &[1.0, 1.0]).uniform(), Some(1.0));
+        assert_eq!(Tensor::new(vec![2], &[0.0, -0.0]).uniform(), None);
+        assert_eq!(Tensor::new(vec![0], &[]).uniform(), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "values do not fill the shape")]
+    fn values_fill_the_shape() {
+        Tensor::new(vec![2, 2], &[1.0]);
+    }
+}

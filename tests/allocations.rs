@@ -1,9 +1,11 @@
-//! A draw allocates nothing: a longer chain allocates no more often than a shorter one.
+//! A draw allocates nothing: a longer chain allocates no more often than a shorter one, nor does a model.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use pymc_rustmc::density::{Density, DensityError};
+use pymc_rustmc::graph::{DType, Graph, NodeId, Op};
+use pymc_rustmc::model::Model;
 use pymc_rustmc::sampler::{Run, Settings};
 
 struct Counting;
@@ -60,9 +62,54 @@ fn allocations(draws: u64) -> usize {
     ALLOCATIONS.load(Relaxed) - before
 }
 
+/// A model with every kind of step: fused passes, matrix products, views, reductions, running sums.
+fn model() -> Model {
+    let mut graph = Graph::default();
+    let x = graph.parameter("x", 1).unwrap();
+    let op = |graph: &mut Graph, name: &str, inputs: &[NodeId], attributes: &str| {
+        let attributes = serde_json::from_str(attributes).unwrap();
+        graph
+            .add(Op::parse(name, attributes).unwrap(), inputs)
+            .unwrap()
+    };
+    let matrix = graph.constant(vec![700, 20], vec![0.1; 700 * 20], DType::Float64);
+    let groups = (0..700).map(|i| f64::from(i % 20)).collect();
+    let groups = graph.constant(vec![700], groups, DType::Int64);
+    let column = op(&mut graph, "dimshuffle", &[x], r#"{"order": [0, -1]}"#);
+    let row = op(&mut graph, "dimshuffle", &[x], r#"{"order": [-1, 0]}"#);
+    let product = op(&mut graph, "matmul", &[matrix, column], "{}");
+    let outer = op(&mut graph, "matmul", &[column, row], "{}");
+    let effects = op(&mut graph, "index", &[x, groups], r#"{"spec": ["a"]}"#);
+    let sums = op(&mut graph, "cumsum", &[effects], r#"{"axis": 0}"#);
+    let wave = op(&mut graph, "sin", &[sums], "{}");
+    let top = op(&mut graph, "max", &[outer], r#"{"axes": [0]}"#);
+    let joined = op(&mut graph, "join", &[wave, top], r#"{"axis": 0}"#);
+    let squares = [product, outer].map(|y| op(&mut graph, "sqr", &[y], "{}"));
+    let totals = squares.map(|y| op(&mut graph, "sum", &[y], r#"{"axes": [0, 1]}"#));
+    let last = op(&mut graph, "sum", &[joined], r#"{"axes": [0]}"#);
+    let total = op(&mut graph, "add", &[totals[0], totals[1], last], "{}");
+    let logp = op(&mut graph, "neg", &[total], "{}");
+    graph.output("logp", logp).unwrap();
+    let shapes = [("x".to_string(), vec![20])].into();
+    Model::new(&graph, Default::default(), &shapes).unwrap()
+}
+
 #[test]
-fn draws_do_not_allocate() {
+fn draws_and_evaluations_do_not_allocate() {
+    // One test: a second one would allocate on another thread meanwhile.
     let (short, long) = (allocations(500), allocations(5000));
     assert!(short > 20, "the counter does not count: {short}");
     assert_eq!(short, long);
+
+    let mut density = model().density();
+    let (mut position, mut gradient) = ([0.1; 20], [0.0; 20]);
+    let before = ALLOCATIONS.load(Relaxed);
+    for _ in 0..100 {
+        let logp = density.logp_and_gradient(&position, &mut gradient).unwrap();
+        assert!(logp.is_finite());
+        for (x, g) in position.iter_mut().zip(&gradient) {
+            *x += 1e-6 * g;
+        }
+    }
+    assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0);
 }

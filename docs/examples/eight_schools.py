@@ -35,7 +35,7 @@ def longest_chain(stats):
     return float(stats["perf_counter_diff"].sum("draw").max())
 
 
-print(az.summary(idata, var_names=["mu", "tau", "theta"]))
+print(az.summary(idata, var_names=["mu", "tau", "theta"]).to_string())
 print(f"translation of the model to Rust    {translation:.3f} s")
 print(f"warm-up, longest chain              {longest_chain(idata['warmup_sample_stats']):.3f} s")
 print(f"sampling, longest chain             {longest_chain(idata['sample_stats']):.3f} s")

@@ -232,6 +232,14 @@ fn mask(
     let chosen: Vec<usize> = (0..mask.values().len())
         .filter(|&i| mask.values()[i] != 0.0)
         .collect();
+    // A single truth value consumes no axis: it keeps all behind a new axis, or nothing.
+    if mask.shape().is_empty() {
+        advanced.push(Advanced {
+            stride: 0,
+            values: vec![0; chosen.len()],
+            shape: vec![chosen.len()],
+        });
+    }
     for (k, &length) in mask.shape().iter().enumerate() {
         let values = chosen
             .iter()

@@ -41,7 +41,7 @@ pub struct Bound {
     pub outputs: Vec<(String, Id)>,
 }
 
-/// Largest integer up to which f64 holds all integers.
+/// f64 holds all integers up to this one.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn fail<T>(message: impl Into<String>) -> Result<T, BindError> {
@@ -51,12 +51,22 @@ fn fail<T>(message: impl Into<String>) -> Result<T, BindError> {
 /// Binds `data` and the parameters' shapes, both by name.
 pub fn bind(
     graph: &Graph,
+    data: HashMap<String, Data>,
+    shapes: &HashMap<String, Vec<usize>>,
+) -> Result<Bound, BindError> {
+    bind_with(Builder::default(), graph, data, shapes)
+}
+
+/// As [`bind`], into a given builder.
+pub(crate) fn bind_with(
+    builder: Builder,
+    graph: &Graph,
     mut data: HashMap<String, Data>,
     shapes: &HashMap<String, Vec<usize>>,
 ) -> Result<Bound, BindError> {
     let mut binder = Binder {
         graph,
-        b: Builder::default(),
+        b: builder,
         ids: Vec::with_capacity(graph.nodes().len()),
     };
     let (mut parameters, mut dim) = (vec![], 0);
@@ -99,6 +109,12 @@ pub fn bind(
                 .lower(id)
                 .map_err(|error| binder.explain(id, error))?,
         };
+        debug_assert_eq!(
+            binder.b.shape(bound).len(),
+            node.ndim,
+            "rank of `{}`",
+            node.op
+        );
         binder.ids.push(bound);
     }
     if let Some(name) = data.keys().next() {
@@ -139,9 +155,10 @@ fn check_data(
             given.name()
         ));
     }
-    if given == DType::Int64 && value.values().iter().any(|v| v.abs() > EXACT) {
+    // 2**53 itself may be what is left of 2**53 + 1.
+    if given == DType::Int64 && value.values().iter().any(|v| v.abs() >= EXACT) {
         return fail(format!(
-            "data {name:?} hold integers beyond 2**53, which are not represented exactly"
+            "data {name:?} hold integers of 2**53 or more, which are not represented exactly"
         ));
     }
     Ok(())
@@ -266,8 +283,13 @@ impl Binder<'_> {
                 x
             }
             Op::Dimshuffle { order } => self.dimshuffle(inputs[0], order)?,
-            Op::Reshape { .. } => {
+            Op::Reshape { ndim } => {
                 let wanted = self.integers(inputs[1])?;
+                if wanted.len() != *ndim {
+                    return fail(format!(
+                        "the shape {wanted:?} must have {ndim} entries, one an axis"
+                    ));
+                }
                 let shape = complete_shape(&wanted, self.b.size(inputs[0]))?;
                 self.b.reshape(inputs[0], &shape)
             }
@@ -316,15 +338,10 @@ impl Binder<'_> {
                         strides,
                         shape,
                     } => self.b.view(inputs[0], offset, strides, shape),
-                    Place::Table { positions, shape } => match size_of(&shape) {
-                        0 => {
-                            let dtype = self.b.node(inputs[0]).dtype;
-                            self.b.typed_constant(Tensor::new(shape, &[]), dtype)
-                        }
-                        _ => self
-                            .b
-                            .gather(inputs[0], Arc::new(Table::new(positions)), shape),
-                    },
+                    Place::Table { positions, shape } => {
+                        self.b
+                            .gather(inputs[0], Arc::new(Table::new(positions)), shape)
+                    }
                 }
             }
             Op::SetIndex { spec } => {
@@ -603,3 +620,6 @@ fn complete_shape(wanted: &[i64], size: usize) -> Result<Vec<usize>, BindError> 
         })
         .collect())
 }
+
+#[cfg(test)]
+mod tests;

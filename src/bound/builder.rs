@@ -81,6 +81,10 @@ impl Builder {
         }
         let leaf = matches!(node.op, Op::Constant(_) | Op::Parameter { .. });
         if !leaf {
+            // No elements, nothing to compute: ops and kernels behind this never meet an empty result.
+            if size_of(&node.shape) == 0 {
+                return self.typed_constant(Tensor::new(node.shape, &[]), dtype);
+            }
             let values: Option<Vec<&Tensor>> = node
                 .inputs
                 .iter()
@@ -152,7 +156,7 @@ impl Builder {
             .iter()
             .map(|&id| self.scalar_of(id).unwrap_or(id))
             .collect();
-        if operands.iter().all(|&id| self.size(id) == 1) && size_of(&shape) != 1 {
+        if operands.iter().all(|&id| self.size(id) == 1) {
             let value = self.map_node(function, operands, vec![], dtype);
             return Ok(self.broadcast(value, &shape));
         }
@@ -189,12 +193,12 @@ impl Builder {
         self.push(Op::Map(function), operands, shape, dtype)
     }
 
-    /// The single element that all elements of a node equal, where the graph shows that.
+    /// The single element, as a 0-d node, that all elements of a node equal, where the graph shows that.
     pub fn scalar_of(&mut self, id: Id) -> Option<Id> {
-        let node = self.node(id);
-        if node.size() == 1 {
-            return Some(id);
+        if self.size(id) == 1 {
+            return Some(self.reshape(id, &[]));
         }
+        let node = self.node(id);
         if node.size() == 0 {
             return None;
         }
@@ -202,7 +206,8 @@ impl Builder {
             Op::View { strides, .. }
                 if strides.iter().all(|&s| s == 0) && self.size(node.inputs[0]) == 1 =>
             {
-                Some(node.inputs[0])
+                let source = node.inputs[0];
+                Some(self.reshape(source, &[]))
             }
             Op::Constant(tensor) => {
                 let value = tensor.uniform()?;
@@ -236,10 +241,6 @@ impl Builder {
     pub fn view(&mut self, id: Id, offset: usize, strides: Vec<isize>, shape: Vec<usize>) -> Id {
         let node = self.node(id);
         let size = size_of(&shape);
-        if size == 0 {
-            let dtype = node.dtype;
-            return self.typed_constant(Tensor::new(shape, &[]), dtype);
-        }
         // Steps along axes of length 1 mean nothing; a canonical form makes equal views equal.
         let strides: Vec<isize> = strides
             .iter()
@@ -266,11 +267,14 @@ impl Builder {
         self.push(Op::View { offset, strides }, vec![source], shape, dtype)
     }
 
-    /// NumPy's broadcast to a shape that fits.
+    /// NumPy's broadcast to a shape that fits; a single element fits every shape, whatever its rank.
     pub fn broadcast(&mut self, id: Id, shape: &[usize]) -> Id {
         let from = self.shape(id).to_vec();
         if from == shape {
             return id;
+        }
+        if size_of(&from) == 1 {
+            return self.view(id, 0, vec![0; shape.len()], shape.to_vec());
         }
         let contiguous = contiguous_strides(&from);
         let lead = shape.len() - from.len();
@@ -316,7 +320,8 @@ impl Builder {
                 return self.reshape(simpler, &shape);
             }
         }
-        self.push(Op::ScatterAdd(table), vec![id], shape, DType::Float64)
+        let dtype = self.node(id).dtype.max(DType::Int64);
+        self.push(Op::ScatterAdd(table), vec![id], shape, dtype)
     }
 
     /// A reduction over axes, which disappear.
@@ -336,6 +341,7 @@ impl Builder {
         if length == 1 && reduction != Reduction::Argmax {
             let id = match reduction {
                 Reduction::Any | Reduction::All => self.map(ScalarFn::ToBool, &[id]),
+                _ if self.node(id).dtype != dtype => self.map(ScalarFn::ToInt64, &[id]),
                 _ => id,
             };
             return self.reshape(id, &result);
@@ -424,6 +430,13 @@ impl Builder {
         let mut shape = sa[..rank - 2].to_vec();
         let sizes = [size_of(&shape), m, k, n];
         shape.extend([m, n]);
+        // A row times a column is a sum of products, which fuses with what is around it.
+        if self.simplifies && size_of(&shape) == 1 {
+            let [a, b] = [a, b].map(|id| self.reshape(id, &[k]));
+            let products = self.mul(a, b);
+            let sum = self.reduce(Reduction::Sum, products, &[0]);
+            return self.reshape(sum, &shape);
+        }
         let dtype = self.node(a).dtype.max(self.node(b).dtype).max(DType::Int64);
         if self.simplifies && dtype == DType::Float64 {
             let size = size_of(&shape);

@@ -130,3 +130,6 @@ impl Node {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct BindError(pub String);
+
+#[cfg(test)]
+mod tests;

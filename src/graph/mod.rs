@@ -4,11 +4,13 @@
 //! template and a set of data into a bound graph.
 
 mod dtype;
+mod exact;
 mod op;
 
 pub use dtype::DType;
 pub use op::{IndexEntry, Op};
 
+use crate::tensor::size_of;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
@@ -25,7 +27,6 @@ pub struct GraphError(pub String);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// What it computes.
-    #[serde(flatten)]
     pub op: Op,
     /// From which nodes.
     pub inputs: Vec<NodeId>,
@@ -37,6 +38,7 @@ pub struct Node {
 
 /// A template graph with named outputs; the output `logp` is the log density.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Graph {
     nodes: Vec<Node>,
     outputs: Vec<(String, NodeId)>,
@@ -48,6 +50,47 @@ macro_rules! ensure {
             return Err(GraphError(format!($($message)*)));
         }
     };
+}
+
+/// A graph as it was written, not verified yet.
+#[derive(Deserialize)]
+struct Stored {
+    nodes: Vec<Node>,
+    outputs: Vec<(String, NodeId)>,
+}
+
+impl TryFrom<Stored> for Graph {
+    type Error = GraphError;
+
+    fn try_from(stored: Stored) -> Result<Graph, GraphError> {
+        let mut graph = Graph::default();
+        for (id, node) in stored.nodes.into_iter().enumerate() {
+            let Node { dtype, ndim, .. } = node;
+            match node.op {
+                Op::Parameter { name } => graph.parameter(&name, ndim)?,
+                Op::Data { name } => graph.data(&name, dtype, ndim)?,
+                Op::Constant { shape, values } => {
+                    ensure!(
+                        size_of(&shape) == values.len(),
+                        "constant {id} does not fill its shape"
+                    );
+                    graph.constant(shape, values, dtype)
+                }
+                op => graph.add(op, &node.inputs)?,
+            };
+            let added = &graph.nodes[id];
+            ensure!(
+                (added.dtype, added.ndim) == (dtype, ndim),
+                "node {id} is {} of rank {}, not {dtype} of rank {ndim}",
+                added.dtype,
+                added.ndim
+            );
+        }
+        for (name, node) in stored.outputs {
+            graph.output(&name, node)?;
+        }
+        Ok(graph)
+    }
 }
 
 impl Graph {
@@ -429,3 +472,6 @@ impl fmt::Display for Graph {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

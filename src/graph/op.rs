@@ -86,6 +86,7 @@ pub enum Op {
     /// A literal, row-major.
     Constant {
         shape: Vec<usize>,
+        #[serde(with = "super::exact")]
         values: Vec<f64>,
     },
     /// An elementwise function; more than two inputs fold from the left where it has two.
@@ -208,9 +209,27 @@ impl Op {
         if let Some(function) = ScalarFn::from_name(name).filter(|_| attributes.is_empty()) {
             return Ok(Op::Map { function });
         }
+        let given = attributes.len();
         let mut tagged = attributes;
         tagged.insert("op".into(), name.into());
-        serde_json::from_value(tagged.into()).map_err(|error| format!("op `{name}`: {error}"))
+        let op: Op = serde_json::from_value(tagged.into())
+            .map_err(|error| format!("op `{name}`: {error}"))?;
+        // Serde does not look for unknown fields where a variant has none.
+        match op.fields()?.1.len() == given {
+            true => Ok(op),
+            false => Err(format!("op `{name}` has no attributes")),
+        }
+    }
+
+    /// The name and the attributes.
+    fn fields(&self) -> Result<(String, serde_json::Map<String, serde_json::Value>), String> {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(mut fields)) => match fields.remove("op") {
+                Some(serde_json::Value::String(name)) => Ok((name, fields)),
+                _ => Err("an op has a name".into()),
+            },
+            _ => Err("an op is an object".into()),
+        }
     }
 }
 
@@ -229,16 +248,9 @@ impl fmt::Display for Op {
             }
             _ => {}
         }
-        let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(self) else {
-            return Err(fmt::Error);
-        };
-        let name = fields.remove("op");
-        f.write_str(
-            name.as_ref()
-                .and_then(|name| name.as_str())
-                .unwrap_or_default(),
-        )?;
-        for (key, value) in fields {
+        let (name, attributes) = self.fields().map_err(|_| fmt::Error)?;
+        f.write_str(&name)?;
+        for (key, value) in attributes {
             write!(f, " {key}={value}")?;
         }
         Ok(())

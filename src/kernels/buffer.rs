@@ -47,3 +47,18 @@ impl DerefMut for Buffer {
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * LANES) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_may_start_at_any_value() {
+        for n in [0, 1, 7, 8, 9, 256, 257] {
+            let buffer = Buffer::zeros(n);
+            assert!(buffer.len() >= n + LANES, "{n}");
+            assert_eq!(buffer.len(), padded(n));
+            assert_eq!(buffer.as_ptr() as usize % 64, 0);
+        }
+    }
+}

@@ -166,9 +166,10 @@ enum LinkedStep {
 /// One arena and a program linked to it: what a thread needs to evaluate.
 pub struct Workspace {
     program: Arc<Program>,
-    arena: Buffer,
-    /// Only the linked addresses refer to it.
-    _registers: Buffer,
+    /// First element of the arena: all addresses derive from it, so that none is invalidated by another.
+    base: *mut f64,
+    /// Only addresses refer to the arena and the registers.
+    _buffers: [Buffer; 2],
     steps: Vec<LinkedStep>,
     outputs: Vec<(*const f64, usize)>,
     cascades: Vec<Cascade>,
@@ -280,8 +281,8 @@ impl Workspace {
         let kernels = Kernels::detect();
         Workspace {
             program,
-            arena,
-            _registers: registers,
+            base,
+            _buffers: [arena, registers],
             steps,
             outputs,
             cascades,
@@ -293,7 +294,10 @@ impl Workspace {
     pub fn evaluate(&mut self, position: &[f64]) {
         for input in &self.program.inputs {
             let values = &position[input.position..input.position + input.size];
-            let target = &mut self.arena[input.arena..input.arena + padded(input.size)];
+            // SAFETY: the plan gave the parameter that stretch of the arena, and no other reference is alive.
+            let target = unsafe {
+                std::slice::from_raw_parts_mut(self.base.add(input.arena), padded(input.size))
+            };
             match values {
                 [value] => target[..LANES].fill(*value),
                 _ => target[..input.size].copy_from_slice(values),
@@ -382,7 +386,15 @@ unsafe fn run_region(
             unsafe {
                 if block == 0 {
                     let (sources, output) = (&instruction.sources, instruction.output);
-                    run_block(kernels, &mut cascades[k], instruction, sources, output, start, length);
+                    run_block(
+                        kernels,
+                        &mut cascades[k],
+                        instruction,
+                        sources,
+                        output,
+                        start,
+                        length,
+                    );
                     continue;
                 }
                 let mut sources = instruction.sources;
@@ -390,7 +402,15 @@ unsafe fn run_region(
                     source.pointer = source.pointer.add(block * stride);
                 }
                 let output = instruction.output.add(block * instruction.output_stride);
-                run_block(kernels, &mut cascades[k], instruction, &sources, output, start, length);
+                run_block(
+                    kernels,
+                    &mut cascades[k],
+                    instruction,
+                    &sources,
+                    output,
+                    start,
+                    length,
+                );
             }
         }
         start += BLOCK;
@@ -434,10 +454,15 @@ unsafe fn run_block(
     unsafe {
         match &instruction.kernel {
             Kernel::Map(function) => function(output, sources, length.div_ceil(LANES)),
-            Kernel::Gather(table) => gather(sources[0].pointer, &table[start..start + length], output),
+            Kernel::Gather(table) => {
+                gather(sources[0].pointer, &table[start..start + length], output)
+            }
             Kernel::RowsTimes(blocks) => {
                 let (values, vector) = (blocks.block(start), sources[0].pointer);
                 (kernels.rows_times)(values, blocks.columns(), length, vector, output);
+                if length == 1 {
+                    fill_lanes(output);
+                }
             }
             Kernel::Sum => cascade.push((kernels.sum)(&sources[0], length)),
             Kernel::Dot => cascade.push((kernels.products)(&sources[0], &sources[1], length)),
@@ -446,7 +471,13 @@ unsafe fn run_block(
             }
             Kernel::TimesRows(blocks, _) => {
                 let (values, vector) = (blocks.block(start), sources[0].pointer);
-                (kernels.times_rows)(values, blocks.columns(), length, vector, instruction.scratch);
+                (kernels.times_rows)(
+                    values,
+                    blocks.columns(),
+                    length,
+                    vector,
+                    instruction.scratch,
+                );
             }
         }
     }
@@ -518,7 +549,12 @@ unsafe fn run_whole(
         Op::MatMul { sizes, transposed } => {
             matrix::matmul(*sizes, *transposed, input(0), input(1), result);
         }
-        Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Reshape | Op::Dot | Op::Gather(_) => {
+        Op::Parameter { .. }
+        | Op::Constant(_)
+        | Op::Map(_)
+        | Op::Reshape
+        | Op::Dot
+        | Op::Gather(_) => {
             unreachable!("the plan puts these elsewhere")
         }
     }

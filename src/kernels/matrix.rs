@@ -75,7 +75,6 @@ fn axpy<V: Lanes>(a: f64, x: &[f64], y: &mut [f64]) {
 /// one pass over it serves both X v and X' w.
 #[derive(Debug)]
 pub struct RowBlocks {
-    rows: usize,
     columns: usize,
     values: Buffer,
 }
@@ -95,16 +94,7 @@ impl RowBlocks {
                 }
             }
         }
-        RowBlocks {
-            rows,
-            columns,
-            values,
-        }
-    }
-
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows
+        RowBlocks { columns, values }
     }
 
     /// Number of columns.
@@ -195,3 +185,6 @@ pub fn times_rows() -> [RowsFn; 3] {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -184,3 +184,6 @@ pub fn concat<'a>(
         start += part;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ pub unsafe fn block_lanes<V: Lanes>(source: &Source, length: usize) -> V {
         if whole % 2 == 1 {
             even += source.load::<V>(whole - 1);
         }
-        if length % LANES != 0 {
+        if !length.is_multiple_of(LANES) {
             odd += first_lanes(source.load::<V>(whole), length % LANES);
         }
     }
@@ -155,7 +155,10 @@ pub fn dot(x: &Buffer, y: &Buffer, length: usize) -> f64 {
     let products = products()[Isa::detect() as usize];
     let mut cascade = Cascade::default();
     for start in (0..length).step_by(BLOCK) {
-        let source = |b: &Buffer| Source { pointer: b[start..].as_ptr(), step: LANES };
+        let source = |b: &Buffer| Source {
+            pointer: b[start..].as_ptr(),
+            step: LANES,
+        };
         // SAFETY: buffers are padded to whole chunks; `detect` names an instruction set of this processor.
         let block = unsafe { products(&source(x), &source(y), BLOCK.min(length - start)) };
         cascade.push(block);
@@ -193,3 +196,6 @@ pub fn columns(matrix: &[f64], rows: usize, out: &mut [f64]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Plans an evaluation: what is fused into one pass, in which order, and where every value lies.
 //!
-//! [`schedule`] groups elementwise nodes of one size, with the gathers, sums, scatters and matrix-vector
-//! products around them, into regions; [`layout`] gives values places in one arena by their life times.
+//! `schedule.rs` groups elementwise nodes of one size, with the gathers, sums, scatters and matrix-vector
+//! products around them, into regions; `layout.rs` gives values places in one arena by their life times.
 
 mod layout;
 mod print;
@@ -60,3 +60,6 @@ fn storage(builder: &Builder, id: Id) -> (Id, usize) {
 
 /// A constant's packed form for products with vectors, by matrix.
 type Packed = std::collections::HashMap<Id, Arc<crate::kernels::matrix::RowBlocks>>;
+
+#[cfg(test)]
+mod tests;

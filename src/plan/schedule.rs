@@ -88,8 +88,8 @@ pub fn reads(builder: &Builder, id: Id) -> Vec<(Id, bool)> {
     let node = builder.node(id);
     let source = |input: Id| storage(builder, input);
     let streams = |input: Id, size: usize| {
-        let (root, offset) = source(input);
-        offset == 0 && builder.size(root) == size && builder.size(input) == size
+        // Of equal sizes the alias is the whole.
+        builder.size(source(input).0) == size && builder.size(input) == size
     };
     match role(builder, id) {
         Role::Leaf => vec![],
@@ -108,7 +108,9 @@ pub fn reads(builder: &Builder, id: Id) -> Vec<(Id, bool)> {
                 Some((_, vector, _)) => vec![vector],
                 None => node.inputs.clone(),
             };
-            let streamed = inputs.iter().map(|&input| (source(input).0, streams(input, size)));
+            let streamed = inputs
+                .iter()
+                .map(|&input| (source(input).0, streams(input, size)));
             streamed.collect()
         }
         _ => node

@@ -3,7 +3,6 @@
 use super::run::{self, Run};
 use super::{GraphError, ModelError, guarded};
 use crate::density::Density as _;
-use crate::kernels::machine::Workspace;
 use crate::model::{Model, ModelDensity};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
@@ -84,8 +83,8 @@ impl Density {
         let positions = positions.as_standard_layout();
         let positions = positions.as_slice().unwrap_or_default();
         let columns = guarded(|| {
-            py.detach(|| outputs(&self.model, &names, positions, draws))
-                .map_err(GraphError::new_err)
+            py.detach(|| self.model.evaluate(&names, positions, draws))
+                .map_err(|error| GraphError::new_err(error.to_string()))
         })?;
         let shapes: std::collections::HashMap<&str, &[usize]> = self.model.outputs().collect();
         let result = PyDict::new(py);
@@ -129,45 +128,4 @@ impl Density {
     fn plan_text(&self) -> String {
         self.model.plan_text()
     }
-}
-
-/// Values of the named outputs at row-major positions, draw after draw, on all cores.
-fn outputs(
-    model: &Model,
-    names: &[String],
-    positions: &[f64],
-    draws: usize,
-) -> Result<Vec<Vec<f64>>, String> {
-    let program = model
-        .output_program(names)
-        .map_err(|error| error.to_string())?;
-    let sizes: Vec<usize> = program.outputs.iter().map(|(_, size)| *size).collect();
-    let mut columns: Vec<Vec<f64>> = sizes.iter().map(|size| vec![0.0; size * draws]).collect();
-    let threads = std::thread::available_parallelism()
-        .map_or(1, |n| n.get())
-        .min(draws.div_ceil(64).max(1));
-    let share = draws.div_ceil(threads).max(1);
-    let mut parts: Vec<Vec<&mut [f64]>> = (0..threads).map(|_| vec![]).collect();
-    for (column, &size) in columns.iter_mut().zip(&sizes) {
-        let mut shares = column.chunks_mut((share * size).max(1));
-        for part in &mut parts {
-            part.push(shares.next().unwrap_or_default());
-        }
-    }
-    std::thread::scope(|scope| {
-        for (index, mut part) in parts.into_iter().enumerate() {
-            let (program, sizes, dim) = (program.clone(), &sizes, model.dim());
-            scope.spawn(move || {
-                let mut workspace = Workspace::new(program);
-                for draw in index * share..((index + 1) * share).min(draws) {
-                    workspace.evaluate(&positions[draw * dim..(draw + 1) * dim]);
-                    let row = draw - index * share;
-                    for (k, &size) in sizes.iter().enumerate() {
-                        part[k][row * size..(row + 1) * size].copy_from_slice(workspace.output(k));
-                    }
-                }
-            });
-        }
-    });
-    Ok(columns)
 }

@@ -10,13 +10,13 @@ use pyo3::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 create_exception!(
-    _core,
+    pymc_rustmc._core,
     GraphError,
     PyValueError,
     "A graph that is malformed, or data that do not fit it."
 );
 create_exception!(
-    _core,
+    pymc_rustmc._core,
     ModelError,
     PyRuntimeError,
     "A model that failed while it was sampled."

@@ -3,13 +3,14 @@
 use crate::bound::{Builder, Id, Op};
 use crate::scalar::ScalarFn::{self, *};
 
-/// where(c, f(x), f(y)) = f(where(c, x, y)), signs first.
+/// where(c, f(x), f(y)) = f(where(c, x, y)); not for two scalars selected by an array.
 pub fn select(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<Id> {
     let (Op::Map(f), Op::Map(g)) = (&b.node(x).op, &b.node(y).op) else {
         return None;
     };
     let function = *f;
-    if f != g || !(function == Neg || is_costly(function)) {
+    let is_worse = b.size(x) == 1 && b.size(y) == 1 && b.size(condition) > 1;
+    if f != g || is_worse || !(function == Neg || is_costly(function)) {
         return None;
     }
     let (inner_x, inner_y) = (b.node(x).inputs[0], b.node(y).inputs[0]);

@@ -22,15 +22,17 @@ pub fn fuse(source: &Builder, roots: &[Id]) -> (Builder, Vec<Id>) {
     let mut map: Vec<Option<Id>> = vec![None; source.nodes().len()];
     for id in reachable {
         let node = source.node(id);
-        let (op, inputs) = join(source, node, &readers)
-            .unwrap_or_else(|| (node.op.clone(), node.inputs.clone()));
+        let (op, inputs) =
+            join(source, node, &readers).unwrap_or_else(|| (node.op.clone(), node.inputs.clone()));
         let inputs = inputs
             .into_iter()
             .map(|input| map[input.index()].expect("inputs come first"))
             .collect();
         map[id.index()] = Some(fused.push(op, inputs, node.shape.clone(), node.dtype));
     }
-    let roots = roots.iter().map(|root| map[root.index()].expect("roots are reachable"));
+    let roots = roots
+        .iter()
+        .map(|root| map[root.index()].expect("roots are reachable"));
     let roots = roots.collect();
     (fused, roots)
 }

@@ -74,9 +74,11 @@ fn signs_and_factors(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Op
         (Neg, &[x]) => match inner(b, x)? {
             (Neg, inputs) => inputs[0],
             (Sub, inputs) => b.sub(inputs[1], inputs[0]),
-            (Mul, inputs) if b.uniform_value(inputs[0]).is_some() => {
-                let c = b.neg(inputs[0]);
-                b.mul(c, inputs[1])
+            (Mul, inputs) => {
+                let (factor, rest) = scalar_factor(b, inputs[0], inputs[1])?;
+                b.uniform_value(factor)?;
+                let factor = b.neg(factor);
+                b.mul(factor, rest)
             }
             _ => return None,
         },

@@ -38,3 +38,6 @@ pub fn map(
         false => (b.size(id) == 1).then(|| b.broadcast(id, shape)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 use crate::bound::{Builder, Id, Op};
 use crate::scalar::ScalarFn::{self, *};
+use crate::tensor::Tensor;
 
 /// `true` for a comparison whose outcome is known.
 pub fn comparison(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Option<Id> {
@@ -19,7 +20,7 @@ pub fn comparison(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Optio
 
 fn lower(b: &Builder, id: Id) -> Option<f64> {
     match b.node(id).op {
-        Op::Constant(ref value) => value.values().iter().copied().reduce(f64::min),
+        Op::Constant(ref value) => ordered(value)?.reduce(f64::min),
         Op::Map(Exp | Sqr | Softplus | Sigmoid | Abs | Sqrt | Exp2) => Some(0.0),
         _ => None,
     }
@@ -27,8 +28,14 @@ fn lower(b: &Builder, id: Id) -> Option<f64> {
 
 fn upper(b: &Builder, id: Id) -> Option<f64> {
     match b.node(id).op {
-        Op::Constant(ref value) => value.values().iter().copied().reduce(f64::max),
+        Op::Constant(ref value) => ordered(value)?.reduce(f64::max),
         Op::Map(Sigmoid) => Some(1.0),
         _ => None,
     }
+}
+
+/// The values of a constant without NaN, for which no comparison holds.
+fn ordered(value: &Tensor) -> Option<impl Iterator<Item = f64> + '_> {
+    let values = value.values();
+    (!values.iter().any(|x| x.is_nan())).then(|| values.iter().copied())
 }

@@ -29,11 +29,7 @@ pub fn sum(b: &mut Builder, x: Id, axes: &[usize]) -> Option<Id> {
             let total = total(b, rest);
             b.mul(factor, total)
         }
-        Add | Sub
-            if inputs
-                .iter()
-                .any(|&input| b.size(input) == 1 || b.constant_value(input).is_some()) =>
-        {
+        Add | Sub if scalar_may_leave(b, &inputs) => {
             let [left, right] = [inputs[0], inputs[1]].map(|input| total(b, input));
             b.map(function, &[left, right])
         }
@@ -44,4 +40,27 @@ pub fn sum(b: &mut Builder, x: Id, axes: &[usize]) -> Option<Id> {
         }
         _ => return None,
     })
+}
+
+/// Whether a scalar term of a sum may be summed on its own.
+///
+/// Not next to plain values or differences of them: data of mean 10^6 and spread 10^-3 keep all their digits in
+/// sum(y - mu), and lose nine of them in sum(y) - n mu.
+fn scalar_may_leave(b: &Builder, terms: &[Id]) -> bool {
+    match *terms {
+        [x, y] if b.size(x) == 1 => is_function_value(b, y),
+        [x, y] if b.size(y) == 1 => is_function_value(b, x),
+        _ => false,
+    }
+}
+
+/// Whether an array holds values of a function other than sums and differences, but for scalar terms.
+fn is_function_value(b: &Builder, id: Id) -> bool {
+    let node = b.node(id);
+    match node.op {
+        Op::Map(Neg) => is_function_value(b, node.inputs[0]),
+        Op::Map(Add | Sub) => scalar_may_leave(b, &node.inputs),
+        Op::Map(_) => true,
+        _ => false,
+    }
 }

@@ -26,19 +26,13 @@ pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
 pub use inverse_trig::{acos, asin, atan, atan2};
 pub use log::{log, log1mexp, log1p, log2, log10, softplus};
 pub use pow::pow;
-pub use rounding::{ceil, floor, round_half_away, round_half_even, sign, trunc};
+pub use rounding::{round_half_away, round_half_even, sign};
 pub use trig::{cos, sin, tan};
 
 use crate::kernels::simd::Lanes;
 
 /// ln 2 as an unevaluated sum.
 const LN_2: (f64, f64) = (std::f64::consts::LN_2, 2.3190468138462996e-17);
-
-/// Square root, correctly rounded.
-#[inline(always)]
-pub fn sqrt<V: Lanes>(x: V) -> V {
-    x.sqrt()
-}
 
 /// `c[0] + c[1] x + c[2] x**2 + ...`
 ///

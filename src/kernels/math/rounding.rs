@@ -2,24 +2,6 @@
 
 use crate::kernels::simd::{LaneMask, Lanes};
 
-/// Largest integer not above.
-#[inline(always)]
-pub fn floor<V: Lanes>(x: V) -> V {
-    x.floor()
-}
-
-/// Smallest integer not below.
-#[inline(always)]
-pub fn ceil<V: Lanes>(x: V) -> V {
-    x.ceil()
-}
-
-/// Integer part.
-#[inline(always)]
-pub fn trunc<V: Lanes>(x: V) -> V {
-    x.trunc()
-}
-
 /// Nearest integer, ties to even.
 #[inline(always)]
 pub fn round_half_even<V: Lanes>(x: V) -> V {
