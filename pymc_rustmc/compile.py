@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from pytensor.tensor.elemwise import Elemwise
 
 from pymc_rustmc._core import Graph
 from pymc_rustmc.errors import UnsupportedModelError, UnsupportedOpError
-from pymc_rustmc.interpreted import no_compiler
+from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 from pymc_rustmc.template import BoundModel, Template, check_values, output_name, quoted
 from pymc_rustmc.translate import Walker
 
@@ -63,7 +62,7 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
     with no_compiler():
         logp = rewrite_pregrad(_cloned([model.logp()]))
         backward = rewrite_graph(
-            _cloned(list(outputs.values())), include=(*_xtensor_rewrites(), "canonicalize", "stabilize")
+            _cloned(list(outputs.values())), include=(*xtensor_rewrites(), "canonicalize", "stabilize")
         )
     try:
         (logp_id,) = walker.translate(logp)
@@ -133,11 +132,6 @@ class _DataNames:
 def _cloned(outputs: list[Variable]) -> FunctionGraph:
     """Graph of `outputs` that shares its inputs, and nothing else, with the model: rewrites work in place."""
     return FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
-
-
-def _xtensor_rewrites() -> tuple[str, ...]:
-    # To query a tag that is not there would create it, and make the import of pytensor.xtensor fail.
-    return ("lower_xtensor",) if "pytensor.xtensor.rewriting" in sys.modules else ()
 
 
 def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Variable]:

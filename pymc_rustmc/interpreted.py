@@ -1,5 +1,6 @@
 """PyTensor without its compilers: small graphs that are evaluated once or a few times in Python."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import RLock
@@ -11,6 +12,7 @@ from pytensor import config
 from pytensor.compile.mode import FAST_COMPILE, Mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.link.basic import PerformLinker
 
 # NumPy's functions take at most 32 arguments; these rewrites join long chains of sums or products into one.
@@ -32,13 +34,21 @@ def no_compiler() -> Iterator[None]:
         yield
 
 
+def xtensor_rewrites() -> tuple[str, ...]:
+    """List the rewrites that turn the Ops of ``pymc.dims`` into those on plain arrays, if it is in use."""
+    # To query a tag that is not there would create it, and make the import of pytensor.xtensor fail.
+    return ("lower_xtensor",) if "pytensor.xtensor.rewriting" in sys.modules else ()
+
+
 def interpreted(outputs: Sequence[Variable]) -> Callable[[], list[NDArray[Any]]]:
     """Make a function that evaluates `outputs` node by node, for the current values of shared variables.
 
-    Nothing is rewritten: that would take ten times as long as the few evaluations that it could speed up.
+    Nothing is simplified: that would take ten times as long as the few evaluations that it could speed up.
     """
     fgraph = FunctionGraph(outputs=list(outputs), clone=True, copy_inputs=False)
     with no_compiler():
+        if needed := xtensor_rewrites():
+            rewrite_graph(fgraph, include=needed)
         thunk, inputs, results = PerformLinker().accept(fgraph).make_thunk()
 
     def evaluate() -> list[NDArray[Any]]:

@@ -45,9 +45,22 @@ pub struct Template {
 }
 
 impl Template {
+    /// A parameter, whose axes of length 1 broadcast.
     pub fn parameter(&mut self, name: &str, shape: &[usize]) -> NodeId {
         self.shapes.insert(name.into(), shape.to_vec());
-        self.graph.parameter(name, shape.len()).unwrap()
+        let parameter = self.graph.parameter(name, shape.len()).unwrap();
+        if !shape.contains(&1) {
+            return parameter;
+        }
+        let axes = shape.iter().enumerate();
+        let order: Vec<i64> = axes
+            .map(|(axis, &n)| if n == 1 { -1 } else { axis as i64 })
+            .collect();
+        self.op_with(
+            "dimshuffle",
+            &[parameter],
+            serde_json::json!({"order": order}),
+        )
     }
 
     pub fn data(&mut self, name: &str, shape: &[usize], values: &[f64], dtype: DType) -> NodeId {

@@ -41,11 +41,13 @@ def _identity(op: Any, node: Any, walker: Walker) -> int:
 @register(CheckAndRaise)
 def _check(op: CheckAndRaise, node: Any, walker: Walker) -> int:
     x, *conditions = walker.inputs(node)
-    if walker.graph.dtype(x) != "float64":
-        return x  # -inf, the value of a failed check, is no integer; bind checks the lengths that these guard
-    if isinstance(op, CheckParameterValue) and not walker.check_bounds:
+    conditions = [walker.cast(condition, "bool") for condition in conditions]
+    is_of_parameters = isinstance(op, CheckParameterValue)
+    if is_of_parameters and not walker.check_bounds:
         return x
-    return walker.op("check", x, *(walker.cast(c, "bool") for c in conditions), message=op.msg)
+    # -inf, the value of a failed check, is no integer.
+    becomes_infinite = is_of_parameters and op.can_be_replaced_by_ninf and walker.graph.dtype(x) == "float64"
+    return walker.op("check" if becomes_infinite else "assert", x, *conditions, message=op.msg)
 
 
 @register(RandomVariable)

@@ -54,7 +54,7 @@ class Walker:
         self.check_bounds = check_bounds
         self.data: dict[str, SharedVariable] = {}
         self._data_name = data_name
-        self._leaves: dict[Variable, int] = dict(parameters)
+        self._leaves = {variable: self._with_ones(node, variable) for variable, node in parameters.items()}
         self._ids: dict[Variable, int] = {}
 
     def translate(self, fgraph: FunctionGraph) -> list[int]:
@@ -130,8 +130,13 @@ class Walker:
             if dtype is not None:
                 name = self._data_name(variable)
                 self.data[name] = variable
-                return self.graph.data(name, dtype, variable.type.ndim)
+                return self._with_ones(self.graph.data(name, dtype, variable.type.ndim), variable)
         raise UnsupportedOpError(f"input {variable} of type {variable.type}")
+
+    def _with_ones(self, leaf: int, variable: Variable) -> int:
+        """Let the axes of static length 1 broadcast; bind refuses to broadcast any other axis of a leaf."""
+        order = [-1 if length == 1 else axis for axis, length in enumerate(variable.type.shape)]
+        return self.op("dimshuffle", leaf, order=order) if -1 in order else leaf
 
 
 def kind_dtype_of(variable: Variable) -> str | None:

@@ -68,6 +68,7 @@ pub(crate) fn bind_with(
         graph,
         b: builder,
         ids: Vec::with_capacity(graph.nodes().len()),
+        fixed: Vec::with_capacity(graph.nodes().len()),
     };
     let (mut parameters, mut dim) = (vec![], 0);
     for (id, node) in graph.nodes().iter().enumerate() {
@@ -116,6 +117,9 @@ pub(crate) fn bind_with(
             node.op
         );
         binder.ids.push(bound);
+        binder
+            .fix_axes(id)
+            .map_err(|error| binder.explain(id, error))?;
     }
     if let Some(name) = data.keys().next() {
         return fail(format!(
@@ -168,9 +172,48 @@ struct Binder<'a> {
     graph: &'a Graph,
     b: Builder,
     ids: Vec<Id>,
+    /// Axes of each template node whose length is that of a parameter or of data.
+    fixed: Vec<Vec<bool>>,
 }
 
 impl Binder<'_> {
+    /// Finds out which axes of a bound node are fixed; refuses to broadcast such an axis of length 1.
+    ///
+    /// PyTensor knows from the type of an array which axes broadcast. A vector of data that happens to have
+    /// one element does not: most likely the user gave too few.
+    fn fix_axes(&mut self, id: NodeId) -> Result<(), BindError> {
+        let node = &self.graph.nodes()[id];
+        let mut fixed = vec![false; node.ndim];
+        match &node.op {
+            Op::Parameter { .. } | Op::Data { .. } => fixed.fill(true),
+            Op::Dimshuffle { order } => {
+                for (new, &old) in fixed.iter_mut().zip(order) {
+                    *new = old >= 0 && self.fixed[node.inputs[0]][old as usize];
+                }
+            }
+            Op::Map { .. } | Op::Clip | Op::Cast { .. } => {
+                let shape = self.b.shape(self.ids[id]);
+                for &input in &node.inputs {
+                    let lead = node.ndim - self.fixed[input].len();
+                    let lengths = self.b.shape(self.ids[input]);
+                    for (axis, &is_fixed) in self.fixed[input].iter().enumerate() {
+                        if is_fixed && lengths[axis] == 1 && shape[lead + axis] != 1 {
+                            return fail(format!(
+                                "an axis of length 1 does not broadcast to length {}: give it as many \
+                                 entries, or the shape (1,) from the start if one is meant for all",
+                                shape[lead + axis]
+                            ));
+                        }
+                        fixed[lead + axis] |= is_fixed;
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.fixed.push(fixed);
+        Ok(())
+    }
+
     /// The error with the leaves that the node is computed from, so that the user finds the variable.
     fn explain(&self, id: NodeId, error: BindError) -> BindError {
         let (mut stack, mut seen, mut names) = (vec![id], vec![false; id + 1], vec![]);
@@ -279,6 +322,20 @@ impl Binder<'_> {
                 let mut x = inputs[0];
                 for &condition in &inputs[1..] {
                     x = self.b.map(ScalarFn::Check, &[x, condition]);
+                }
+                x
+            }
+            Op::Assert { message } => {
+                let mut x = inputs[0];
+                for &condition in &inputs[1..] {
+                    match self.b.uniform_value(condition) {
+                        Some(holds) if holds != 0.0 => {}
+                        Some(_) => return fail(message.as_str()),
+                        None if node.dtype == DType::Float64 => {
+                            x = self.b.map(ScalarFn::Check, &[x, condition]);
+                        }
+                        None => {}
+                    }
                 }
                 x
             }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::Template;
+use crate::testing::{Differentiated, Template};
 use serde_json::json;
 
 type Leaf = (DType, &'static [usize], &'static [i64]);
@@ -578,4 +578,68 @@ fn parameters_fill_the_position_in_order() {
         .collect();
     assert_eq!(found, [("b", 0), ("empty", 6), ("a", 6)]);
     assert_eq!(bound.dim, 7);
+}
+
+#[test]
+fn an_axis_of_data_that_happens_to_have_length_1_does_not_broadcast() {
+    let template = |order: &[i64], function: &str| {
+        let mut t = Template::default();
+        let x = t.data("x", &[1], &[2.0], DType::Float64);
+        let x = t.op_with("dimshuffle", &[x], json!({"order": order}));
+        let x = t.op("exp", &[x]);
+        let y = t.real(&[3, 3], &[1.0; 9]);
+        t.op(function, &[y, x]);
+        t
+    };
+    for (order, function) in [(&[0][..], "mul"), (&[0, -1], "mul"), (&[-1, 0], "lt")] {
+        let error = template(order, function).bind_error();
+        assert!(
+            error.contains("does not broadcast to length 3") && error.contains("data \"x\""),
+            "{error}"
+        );
+    }
+    // Dropped and inserted again, it broadcasts as any new axis.
+    assert!(template(&[-1], "mul").bind().is_ok());
+    let mut t = Template::default();
+    let x = t.data("x", &[1], &[2.0], DType::Float64);
+    let y = t.real(&[1], &[3.0]);
+    t.op("mul", &[x, y]);
+    assert!(t.bind().is_ok());
+}
+
+#[test]
+fn assertions_on_data_are_checked_when_they_are_bound() {
+    let asserted = |limit: f64, dtype: DType| {
+        let mut t = Template::default();
+        let x = t.data("x", &[2], &[1.0, 2.0], dtype);
+        let limit = t.number(limit);
+        let small = t.op("lt", &[x, limit]);
+        let all = t.op_with("all", &[small], json!({"axes": [0]}));
+        let checked = t.op_with("assert", &[x, all], json!({"message": "x must be small"}));
+        (t, checked)
+    };
+    for dtype in [DType::Float64, Int64, Bool] {
+        let (t, checked) = asserted(3.0, dtype);
+        assert_eq!(t.graph.nodes()[checked].dtype, dtype);
+        assert!(t.bind().is_ok());
+        let (t, _) = asserted(2.0, dtype);
+        assert_eq!(t.bind_error(), "x must be small (computed from data \"x\")");
+    }
+}
+
+#[test]
+fn assertions_on_parameters_are_checks() {
+    let mut t = Template::default();
+    let x = t.parameter("x", &[]);
+    let zero = t.number(0.0);
+    let positive = t.op("gt", &[x, zero]);
+    let checked = t.op_with(
+        "assert",
+        &[x, positive],
+        json!({"message": "x must be positive"}),
+    );
+    t.graph.output("logp", checked).unwrap();
+    let density = Differentiated::new(&t, Builder::default());
+    assert_eq!(density.evaluate(&[2.0]), [2.0, 1.0]);
+    assert_eq!(density.evaluate(&[-2.0]), [f64::NEG_INFINITY, 1.0]);
 }

@@ -252,13 +252,17 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
             count(1)?;
             (*dtype, inputs[0].ndim)
         }
-        Op::Check { .. } => {
+        Op::Check { .. } | Op::Assert { .. } => {
             ensure!(!inputs.is_empty(), "takes a value and conditions");
             ensure!(
                 inputs[1..].iter().all(|node| node.ndim == 0),
                 "conditions must be scalars"
             );
-            (DType::Float64, inputs[0].ndim)
+            let dtype = match op {
+                Op::Assert { .. } => inputs[0].dtype,
+                _ => DType::Float64,
+            };
+            (dtype, inputs[0].ndim)
         }
         Op::Dimshuffle { order } => {
             count(1)?;

@@ -103,6 +103,11 @@ pub enum Op {
     Check {
         message: String,
     },
+    /// x; a condition that depends on data alone must hold when they are bound, others are checked as by
+    /// `Check` if x is real.
+    Assert {
+        message: String,
+    },
     /// Axes in another order; -1 is a new axis of length 1, left-out axes must have length 1.
     Dimshuffle {
         order: Vec<i64>,

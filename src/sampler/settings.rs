@@ -191,8 +191,8 @@ impl Settings {
         require(
             self.initial_step_size.is_none_or(positive),
             format!(
-                "initial_step_size must be positive and finite, got {:?}",
-                self.initial_step_size
+                "initial_step_size must be positive and finite, got {}",
+                self.initial_step_size.unwrap_or_default()
             ),
         )?;
         require(
@@ -218,8 +218,8 @@ impl Settings {
                 require(
                     self.path_length.is_none_or(positive),
                     format!(
-                        "path_length must be positive and finite, got {:?}",
-                        self.path_length
+                        "path_length must be positive and finite, got {}",
+                        self.path_length.unwrap_or_default()
                     ),
                 )?;
                 require(

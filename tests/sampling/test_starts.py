@@ -88,6 +88,18 @@ def test_points_do_not_share_memory():
     np.testing.assert_array_equal(first, kept)
 
 
+@pytest.mark.filterwarnings("ignore:.*xtensor module is experimental")  # in PyTensor 2
+def test_dims_module():
+    import pymc.dims as dims
+
+    with pm.Model(coords={"group": range(3)}) as model:
+        scale = dims.HalfNormal("scale")
+        dims.Normal("x", dims.math.log(scale), scale, dims="group")
+    (function,) = start_functions(model, None, 1, jitter=False)
+    point = function(1)
+    np.testing.assert_allclose(point["x"], np.full(3, point["scale_log__"]), rtol=1e-14)
+
+
 def test_failed_points_are_drawn_again():
     with pm.Model() as model:
         pm.Normal("x")

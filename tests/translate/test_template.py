@@ -3,9 +3,11 @@
 import numpy as np
 import pymc as pm
 import pytensor
+import pytensor.tensor as pt
 import pytest
 from oracle import Oracle, assert_same_density
 from pymc.exceptions import SamplingError
+from pytensor.raise_op import Assert
 
 from pymc_rustmc._core import GraphError
 from pymc_rustmc.compile import translate_model
@@ -147,6 +149,38 @@ def test_bad_index_and_bad_shape_are_refused():
         pm.Normal("y", pm.Normal("a", shape=3) * x, 1, observed=np.zeros(3))
     with pytest.raises(GraphError):
         translate_model(model).bind({"x": np.zeros(4)})
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_one_value_is_not_spread_over_many(name):
+    with pm.Model() as model:
+        x, y = pm.Data("x", np.zeros(3)), pm.Data("y", np.zeros(3))
+        pm.Normal("L", pm.Normal("a") * x, 1, observed=y)
+    with pytest.raises(GraphError, match=f'length 1 does not broadcast to length 3.*data "{name}"'):
+        translate_model(model).bind({name: np.zeros(1)})
+    translate_model(model).bind({"x": np.zeros(1), "y": np.zeros(1)})
+
+
+def test_shapes_of_length_one_are_spread():
+    with pm.Model() as model:
+        scale = pm.HalfNormal("scale", shape=1)
+        column = pm.Data("column", np.ones((3, 1)), shape=(3, 1))
+        pm.Normal("L", column * pm.Normal("row", shape=(1, 2)), scale, observed=np.ones((3, 2)))
+    assert_same_density(translate_model(model).bind(), Oracle(model))
+
+
+def test_assertions_on_data_hold_at_bind():
+    with pm.Model() as model:
+        x, group = pm.Data("x", np.zeros(3)), pm.Data("group", np.zeros(3, dtype=int))
+        x = Assert("x must be small")(x, pt.all(x < 1))
+        group = Assert("group must be below 2")(group, pt.all(group < 2))
+        pm.Normal("y", pm.Normal("a", shape=3)[group] * x, 1, observed=np.zeros(3))
+    template = translate_model(model)
+    template.bind()
+    with pytest.raises(GraphError, match='x must be small .*data "x"'):
+        template.bind({"x": np.ones(3)})
+    with pytest.raises(GraphError, match='group must be below 2 .*data "group"'):
+        template.bind({"group": [0, 1, 2]})
 
 
 def test_infinite_bounds_are_data():
