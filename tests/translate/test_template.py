@@ -177,9 +177,9 @@ def test_assertions_on_data_hold_at_bind():
         pm.Normal("y", pm.Normal("a", shape=3)[group] * x, 1, observed=np.zeros(3))
     template = translate_model(model)
     template.bind()
-    with pytest.raises(GraphError, match='x must be small .*data "x"'):
+    with pytest.raises(GraphError, match=r'x must be small .*data "x"'):
         template.bind({"x": np.ones(3)})
-    with pytest.raises(GraphError, match='group must be below 2 .*data "group"'):
+    with pytest.raises(GraphError, match=r'group must be below 2 .*data "group"'):
         template.bind({"group": [0, 1, 2]})
 
 
