@@ -275,6 +275,83 @@ def without_bounds_checks():
     return model
 
 
+def hurdle():
+    with pm.Model() as model:
+        p, mu = pm.Beta("p", 1, 1), pm.Gamma("mu", 2, 1)
+        positive = pt.log(p) + pm.logp(pm.Poisson.dist(mu), GROUP) - pt.log1mexp(-mu)
+        pm.Potential("y", pt.switch(pt.eq(GROUP, 0), pt.log1p(-p), positive))
+    return model
+
+
+def cumulative_logits():
+    with pm.Model() as model:
+        steps, first = pm.HalfNormal("steps", shape=2), pm.Normal("first")
+        cutpoints = pt.concatenate([first[None], first + pt.cumsum(steps)])
+        below = pm.math.sigmoid(cutpoints - (X @ pm.Normal("beta", shape=3))[:, None])
+        p = pt.concatenate([below[:, :1], below[:, 1:] - below[:, :-1], 1 - below[:, -1:]], axis=1)
+        pm.Categorical("y", p=p, observed=GROUP)
+    return model
+
+
+def stick_breaking():
+    with pm.Model() as model:
+        v = pm.Beta("v", 1, pm.Gamma("concentration", 2, 1), shape=4)
+        w = pm.Deterministic("w", v * pt.concatenate([[1], pt.cumprod(1 - v)[:-1]]))
+        pm.NormalMixture("y", w / w.sum(), mu=pm.Normal("mu", 0, 2, shape=4), sigma=1.0, observed=Y)
+    return model
+
+
+def marketing_mix():
+    with pm.Model(coords={"week": range(12), "channel": list("uvw")}) as model:
+        spend = pm.Data("spend", np.abs(X), dims=("week", "channel"))
+        alpha, rate = pm.Beta("alpha", 1, 3, dims="channel"), pm.Gamma("rate", 3, 1, dims="channel")
+        weights = pt.power(alpha[None, :], pt.arange(3)[:, None])
+        weights = weights / weights.sum(axis=0, keepdims=True)
+        padded = pt.concatenate([pt.zeros((2, 3)), spend], axis=0)
+        carried = sum(padded[2 - lag : padded.shape[0] - lag] * weights[lag] for lag in range(3))
+        saturated = (1 - pt.exp(-rate * carried)) / (1 + pt.exp(-rate * carried))
+        effect = pm.Deterministic("effect", saturated * pm.HalfNormal("beta"), dims=("week", "channel"))
+        pm.Normal("y", effect.sum(axis=-1), pm.HalfNormal("sigma"), observed=Y, dims="week")
+    return model
+
+
+def neighbours():
+    one, other = np.array([[0, 1], [1, 2], [2, 3], [3, 0]]).T
+    with pm.Model() as model:
+        phi = pm.Flat("phi", shape=4)
+        pm.Potential("pairs", -0.5 * pt.sum((phi[one] - phi[other]) ** 2))
+        pm.Potential("centre", pm.logp(pm.Normal.dist(0, 0.01), phi.sum()))
+        pm.Poisson("y", pt.exp(phi[GROUP] * pm.HalfNormal("s")), observed=GROUP)
+    return model
+
+
+def item_response():
+    with pm.Model() as model:
+        ability, difficulty = pm.Normal("ability", shape=(4, 1)), pm.Normal("difficulty", shape=(1, 3))
+        guess = pm.Beta("guess", 2, 8, shape=(1, 3))
+        p = guess + (1 - guess) * pm.math.sigmoid(ability - difficulty)
+        pm.Bernoulli("y", p=p, observed=X[:4] > 0)
+    return model
+
+
+def many_variables():
+    with pm.Model() as model:
+        x = [pm.Normal(f"x{i}") for i in range(25)]  # NumPy, which the oracle uses, cannot add 32 at once
+        pm.Normal("y", sum(x), 1, observed=1.0)
+        pm.Normal("z", pt.stack(x), 1, observed=np.arange(25.0))
+    return model
+
+
+def strange_names_and_empty_dims():
+    with pm.Model(coords={"größe oder so": list("abcd"), "none": []}) as model:
+        a = pm.Normal("my effect|group[0] é", dims="größe oder so")
+        pm.Deterministic('a "quoted"\nname', a * 2, dims="größe oder so")
+        empty = pm.Normal("empty", dims="none")
+        pm.Deterministic("twice", empty * 2, dims="none")
+        pm.Normal("y: seen", a[GROUP] + empty.sum(), pm.HalfNormal("sigma" * 100), observed=Y)
+    return model
+
+
 MODELS = {
     "eight schools, centred": lambda: eight_schools(True),
     "eight schools, non-centred": lambda: eight_schools(False),
@@ -307,6 +384,14 @@ MODELS = {
             several_axes,
             all_kinds_of_deterministics,
             without_bounds_checks,
+            hurdle,
+            cumulative_logits,
+            stick_breaking,
+            marketing_mix,
+            neighbours,
+            item_response,
+            many_variables,
+            strange_names_and_empty_dims,
         )
     },
 }
@@ -316,6 +401,13 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_model(name):
     check_model(MODELS[name]())
+
+
+def test_large_exponents_are_finite():
+    with pm.Model() as model:
+        x = pm.Normal("x", 5000)
+        pm.Potential("p", pt.log(pt.exp(x) + pt.exp(2 * x)))
+    check_model(model, centre=5000)
 
 
 def test_dims_module():
