@@ -7,7 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pymc as pm
 from pymc.model import Model
+
+# PyMC 6 splits a base class off Model, for its frozen models.
+_ANY_MODEL = getattr(pm.model.core, "BaseModel", pm.Model)
 
 
 def check_counts(
@@ -39,7 +43,7 @@ def check_counts(
 
 def check_model_type(model: Any) -> None:
     """Raise TypeError if this is no PyMC model."""
-    if not hasattr(model, "free_RVs"):
+    if not isinstance(model, _ANY_MODEL):
         raise TypeError(f"`model` must be a PyMC model, got {type(model).__name__}.")
 
 

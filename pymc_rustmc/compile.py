@@ -18,15 +18,13 @@ from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import Elemwise
 
 from pymc_rustmc._core import Graph
+from pymc_rustmc.arguments import check_model_type
 from pymc_rustmc.errors import UnsupportedModelError, UnsupportedOpError
 from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 from pymc_rustmc.template import BoundModel, Template, check_values, output_name, quoted
 from pymc_rustmc.translate import Walker
 
 __all__ = ["BoundModel", "Template", "translate_model"]
-
-# PyMC 6 splits a base class off Model, for its frozen models.
-_ANY_MODEL = getattr(pm.model.core, "BaseModel", pm.Model)
 
 
 def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> Template:
@@ -85,8 +83,7 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
 
 
 def _check_model(model: Any) -> None:
-    if not isinstance(model, _ANY_MODEL):
-        raise TypeError(f"rustmc samples PyMC models (pymc.Model), not {type(model).__name__}")
+    check_model_type(model)
     if not model.free_RVs:
         raise SamplingError(
             "Cannot sample from the model, since the model does not contain any free variables."

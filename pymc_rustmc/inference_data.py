@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from pymc.backends.arviz import dict_to_dataset
 from pymc.model import Model
 
+from pymc_rustmc._core import __version__
+
 # The first dataset of a process makes xarray and ArviZ import what they need (up to 0.1 s with
 # `sparse` installed, and 0.3 s more where the disk is cold); better here than after sampling.
 dict_to_dataset({"x": np.zeros((1, 1))})
@@ -122,12 +124,7 @@ def to_inference_data(draws: Draws, model: Model, idata_kwargs: Mapping[str, Any
 
 
 def _set_attributes(idata: Any, draws: Draws, user_attrs: Mapping[str, Any]) -> None:
-    import pymc_rustmc
-
-    library = {
-        "inference_library": pymc_rustmc.__name__,
-        "inference_library_version": pymc_rustmc.__version__,
-    }
+    library = {"inference_library": "pymc_rustmc", "inference_library_version": __version__}
     for group in ("posterior", "sample_stats", "warmup_posterior", "warmup_sample_stats"):
         if hasattr(idata, group):
             idata[group].attrs.update(library)

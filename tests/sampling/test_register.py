@@ -146,7 +146,10 @@ def test_import_order_and_reload():
         import pymc as pm
         from pymc import sample as early
         import importlib
+        import warnings
+        warnings.simplefilter("error")
         import pymc_rustmc
+        warnings.resetwarnings()
         import pymc.sampling.mcmc as mcmc
         {textwrap.indent(_FIT, "    ")}
         fit(early)

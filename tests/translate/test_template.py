@@ -210,7 +210,7 @@ def test_flags_of_pytensor_are_put_back():
 
 
 def test_no_model():
-    with pytest.raises(TypeError, match="not str"):
+    with pytest.raises(TypeError, match="must be a PyMC model, got str"):
         translate_model("model")
 
 
