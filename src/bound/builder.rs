@@ -218,6 +218,14 @@ impl Builder {
         }
     }
 
+    /// The node whose elements a reshape passes on; else the node itself.
+    fn unshaped(&self, id: Id) -> Id {
+        match self.node(id).op {
+            Op::Reshape => self.node(id).inputs[0],
+            _ => id,
+        }
+    }
+
     /// A node under another shape of the same size.
     pub fn reshape(&mut self, id: Id, shape: &[usize]) -> Id {
         let node = self.node(id);
@@ -226,11 +234,7 @@ impl Builder {
             return id;
         }
         let dtype = node.dtype;
-        let source = if matches!(node.op, Op::Reshape) {
-            node.inputs[0]
-        } else {
-            id
-        };
+        let source = self.unshaped(id);
         if self.shape(source) == shape {
             return source;
         }
@@ -259,11 +263,7 @@ impl Builder {
             return self.reshape(id, &shape);
         }
         let dtype = node.dtype;
-        let source = if matches!(node.op, Op::Reshape) {
-            node.inputs[0]
-        } else {
-            id
-        };
+        let source = self.unshaped(id);
         self.push(Op::View { offset, strides }, vec![source], shape, dtype)
     }
 
@@ -303,11 +303,7 @@ impl Builder {
         }
         let node = self.node(id);
         let dtype = node.dtype;
-        let source = if matches!(node.op, Op::Reshape) {
-            node.inputs[0]
-        } else {
-            id
-        };
+        let source = self.unshaped(id);
         self.push(Op::Gather(table), vec![source], shape, dtype)
     }
 

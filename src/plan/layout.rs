@@ -1,7 +1,7 @@
 //! Gives every value its place: an offset in the arena while it lives, or a register within its region.
 
-use super::schedule::{Group, Schedule, rows_product};
-use super::{Packed, storage};
+use super::schedule::{Group, Schedule, operands, rows_product};
+use super::storage;
 use crate::bound::{Builder, Id, Op};
 use crate::kernels::buffer::padded;
 use crate::kernels::isa::Isa;
@@ -20,7 +20,7 @@ pub fn layout(builder: &Builder, roots: &[Id], schedule: &Schedule) -> Program {
         schedule,
         arena: Arena::default(),
         offsets: HashMap::new(),
-        packed: Packed::new(),
+        packed: HashMap::new(),
         program: Program::default(),
     };
     layout.place_parameters(roots);
@@ -76,7 +76,8 @@ struct Layout<'a> {
     schedule: &'a Schedule,
     arena: Arena,
     offsets: HashMap<Id, usize>,
-    packed: Packed,
+    /// Constant matrices in blocks of rows, for products with vectors.
+    packed: HashMap<Id, Arc<RowBlocks>>,
     program: Program,
 }
 
@@ -159,10 +160,7 @@ impl Layout<'_> {
         for &id in ids {
             let node = builder.node(id);
             let product = rows_product(builder, id);
-            let read: Vec<Id> = match product {
-                Some((_, vector, _)) => vec![vector],
-                None => node.inputs.clone(),
-            };
+            let read = operands(builder, id);
             let inputs: Vec<Operand> = read
                 .iter()
                 .map(|&input| self.operand(&registers, input))

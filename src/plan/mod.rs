@@ -7,19 +7,15 @@ mod layout;
 mod print;
 mod schedule;
 
+pub use print::text;
+
 use crate::bound::{Builder, Id, Op};
 use crate::kernels::machine::Program;
-use std::sync::Arc;
 
 /// The program that computes `roots`, in their order.
 pub fn plan(builder: &Builder, roots: &[Id]) -> Program {
     let schedule = schedule::schedule(builder, roots);
     layout::layout(builder, roots, &schedule)
-}
-
-/// A plan as text, one instruction a line.
-pub fn text(builder: &Builder, roots: &[Id]) -> String {
-    print::text(builder, roots)
 }
 
 /// Whether a view's elements lie one after the other in its source.
@@ -57,9 +53,6 @@ fn storage(builder: &Builder, id: Id) -> (Id, usize) {
         }
     }
 }
-
-/// A constant's packed form for products with vectors, by matrix.
-type Packed = std::collections::HashMap<Id, Arc<crate::kernels::matrix::RowBlocks>>;
 
 #[cfg(test)]
 mod tests;

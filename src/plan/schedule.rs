@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// How a node is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+enum Role {
     /// A parameter or a constant.
     Leaf,
     /// The same storage as another node.
@@ -31,6 +31,13 @@ pub enum Group {
     Region(usize, Vec<Id>),
     /// A node on whole arrays.
     Whole(Id),
+}
+
+/// Order of the groups of one stage.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Whole(Id),
+    Region(usize),
 }
 
 /// What the schedule decides.
@@ -62,7 +69,7 @@ pub fn rows_product(builder: &Builder, id: Id) -> Option<(Id, Id, bool)> {
 }
 
 /// How a node is computed.
-pub fn role(builder: &Builder, id: Id) -> Role {
+fn role(builder: &Builder, id: Id) -> Role {
     let node = builder.node(id);
     match &node.op {
         Op::Parameter { .. } | Op::Constant(_) => Role::Leaf,
@@ -83,42 +90,29 @@ pub fn role(builder: &Builder, id: Id) -> Role {
     }
 }
 
-/// What a node reads: (node that stores it, whether block by block in regions of this size).
-pub fn reads(builder: &Builder, id: Id) -> Vec<(Id, bool)> {
-    let node = builder.node(id);
-    let source = |input: Id| storage(builder, input);
-    let streams = |input: Id, size: usize| {
-        // Of equal sizes the alias is the whole.
-        builder.size(source(input).0) == size && builder.size(input) == size
-    };
-    match role(builder, id) {
-        Role::Leaf => vec![],
-        Role::Member(size) if matches!(node.op, Op::Map(_)) => node
-            .inputs
-            .iter()
-            .map(|&input| (source(input).0, streams(input, size)))
-            .collect(),
-        Role::Member(_) if matches!(node.op, Op::MatMul { .. }) => {
-            let (_, vector, _) =
-                rows_product(builder, id).expect("a member product is one by rows");
-            vec![(source(vector).0, false)]
-        }
-        Role::End(size) => {
-            let inputs = match rows_product(builder, id) {
-                Some((_, vector, _)) => vec![vector],
-                None => node.inputs.clone(),
-            };
-            let streamed = inputs
-                .iter()
-                .map(|&input| (source(input).0, streams(input, size)));
-            streamed.collect()
-        }
-        _ => node
-            .inputs
-            .iter()
-            .map(|&input| (source(input).0, false))
-            .collect(),
+/// The inputs that a node's step reads as they are; a matrix in blocks of rows is packed into the step.
+pub fn operands(builder: &Builder, id: Id) -> Vec<Id> {
+    match rows_product(builder, id) {
+        Some((_, vector, _)) => vec![vector],
+        None => builder.node(id).inputs.clone(),
     }
+}
+
+/// What a node reads: (node that stores it, whether block by block).
+fn reads(builder: &Builder, id: Id) -> Vec<(Id, bool)> {
+    // The size of the arrays that the node takes block by block; gathers and products need theirs whole.
+    let streamed = match (role(builder, id), &builder.node(id).op) {
+        (Role::Member(size), Op::Map(_)) | (Role::End(size), _) => Some(size),
+        _ => None,
+    };
+    let read = |input: Id| {
+        let source = storage(builder, input).0;
+        // Of equal sizes the alias is the whole.
+        let streams =
+            streamed == Some(builder.size(source)) && streamed == Some(builder.size(input));
+        (source, streams)
+    };
+    operands(builder, id).into_iter().map(read).collect()
 }
 
 /// Orders the nodes that `roots` need.
@@ -157,36 +151,22 @@ pub fn schedule(builder: &Builder, roots: &[Id]) -> Schedule {
             *entry = bound.min(*entry);
         }
     }
-    let mut regions: BTreeMap<(usize, usize), Vec<Id>> = BTreeMap::new();
-    let mut whole: BTreeMap<usize, Vec<Id>> = BTreeMap::new();
+    let mut groups: BTreeMap<(usize, Key), Group> = BTreeMap::new();
     for &id in &ids {
+        let stage = stages[&id];
         match roles[&id] {
             Role::Member(size) | Role::End(size) => {
-                regions.entry((stages[&id], size)).or_default().push(id)
+                let group = groups
+                    .entry((stage, Key::Region(size)))
+                    .or_insert_with(|| Group::Region(size, vec![]));
+                if let Group::Region(_, members) = group {
+                    members.push(id);
+                }
             }
-            Role::Whole => whole.entry(stages[&id]).or_default().push(id),
+            Role::Whole => {
+                groups.insert((stage, Key::Whole(id)), Group::Whole(id));
+            }
             Role::Leaf | Role::Alias => {}
-        }
-    }
-    let last = stages.values().copied().max().unwrap_or(0);
-    let mut groups = vec![];
-    for stage in 0..=last {
-        groups.extend(
-            whole
-                .remove(&stage)
-                .unwrap_or_default()
-                .into_iter()
-                .map(Group::Whole),
-        );
-        let of_stage: Vec<_> = regions
-            .range((stage, 0)..(stage + 1, 0))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in of_stage {
-            groups.push(Group::Region(
-                key.1,
-                regions.remove(&key).expect("the key was listed"),
-            ));
         }
     }
     let mut stored: HashSet<Id> = roots.iter().map(|&root| storage(builder, root).0).collect();
@@ -200,5 +180,6 @@ pub fn schedule(builder: &Builder, roots: &[Id]) -> Schedule {
             }
         }
     }
+    let groups = groups.into_values().collect();
     Schedule { groups, stored }
 }

@@ -7,6 +7,7 @@ use crate::tensor::{Table, Tensor, size_of};
 use crate::testing::{Random, close, interpret, results};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use std::sync::Arc;
 
 /// Sizes around the borders of chunks (8) and blocks (256).
 const SIZES: [usize; 10] = [1, 2, 7, 8, 9, 255, 256, 257, 1000, 16];

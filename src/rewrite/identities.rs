@@ -6,17 +6,10 @@
 use crate::bound::{Builder, Id, Op};
 use crate::graph::DType;
 use crate::scalar::ScalarFn::{self, *};
-use crate::tensor::size_of;
 
-/// A simpler node of the same value as `function(operands)`, if an identity applies.
-pub fn map(
-    b: &mut Builder,
-    function: ScalarFn,
-    operands: &[Id],
-    shape: &[usize],
-    dtype: DType,
-) -> Option<Id> {
-    constants(b, function, operands, shape, dtype).or_else(|| {
+/// A simpler node of the same value as `function(operands)` of that type, if an identity applies.
+pub fn map(b: &mut Builder, function: ScalarFn, operands: &[Id], dtype: DType) -> Option<Id> {
+    constants(b, function, operands, dtype).or_else(|| {
         (dtype == DType::Float64)
             .then(|| signs_and_factors(b, function, operands))
             .flatten()
@@ -24,34 +17,22 @@ pub fn map(
 }
 
 /// Identities with a constant argument, or with arguments whose types or values make the function trivial.
-fn constants(
-    b: &mut Builder,
-    function: ScalarFn,
-    operands: &[Id],
-    shape: &[usize],
-    dtype: DType,
-) -> Option<Id> {
+fn constants(b: &mut Builder, function: ScalarFn, operands: &[Id], dtype: DType) -> Option<Id> {
     let values: Vec<Option<f64>> = operands.iter().map(|&id| b.uniform_value(id)).collect();
-    let full = |id: Id| b.size(id) == size_of(shape);
     Some(match (function, operands, values.as_slice()) {
         (ToFloat64 | ToInt64 | ToBool, &[x], _) if b.node(x).dtype == dtype => x,
         (Add, &[x, _], &[_, Some(0.0)]) | (Add, &[_, x], &[Some(0.0), _]) => x,
         (Sub, &[x, _], &[_, Some(0.0)]) => x,
-        (Sub, &[_, x], &[Some(0.0), _]) if full(x) => b.neg(x),
+        (Sub, &[_, x], &[Some(0.0), _]) => b.neg(x),
         (Mul, &[x, _], &[_, Some(1.0)]) | (Mul, &[_, x], &[Some(1.0), _]) => x,
-        (Mul, &[x, _], &[_, Some(-1.0)]) | (Mul, &[_, x], &[Some(-1.0), _]) if full(x) => b.neg(x),
+        (Mul, &[x, _], &[_, Some(-1.0)]) | (Mul, &[_, x], &[Some(-1.0), _]) => b.neg(x),
         (Scale | Quotient | Div, &[x, _], &[_, Some(1.0)]) => x,
         (Pow, &[x, _], &[_, Some(1.0)]) => x,
-        (Pow, &[x, _], &[_, Some(2.0)]) if full(x) => b.map(Sqr, &[x]),
-        (Pow, &[x, _], &[_, Some(0.5)]) if full(x) => b.map(Sqrt, &[x]),
-        (Pow, &[x, _], &[_, Some(-1.0)]) if full(x) => b.map(Reciprocal, &[x]),
-        (Where, &[_, x, y], &[Some(c), _, _]) => {
-            if c != 0.0 {
-                x
-            } else {
-                y
-            }
-        }
+        (Pow, &[x, _], &[_, Some(2.0)]) => b.map(Sqr, &[x]),
+        (Pow, &[x, _], &[_, Some(0.5)]) => b.map(Sqrt, &[x]),
+        (Pow, &[x, _], &[_, Some(-1.0)]) => b.map(Reciprocal, &[x]),
+        (Where, &[_, x, _], &[Some(c), _, _]) if c != 0.0 => x,
+        (Where, &[_, _, y], &[Some(_), _, _]) => y,
         (Where, &[_, x, y], _) if x == y => x,
         (Check, &[x, _], &[_, Some(ok)]) if ok != 0.0 => x,
         (And, &[x, _], &[_, Some(c)]) | (And, &[_, x], &[Some(c), _]) if c != 0.0 => x,

@@ -24,11 +24,9 @@ pub fn map(
 ) -> Option<Id> {
     let id = match (function, operands) {
         (ScalarFn::Ge | ScalarFn::Le, _) => ranges::comparison(b, function, operands),
-        (ScalarFn::Where, &[condition, x, y]) => {
-            identities::map(b, function, operands, shape, dtype)
-                .or_else(|| branches::select(b, condition, x, y))
-        }
-        _ => identities::map(b, function, operands, shape, dtype),
+        (ScalarFn::Where, &[condition, x, y]) => identities::map(b, function, operands, dtype)
+            .or_else(|| branches::select(b, condition, x, y)),
+        _ => identities::map(b, function, operands, dtype),
     }?;
     if b.node(id).dtype != dtype {
         return None;
