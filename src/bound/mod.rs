@@ -4,11 +4,13 @@
 //! reductions, running sums and products, concatenation and matrix products.
 
 mod builder;
+mod linalg;
 mod print;
 
 pub use print::op_text;
 
 pub use builder::Builder;
+pub use linalg::{Linalg, Routine};
 
 use crate::graph::DType;
 use crate::scalar::ScalarFn;
@@ -96,6 +98,8 @@ pub enum Op {
         /// Whether the first, the second is stored transposed.
         transposed: [bool; 2],
     },
+    /// Linear algebra on stacks of matrices.
+    Linalg(Linalg),
 }
 
 /// A node of the bound graph.

@@ -25,6 +25,7 @@ pub fn op_text(op: &Op) -> String {
         Op::Run(running, sizes) => format!("cum{running:?} {sizes:?}").to_lowercase(),
         Op::Concat { .. } => "concat".into(),
         Op::MatMul { sizes, transposed } => format!("matmul {sizes:?} transposed={transposed:?}"),
+        Op::Linalg(linalg) => format!("{:?} {:?}", linalg.routine, linalg.sizes),
     }
 }
 

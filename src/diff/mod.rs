@@ -3,6 +3,8 @@
 //! The adjoint of a node may be a single element where all its elements are equal (behind a sum, say);
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
+mod linalg;
+
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
 use crate::scalar::{Adjoint, ScalarFn};
@@ -230,6 +232,7 @@ fn contributions(
             };
             vec![Some(dx), Some(dy)]
         }
+        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
     })
 }
 

@@ -8,7 +8,7 @@ mod exact;
 mod op;
 
 pub use dtype::DType;
-pub use op::{IndexEntry, Op};
+pub use op::{Assumption, IndexEntry, Op};
 
 use crate::tensor::size_of;
 use serde::{Deserialize, Serialize};
@@ -207,7 +207,32 @@ fn results(op: &Op, inputs: &[&Node]) -> Result<Vec<(DType, usize)>, GraphError>
         matches!(op, Op::Part { .. }) || inputs.iter().all(|node| node.parts.is_empty()),
         "takes one result of an op that has several, not all of them"
     );
-    Ok(vec![])
+    let real = |ndim: usize| (DType::Float64, ndim);
+    Ok(match op {
+        Op::Eigh { .. } => {
+            let ndim = matrices(inputs, 1)?;
+            vec![real(ndim - 1), real(ndim)]
+        }
+        Op::Qr => {
+            let ndim = matrices(inputs, 1)?;
+            vec![real(ndim), real(ndim)]
+        }
+        _ => vec![],
+    })
+}
+
+/// The highest rank of so many stacks of matrices.
+fn matrices(inputs: &[&Node], count: usize) -> Result<usize, GraphError> {
+    ensure!(
+        inputs.len() == count && count > 0,
+        "takes {count} inputs, not {}",
+        inputs.len()
+    );
+    ensure!(
+        inputs.iter().all(|node| node.ndim >= 2),
+        "takes matrices; vectors need an axis more"
+    );
+    Ok(inputs.iter().map(|node| node.ndim).max().unwrap_or(2))
 }
 
 /// Type and rank of an op's result; errors where the inputs do not fit it.
@@ -437,6 +462,19 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
             );
             (widest(inputs).max(DType::Int64), rank(inputs))
         }
+        Op::Cholesky { .. } | Op::Inverse => (DType::Float64, matrices(inputs, 1)?),
+        Op::Det | Op::LogAbsDet => (DType::Float64, matrices(inputs, 1)? - 2),
+        Op::BlockDiagonal => (DType::Float64, matrices(inputs, inputs.len())?),
+        Op::SolveTriangular { b_ndim, .. } | Op::Solve { b_ndim, .. } => {
+            count(2)?;
+            ensure!(
+                matches!(b_ndim, 1 | 2) && inputs[0].ndim >= 2 && inputs[1].ndim >= *b_ndim,
+                "takes matrices, and vectors or matrices on the right-hand side"
+            );
+            let lead = (inputs[0].ndim - 2).max(inputs[1].ndim - b_ndim);
+            (DType::Float64, lead + b_ndim)
+        }
+        Op::Eigh { .. } | Op::Qr => unreachable!("ops with several results were typed before"),
         Op::Softmax { axes } | Op::LogSoftmax { axes } => {
             reduced(axes)?;
             (DType::Float64, inputs[0].ndim)

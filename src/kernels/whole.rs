@@ -1,7 +1,7 @@
 //! Ops on whole arrays: one place that runs them, for the machine and for constant folding.
 
 use super::buffer::Buffer;
-use super::{matrix, structural};
+use super::{linalg, structural};
 use crate::bound::{Node, Op};
 use thiserror::Error;
 
@@ -14,22 +14,39 @@ pub struct Failure(pub String);
 pub enum State {
     /// Nothing.
     None,
-    #[allow(dead_code)]
     /// Working memory without meaning between evaluations.
     Scratch(Buffer),
 }
 
 impl State {
     /// The state that a node's op needs, for inputs of these sizes.
-    pub fn new(_node: &Node, _sizes: &[usize]) -> State {
-        State::None
+    pub fn new(node: &Node, _sizes: &[usize]) -> State {
+        let scratch = match &node.op {
+            Op::MatMul { sizes, transposed } => {
+                linalg::product::multiply_scratch(*sizes, *transposed)
+            }
+            Op::Linalg(op) => linalg::scratch(op),
+            _ => 0,
+        };
+        match scratch {
+            0 => State::None,
+            _ => State::Scratch(Buffer::zeros(scratch)),
+        }
+    }
+
+    /// The working memory.
+    fn scratch(&mut self) -> &mut [f64] {
+        match self {
+            State::None => &mut [],
+            State::Scratch(buffer) => buffer,
+        }
     }
 }
 
 /// Carries out a node's op; `input(k)` are the elements of its inputs, `out` those of the result.
 pub fn run<'a>(
     node: &Node,
-    _state: &mut State,
+    state: &mut State,
     input: impl Fn(usize) -> &'a [f64],
     out: &mut [f64],
 ) -> Result<(), Failure> {
@@ -47,8 +64,10 @@ pub fn run<'a>(
         Op::Run(running, sizes) => structural::run(*running, *sizes, input(0), out),
         Op::Concat { outer, parts } => structural::concat(*outer, parts, input, out),
         Op::MatMul { sizes, transposed } => {
-            matrix::matmul(*sizes, *transposed, input(0), input(1), out);
+            let (a, b) = (input(0), input(1));
+            linalg::product::multiply(*sizes, *transposed, a, b, out, state.scratch());
         }
+        Op::Linalg(op) => linalg::run(op, input, out, state.scratch()),
         Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Dot => {
             unreachable!("leaves hold their value, the others read whole chunks")
         }

@@ -3,7 +3,7 @@
 use super::super::isa::{Isa, per_isa};
 use super::super::simd::{LANES, Lanes};
 use super::tile::{Strided, load, product, store, transpose};
-use super::triangular::solve_rows;
+use super::triangular::{self, Triangular, solve_rows};
 use super::{BLOCK, copy_lower, padded_matrix};
 
 /// A block on the diagonal.
@@ -170,6 +170,29 @@ fn factor_block<V: Lanes>(block: &mut [V; BLOCK], rows: usize) -> bool {
         }
     }
     true
+}
+
+/// Elements of scratch memory for [`solve`].
+pub fn solve_scratch([batch, n, columns]: [usize; 3]) -> usize {
+    batch * n * columns + triangular::solve_scratch(n, columns)
+}
+
+/// Solves A X = B, given L with L L' = A, for a batch of matrices and (n, columns) right-hand sides.
+pub fn solve(
+    sizes @ [batch, n, columns]: [usize; 3],
+    l: &[f64],
+    b: &[f64],
+    out: &mut [f64],
+    scratch: &mut [f64],
+) {
+    let (middle, scratch) = scratch.split_at_mut(batch * n * columns);
+    let half = |transposed: bool| Triangular {
+        lower: true,
+        transposed,
+        unit: false,
+    };
+    triangular::solve(half(false), sizes, l, b, middle, scratch);
+    triangular::solve(half(true), sizes, l, middle, out, scratch);
 }
 
 /// The adjoint of A from that of L, both read and written in the lower triangle; zeros above the diagonal.

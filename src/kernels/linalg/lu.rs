@@ -111,6 +111,7 @@ pub fn solve(
 
 /// Determinants of a batch of factorised matrices.
 pub fn determinant(n: usize, factors: &[f64], out: &mut [f64]) {
+    out.fill(1.0); // of order 0, too
     for (factors, value) in factors.chunks_exact(packed_size(n).max(1)).zip(out) {
         let swaps = (0..n).filter(|&k| factors[n * n + k] != k as f64).count();
         let sign = if swaps % 2 == 0 { 1.0 } else { -1.0 };
@@ -120,8 +121,9 @@ pub fn determinant(n: usize, factors: &[f64], out: &mut [f64]) {
 
 /// Logarithms of the determinants' absolute values, which may be out of the range of f64 themselves.
 pub fn log_determinant(n: usize, factors: &[f64], out: &mut [f64]) {
+    out.fill(0.0);
     let log = |x: f64| log(Portable::splat(x)).to_array()[0];
     for (factors, value) in factors.chunks_exact(packed_size(n).max(1)).zip(out) {
-        *value = (0..n).map(|k| log(factors[k * n + k].abs())).sum();
+        *value = (0..n).fold(0.0, |sum, k| sum + log(factors[k * n + k].abs()));
     }
 }

@@ -459,3 +459,43 @@ fn q_is_orthogonal_and_q_times_r_is_the_matrix() {
         }
     }
 }
+
+#[test]
+fn products_of_stacks_are_the_plain_ones() {
+    let mut random = Random::new(58);
+    let lengths = [0, 1, 2, 7, 8, 9, 16, 21];
+    for [m, k, n] in (0..512).map(|p| [lengths[p % 8], lengths[p / 8 % 8], lengths[p / 64]]) {
+        let (a, b) = (
+            random_matrix(&mut random, 2 * m, k),
+            random_matrix(&mut random, 2 * k, n),
+        );
+        for transposed in [[false, false], [true, false], [false, true], [true, true]] {
+            let what = format!("{m} {k} {n} {transposed:?}");
+            let found = on_every_isa(&what, |isa| {
+                let sizes = [2, m, k, n];
+                let mut scratch = vec![f64::NAN; product::multiply_scratch(sizes, transposed)];
+                let mut out = vec![f64::NAN; 2 * m * n];
+                product::multiply_on(isa, sizes, transposed, &a, &b, &mut out, &mut scratch);
+                out
+            });
+            for s in 0..2 {
+                let stored = [
+                    &a[s * m * k..(s + 1) * m * k],
+                    &b[s * k * n..(s + 1) * k * n],
+                ];
+                let left = if transposed[0] {
+                    transpose([k, m], stored[0])
+                } else {
+                    stored[0].to_vec()
+                };
+                let right = if transposed[1] {
+                    transpose([n, k], stored[1])
+                } else {
+                    stored[1].to_vec()
+                };
+                let wanted = times([m, k, n], &left, &right);
+                assert_close(&what, &found[s * m * n..(s + 1) * m * n], &wanted, 1e-14);
+            }
+        }
+    }
+}
