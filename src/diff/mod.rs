@@ -3,6 +3,8 @@
 //! The adjoint of a node may be a single element where all its elements are equal (behind a sum, say);
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
+mod loops;
+
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
 use crate::scalar::{Adjoint, ScalarFn};
@@ -213,6 +215,12 @@ fn contributions(
                     Some(b.reshape(slice, &shape))
                 })
                 .collect()
+        }
+        Op::Loop(l) => loops::contributions(b, id, node, l, g)?,
+        Op::LoopGradient(_) => {
+            return Err(BindError(
+                "second derivatives of a loop are not known".into(),
+            ));
         }
         Op::MatMul {
             transposed: [ta, tb],
