@@ -5,6 +5,7 @@
 
 mod builder;
 mod linalg;
+pub mod loops;
 mod print;
 
 pub use print::op_text;
@@ -15,6 +16,7 @@ pub use linalg::{Linalg, Routine};
 use crate::graph::DType;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
+use loops::{Loop, LoopGradient, Shared};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -100,6 +102,10 @@ pub enum Op {
     },
     /// Linear algebra on stacks of matrices.
     Linalg(Linalg),
+    /// A body carried out step by step.
+    Loop(Shared<Loop>),
+    /// The reverse of a loop.
+    LoopGradient(Shared<LoopGradient>),
 }
 
 /// A node of the bound graph.

@@ -1,7 +1,8 @@
 //! Ops on whole arrays: one place that runs them, for the machine and for constant folding.
 
 use super::buffer::Buffer;
-use super::{linalg, structural};
+use super::machine::Workspace;
+use super::{linalg, loops, structural};
 use crate::bound::{Node, Op};
 use thiserror::Error;
 
@@ -16,12 +17,16 @@ pub enum State {
     None,
     /// Working memory without meaning between evaluations.
     Scratch(Buffer),
+    /// What a loop's body needs.
+    Body(Box<Workspace>),
 }
 
 impl State {
     /// The state that a node's op needs, for inputs of these sizes.
     pub fn new(node: &Node, _sizes: &[usize]) -> State {
         let scratch = match &node.op {
+            Op::Loop(l) => return State::Body(Box::new(Workspace::new(l.program.clone()))),
+            Op::LoopGradient(l) => return State::Body(Box::new(Workspace::new(l.program.clone()))),
             Op::MatMul { sizes, transposed } => {
                 linalg::product::multiply_scratch(*sizes, *transposed)
             }
@@ -37,8 +42,8 @@ impl State {
     /// The working memory.
     fn scratch(&mut self) -> &mut [f64] {
         match self {
-            State::None => &mut [],
             State::Scratch(buffer) => buffer,
+            _ => &mut [],
         }
     }
 }
@@ -50,10 +55,26 @@ pub fn run<'a>(
     input: impl Fn(usize) -> &'a [f64],
     out: &mut [f64],
 ) -> Result<(), Failure> {
-    match &node.op {
+    match (&node.op, state) {
+        (Op::Loop(l), State::Body(body)) => return loops::forward(l, body, input, out),
+        (Op::LoopGradient(l), State::Body(body)) => return loops::backward(l, body, input, out),
+        (op, state) => run_simple(op, &node.shape, state.scratch(), input, out),
+    }
+    Ok(())
+}
+
+/// An op that keeps nothing but scratch memory.
+fn run_simple<'a>(
+    op: &Op,
+    shape: &[usize],
+    scratch: &mut [f64],
+    input: impl Fn(usize) -> &'a [f64],
+    out: &mut [f64],
+) {
+    match op {
         Op::Reshape => out.copy_from_slice(input(0)),
         Op::View { offset, strides } => {
-            structural::view(input(0), *offset, strides, &node.shape, out);
+            structural::view(input(0), *offset, strides, shape, out);
         }
         Op::Gather(table) => structural::gather(input(0), table, out),
         Op::ScatterAdd(table) => {
@@ -65,12 +86,12 @@ pub fn run<'a>(
         Op::Concat { outer, parts } => structural::concat(*outer, parts, input, out),
         Op::MatMul { sizes, transposed } => {
             let (a, b) = (input(0), input(1));
-            linalg::product::multiply(*sizes, *transposed, a, b, out, state.scratch());
+            linalg::product::multiply(*sizes, *transposed, a, b, out, scratch);
         }
-        Op::Linalg(op) => linalg::run(op, input, out, state.scratch()),
+        Op::Linalg(op) => linalg::run(op, input, out, scratch),
         Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Dot => {
             unreachable!("leaves hold their value, the others read whole chunks")
         }
+        Op::Loop(_) | Op::LoopGradient(_) => unreachable!("a loop has the state of its body"),
     }
-    Ok(())
 }
