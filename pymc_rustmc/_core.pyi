@@ -30,6 +30,13 @@ class Graph:
     def op(self, name: str, inputs: Sequence[int], **attributes: Any) -> int:
         """Add an op on earlier nodes."""
 
+    def foreign(self, function: Any, inputs: Sequence[int], given: bool) -> int:
+        """Add a call of a `ForeignFunction`, whose results are read by "part".
+
+        The inputs, and then the lengths of all axes of all results if they are `given`; else the shapes are
+        those of a trial when data are bound.
+        """
+
     def output(self, name: str, node: int) -> None:
         """Name a node; the 0-d output "logp" is the density, every other one a value per draw."""
 
@@ -69,6 +76,9 @@ class Density:
     ) -> dict[str, NDArray[np.float64]]:
         """Evaluate outputs at positions, ``(n, dim)``; each is ``(n, *shape)``."""
 
+    def foreign_times(self) -> list[ForeignTimes]:
+        """Count the calls of each foreign node so far, those of its gradient included."""
+
     def graph_text(self) -> str:
         """Print the bound graph readably."""
 
@@ -94,6 +104,14 @@ class Density:
         ValueError
             If a setting is unknown or impossible.
         """
+
+class ForeignTimes(TypedDict):
+    """What the calls of a foreign node took."""
+
+    name: str
+    """The Op."""
+    calls: int
+    seconds: float
 
 class ChainProgress(TypedDict):
     """Counters of one chain."""

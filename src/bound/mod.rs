@@ -10,6 +10,7 @@ pub use print::op_text;
 
 pub use builder::Builder;
 
+use crate::foreign::Call;
 use crate::graph::DType;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
@@ -96,6 +97,8 @@ pub enum Op {
         /// Whether the first, the second is stored transposed.
         transposed: [bool; 2],
     },
+    /// A function of others; a packed vector of its results.
+    Foreign(Call),
 }
 
 /// A node of the bound graph.

@@ -24,6 +24,7 @@ pub fn op_text(op: &Op) -> String {
         Op::Dot => "dot".into(),
         Op::Run(running, sizes) => format!("cum{running:?} {sizes:?}").to_lowercase(),
         Op::Concat { .. } => "concat".into(),
+        Op::Foreign(call) => format!("foreign {:?}", call.function.name()),
         Op::MatMul { sizes, transposed } => format!("matmul {sizes:?} transposed={transposed:?}"),
     }
 }

@@ -207,7 +207,23 @@ fn results(op: &Op, inputs: &[&Node]) -> Result<Vec<(DType, usize)>, GraphError>
         matches!(op, Op::Part { .. }) || inputs.iter().all(|node| node.parts.is_empty()),
         "takes one result of an op that has several, not all of them"
     );
-    Ok(vec![])
+    match op {
+        Op::Foreign { function, given } => {
+            let results = function.results().to_vec();
+            let lengths = results.iter().map(|(_, ndim)| ndim).sum();
+            let lengths = if *given { lengths } else { 0 };
+            ensure!(
+                inputs.len() >= lengths
+                    && inputs[inputs.len() - lengths..]
+                        .iter()
+                        .all(|node| node.ndim == 0 && node.dtype != DType::Float64),
+                "takes the lengths of its results, integers, after its inputs"
+            );
+            ensure!(!results.is_empty(), "has no results");
+            Ok(results)
+        }
+        _ => Ok(vec![]),
+    }
 }
 
 /// Type and rank of an op's result; errors where the inputs do not fit it.
@@ -261,6 +277,7 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         Op::Parameter { .. } | Op::Data { .. } | Op::Constant { .. } => {
             return Err(GraphError("leaves are added by their own methods".into()));
         }
+        Op::Foreign { .. } => unreachable!("its results are its parts"),
         Op::Part { index } => {
             count(1)?;
             let parts = &inputs[0].parts;

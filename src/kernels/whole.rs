@@ -49,6 +49,7 @@ pub fn run<'a>(
         Op::MatMul { sizes, transposed } => {
             matrix::matmul(*sizes, *transposed, input(0), input(1), out);
         }
+        Op::Foreign(call) => call.run(input, out)?,
         Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Dot => {
             unreachable!("leaves hold their value, the others read whole chunks")
         }

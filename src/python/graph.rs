@@ -1,6 +1,7 @@
 //! The template graph as Python builds it.
 
 use super::density::Density;
+use super::foreign::{self, Exceptions};
 use super::{GraphError, guarded};
 use crate::bind::Data;
 use crate::graph::{self, DType, NodeId, Op};
@@ -17,13 +18,14 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct Graph {
     graph: graph::Graph,
+    exceptions: Exceptions,
 }
 
 fn graph_error(error: impl ToString) -> PyErr {
     GraphError::new_err(error.to_string())
 }
 
-fn dtype_of(name: &str) -> PyResult<DType> {
+pub fn dtype_of(name: &str) -> PyResult<DType> {
     DType::from_name(name).ok_or_else(|| {
         graph_error(format!(
             "{name:?} is no element type (float64, int64 or bool)"
@@ -125,6 +127,17 @@ impl Graph {
         self.graph.add(op, &inputs).map_err(graph_error)
     }
 
+    fn foreign(
+        &mut self,
+        function: &Bound<'_, PyAny>,
+        inputs: Vec<NodeId>,
+        given: bool,
+    ) -> PyResult<NodeId> {
+        let function = foreign::function(function, &self.exceptions)?;
+        let op = Op::Foreign { function, given };
+        self.graph.add(op, &inputs).map_err(graph_error)
+    }
+
     fn output(&mut self, name: &str, node: NodeId) -> PyResult<()> {
         self.graph.output(name, node).map_err(graph_error)
     }
@@ -165,8 +178,8 @@ impl Graph {
         guarded(|| {
             let model = py
                 .detach(|| Model::new(&self.graph, arrays, &parameter_shapes))
-                .map_err(graph_error)?;
-            Ok(Density::new(model))
+                .map_err(|error| self.exceptions.graph_error(py, error.to_string()))?;
+            Ok(Density::new(model, self.exceptions.clone()))
         })
     }
 }
