@@ -12,7 +12,8 @@ Importing this package adds a sampler to PyMC::
 from pymc_rustmc._core import __version__
 from pymc_rustmc.register import register
 from pymc_rustmc.sample import RustMC
+from pymc_rustmc.translate import rust_funcify
 
-__all__ = ["RustMC", "__version__", "register"]
+__all__ = ["RustMC", "__version__", "register", "rust_funcify"]
 
 register()

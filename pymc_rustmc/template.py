@@ -15,9 +15,10 @@ from pytensor import In, function
 from pytensor.compile.sharedvalue import SharedVariable
 
 from pymc_rustmc._core import Density, Graph
-from pymc_rustmc.errors import DataError
+from pymc_rustmc.errors import DataError, NoGradientError
+from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import PYTHON_MODE, no_compiler
-from pymc_rustmc.translate.walker import kind_dtype
+from pymc_rustmc.translate.dtypes import kind_dtype
 
 Arrays = Mapping[str, npt.ArrayLike]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -67,12 +68,17 @@ class Template:
             If a data set has an unknown name, a wrong dtype or rank, lengths that disagree or missing values.
         GraphError
             If the shapes of data and parameters do not fit together.
+        NoGradientError
+            If the density depends on parameters through an Op without a gradient.
         """
         arrays = self._arrays(data or {})
         if shapes is None:
             shapes = self._parameter_shapes(arrays)
         shapes = {name: tuple(int(length) for length in shapes[name]) for name in self.parameters}
-        density = self.graph.bind({name: arrays[name] for name in self.inputs}, shapes)
+        try:
+            density = self.graph.bind({name: arrays[name] for name in self.inputs}, shapes)
+        except NoGradientError as error:
+            raise named(error, self.model) from error.__cause__
         return BoundModel(self, density, shapes)
 
     def _arrays(self, given: Arrays) -> dict[str, npt.NDArray[Any]]:

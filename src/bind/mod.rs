@@ -1,5 +1,6 @@
 //! Binds data to a template: every length becomes known, every parameter-free node a constant.
 
+mod foreign;
 pub(crate) mod index;
 mod loops;
 
@@ -304,7 +305,6 @@ impl Binder<'_> {
     }
 
     /// Names the results of a packed op, which lie one after the other in its vector; returns that vector.
-    #[allow(dead_code)]
     fn unpack(&mut self, id: NodeId, packed: Id, results: Vec<(Vec<usize>, DType)>) -> Id {
         let mut start = 0;
         let parts = results.into_iter().map(|(shape, dtype)| {
@@ -344,6 +344,7 @@ impl Binder<'_> {
         Ok(match &node.op {
             Op::Parameter { .. } | Op::Data { .. } => unreachable!("leaves are bound by name"),
             Op::Loop { body, arguments } => self.run_loop(id, body, arguments, &inputs)?,
+            Op::Foreign { function, given } => self.foreign(id, function, *given, inputs)?,
             Op::Part { index } => self.parts[&node.inputs[0]][*index],
             Op::Constant { shape, values } => self
                 .b

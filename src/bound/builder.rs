@@ -1,6 +1,7 @@
 //! Builds a bound graph: shapes are worked out, equal nodes are one node, constants are folded.
 
 use super::{BindError, Id, Node, Op, Reduction, Running};
+use crate::foreign::Call;
 use crate::graph::DType;
 use crate::kernels::evaluate;
 use crate::kernels::whole::Failure;
@@ -132,6 +133,12 @@ impl Builder {
             },
         };
         self.push(op, vec![packed], shape, dtype)
+    }
+
+    /// The packed results of a function of others.
+    pub fn foreign(&mut self, call: Call, inputs: Vec<Id>) -> Id {
+        let shape = vec![call.size()];
+        self.push(Op::Foreign(call), inputs, shape, DType::Float64)
     }
 
     /// A constant.

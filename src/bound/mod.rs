@@ -11,6 +11,7 @@ pub use print::op_text;
 
 pub use builder::Builder;
 
+use crate::foreign::Call;
 use crate::graph::DType;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
@@ -102,6 +103,8 @@ pub enum Op {
     Loop(Shared<Loop>),
     /// The reverse of a loop.
     LoopGradient(Shared<LoopGradient>),
+    /// A function of others; a packed vector of its results.
+    Foreign(Call),
 }
 
 /// A node of the bound graph.

@@ -209,6 +209,20 @@ fn results(op: &Op, inputs: &[&Node]) -> Result<Vec<(DType, usize)>, GraphError>
     );
     match op {
         Op::Loop { body, arguments } => loop_results(body, arguments, inputs),
+        Op::Foreign { function, given } => {
+            let results = function.results().to_vec();
+            let lengths = results.iter().map(|(_, ndim)| ndim).sum();
+            let lengths = if *given { lengths } else { 0 };
+            ensure!(
+                inputs.len() >= lengths
+                    && inputs[inputs.len() - lengths..]
+                        .iter()
+                        .all(|node| node.ndim == 0 && node.dtype != DType::Float64),
+                "takes the lengths of its results, integers, after its inputs"
+            );
+            ensure!(!results.is_empty(), "has no results");
+            Ok(results)
+        }
         _ => Ok(vec![]),
     }
 }
@@ -335,6 +349,7 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
             return Err(GraphError("leaves are added by their own methods".into()));
         }
         Op::Loop { .. } => return Err(GraphError("computes nothing".into())),
+        Op::Foreign { .. } => unreachable!("its results are its parts"),
         Op::Part { index } => {
             count(1)?;
             let parts = &inputs[0].parts;

@@ -1,9 +1,10 @@
 //! The template graph as Python builds it.
 
 use super::density::Density;
+use super::foreign::{self, Exceptions};
 use super::{GraphError, guarded};
 use crate::bind::Data;
-use crate::graph::{self, DType, NodeId, Op};
+use crate::graph::{self, DType, LoopArguments, NodeId, Op};
 use crate::model::Model;
 use crate::tensor::Tensor;
 use numpy::{PyArrayDescrMethods, PyReadonlyArrayDyn, PyUntypedArray, PyUntypedArrayMethods};
@@ -17,13 +18,14 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct Graph {
     graph: graph::Graph,
+    exceptions: Exceptions,
 }
 
 fn graph_error(error: impl ToString) -> PyErr {
     GraphError::new_err(error.to_string())
 }
 
-fn dtype_of(name: &str) -> PyResult<DType> {
+pub fn dtype_of(name: &str) -> PyResult<DType> {
     DType::from_name(name).ok_or_else(|| {
         graph_error(format!(
             "{name:?} is no element type (float64, int64 or bool)"
@@ -78,14 +80,6 @@ fn attribute(value: &Bound<'_, PyAny>) -> PyResult<serde_json::Value> {
     } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
         let items: PyResult<Vec<_>> = value.try_iter()?.map(|item| attribute(&item?)).collect();
         items?.into()
-    } else if let Ok(fields) = value.cast::<PyDict>() {
-        let mut object = serde_json::Map::new();
-        for (key, value) in fields {
-            object.insert(key.extract()?, attribute(&value)?);
-        }
-        object.into()
-    } else if let Ok(graph) = value.cast::<Graph>() {
-        serde_json::to_value(&graph.borrow().graph).map_err(graph_error)?
     } else if value.hasattr("item")? {
         attribute(&value.call_method0("item")?)?
     } else {
@@ -133,6 +127,44 @@ impl Graph {
         self.graph.add(op, &inputs).map_err(graph_error)
     }
 
+    fn foreign(
+        &mut self,
+        function: &Bound<'_, PyAny>,
+        inputs: Vec<NodeId>,
+        given: bool,
+    ) -> PyResult<NodeId> {
+        let function = foreign::function(function, &self.exceptions)?;
+        let op = Op::Foreign { function, given };
+        self.graph.add(op, &inputs).map_err(graph_error)
+    }
+
+    fn inner(&self) -> Graph {
+        Graph {
+            exceptions: self.exceptions.clone(),
+            ..Graph::default()
+        }
+    }
+
+    fn repeat(
+        &mut self,
+        body: PyRef<'_, Graph>,
+        inputs: Vec<NodeId>,
+        sequences: usize,
+        lags: Vec<Vec<usize>>,
+        collected: usize,
+        lasts: usize,
+    ) -> PyResult<NodeId> {
+        let arguments = LoopArguments {
+            sequences,
+            lags,
+            collected,
+            lasts,
+        };
+        let body = Box::new(body.graph.clone());
+        let op = Op::Loop { body, arguments };
+        self.graph.add(op, &inputs).map_err(graph_error)
+    }
+
     fn output(&mut self, name: &str, node: NodeId) -> PyResult<()> {
         self.graph.output(name, node).map_err(graph_error)
     }
@@ -173,8 +205,8 @@ impl Graph {
         guarded(|| {
             let model = py
                 .detach(|| Model::new(&self.graph, arrays, &parameter_shapes))
-                .map_err(graph_error)?;
-            Ok(Density::new(model))
+                .map_err(|error| self.exceptions.graph_error(py, error.to_string()))?;
+            Ok(Density::new(model, self.exceptions.clone()))
         })
     }
 }
