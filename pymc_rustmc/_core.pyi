@@ -41,14 +41,19 @@ class Graph:
 
     def __len__(self) -> int: ...
     def bind(
-        self, data: Mapping[str, NDArray[Any]], parameter_shapes: Mapping[str, tuple[int, ...]]
+        self,
+        data: Mapping[str, NDArray[Any]],
+        parameter_shapes: Mapping[str, tuple[int, ...]],
+        memory: int | None = None,
     ) -> Density:
         """Give data and parameter shapes; differentiate and plan.
+
+        ``memory`` is the number of bytes that values may take at most.
 
         Raises
         ------
         GraphError
-            If data or shapes do not fit.
+            If data or shapes do not fit, or need more memory.
         """
 
 class Density:

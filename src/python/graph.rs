@@ -145,11 +145,13 @@ impl Graph {
         self.graph.nodes().len()
     }
 
+    #[pyo3(signature = (data, parameter_shapes, memory=None))]
     fn bind(
         &self,
         py: Python<'_>,
         data: HashMap<String, Bound<'_, PyAny>>,
         parameter_shapes: HashMap<String, Vec<usize>>,
+        _memory: Option<u64>,
     ) -> PyResult<Density> {
         let mut arrays = HashMap::new();
         for (name, value) in data {
