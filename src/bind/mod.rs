@@ -4,6 +4,7 @@ pub(crate) mod index;
 
 use crate::bound::{BindError, Builder, Id, Reduction, Running};
 use crate::graph::{DType, Graph, IndexEntry, NodeId, Op};
+use crate::kernels::whole::Failure;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, broadcast_shapes, contiguous_strides, size_of};
 use index::Place;
@@ -69,6 +70,7 @@ pub(crate) fn bind_with(
         b: builder,
         ids: Vec::with_capacity(graph.nodes().len()),
         fixed: Vec::with_capacity(graph.nodes().len()),
+        parts: HashMap::new(),
     };
     let (mut parameters, mut dim) = (vec![], 0);
     for (id, node) in graph.nodes().iter().enumerate() {
@@ -106,9 +108,17 @@ pub(crate) fn bind_with(
                 check_data(name, &value, dtype, node.dtype, node.ndim)?;
                 binder.b.typed_constant(value, node.dtype)
             }
-            _ => binder
-                .lower(id)
-                .map_err(|error| binder.explain(id, error))?,
+            _ => {
+                let lowered = binder.lower(id);
+                let failure = binder.b.take_failure();
+                match (lowered, failure) {
+                    (Ok(bound), None) => bound,
+                    (_, Some(Failure(message))) => {
+                        return Err(binder.explain(id, BindError(message)));
+                    }
+                    (Err(error), None) => return Err(binder.explain(id, error)),
+                }
+            }
         };
         debug_assert_eq!(
             binder.b.shape(bound).len(),
@@ -174,6 +184,8 @@ struct Binder<'a> {
     ids: Vec<Id>,
     /// Axes of each template node whose length is that of a parameter or of data.
     fixed: Vec<Vec<bool>>,
+    /// The results of template nodes that have several.
+    parts: HashMap<NodeId, Vec<Id>>,
 }
 
 impl Binder<'_> {
@@ -273,6 +285,20 @@ impl Binder<'_> {
         }
     }
 
+    /// Names the results of a packed op, which lie one after the other in its vector; returns that vector.
+    #[allow(dead_code)]
+    fn unpack(&mut self, id: NodeId, packed: Id, results: Vec<(Vec<usize>, DType)>) -> Id {
+        let mut start = 0;
+        let parts = results.into_iter().map(|(shape, dtype)| {
+            let offset = start;
+            start += size_of(&shape);
+            self.b.part(packed, offset, shape, dtype)
+        });
+        let parts = parts.collect();
+        self.parts.insert(id, parts);
+        packed
+    }
+
     /// A reduction whose axes stay with length 1.
     fn reduce_keeping(&mut self, reduction: Reduction, id: Id, axes: &[usize]) -> Id {
         let mut shape = self.b.shape(id).to_vec();
@@ -299,6 +325,7 @@ impl Binder<'_> {
         let inputs: Vec<Id> = node.inputs.iter().map(|&input| self.ids[input]).collect();
         Ok(match &node.op {
             Op::Parameter { .. } | Op::Data { .. } => unreachable!("leaves are bound by name"),
+            Op::Part { index } => self.parts[&node.inputs[0]][*index],
             Op::Constant { shape, values } => self
                 .b
                 .typed_constant(Tensor::new(shape.clone(), values), node.dtype),

@@ -89,6 +89,10 @@ pub enum Op {
         #[serde(with = "super::exact")]
         values: Vec<f64>,
     },
+    /// A result of the op before it, which has several.
+    Part {
+        index: usize,
+    },
     /// An elementwise function; more than two inputs fold from the left where it has two.
     Map {
         function: ScalarFn,

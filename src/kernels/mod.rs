@@ -11,3 +11,4 @@ pub mod matrix;
 pub mod simd;
 pub mod structural;
 pub mod sum;
+pub mod whole;

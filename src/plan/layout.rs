@@ -136,11 +136,9 @@ impl Layout<'_> {
             .collect();
         let output = self.allocate(id);
         Step::Whole {
-            op: node.op.clone(),
-            shape: node.shape.clone(),
+            node: node.clone(),
             inputs,
             output,
-            output_size: node.size(),
         }
     }
 

@@ -11,6 +11,7 @@ pub use print::text;
 
 use crate::bound::{Builder, Id, Op};
 use crate::kernels::machine::Program;
+use crate::tensor::is_contiguous;
 
 /// The program that computes `roots`, in their order.
 pub fn plan(builder: &Builder, roots: &[Id]) -> Program {
@@ -18,18 +19,11 @@ pub fn plan(builder: &Builder, roots: &[Id]) -> Program {
     layout::layout(builder, roots, &schedule)
 }
 
-/// Whether a view's elements lie one after the other in its source.
-fn is_contiguous(op: &Op, shape: &[usize]) -> Option<usize> {
+/// Where a view's elements begin in its source, if they lie there one after the other.
+fn stretch_start(op: &Op, shape: &[usize]) -> Option<usize> {
     match op {
         Op::Reshape => Some(0),
-        Op::View { offset, strides } => {
-            let contiguous = crate::tensor::contiguous_strides(shape);
-            let steps = strides.iter().zip(&contiguous).zip(shape);
-            let mut steps = steps.filter(|&(_, &length)| length > 1);
-            steps
-                .all(|((stride, wanted), _)| stride == wanted)
-                .then_some(*offset)
-        }
+        Op::View { offset, strides } => is_contiguous(strides, shape).then_some(*offset),
         _ => None,
     }
 }
@@ -44,7 +38,7 @@ fn storage(builder: &Builder, id: Id) -> (Id, usize) {
             Some(&source) if (node.size() == 1) == (builder.size(source) == 1) => source,
             _ => return (id, offset),
         };
-        match is_contiguous(&node.op, &node.shape) {
+        match stretch_start(&node.op, &node.shape) {
             Some(start) => {
                 offset += start;
                 id = source;
