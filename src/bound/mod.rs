@@ -11,6 +11,7 @@ pub use print::op_text;
 pub use builder::Builder;
 
 use crate::graph::DType;
+use crate::kernels::whole::Failure;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
 use std::sync::Arc;
@@ -130,6 +131,12 @@ impl Node {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct BindError(pub String);
+
+impl From<Failure> for BindError {
+    fn from(failure: Failure) -> BindError {
+        BindError(failure.0)
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -22,8 +22,13 @@ pub fn fuse(source: &Builder, roots: &[Id]) -> (Builder, Vec<Id>) {
     let mut map: Vec<Option<Id>> = vec![None; source.nodes().len()];
     for id in reachable {
         let node = source.node(id);
-        let (op, inputs) =
-            join(source, node, &readers).unwrap_or_else(|| (node.op.clone(), node.inputs.clone()));
+        let (op, inputs) = match join(source, node, &readers) {
+            Some((rule, op, inputs)) => {
+                fused.count(rule);
+                (op, inputs)
+            }
+            None => (node.op.clone(), node.inputs.clone()),
+        };
         let inputs = inputs
             .into_iter()
             .map(|input| map[input.index()].expect("inputs come first"))
@@ -37,8 +42,8 @@ pub fn fuse(source: &Builder, roots: &[Id]) -> (Builder, Vec<Id>) {
     (fused, roots)
 }
 
-/// A node and the product that only it reads, as one op.
-fn join(b: &Builder, node: &Node, readers: &[u32]) -> Option<(Op, Vec<Id>)> {
+/// A node and the product that only it reads, as one op; with the name of the rule.
+fn join(b: &Builder, node: &Node, readers: &[u32]) -> Option<(&'static str, Op, Vec<Id>)> {
     let factors = |id: Id| {
         let product = b.node(id);
         let is_own = readers[id.index()] == 1 && product.dtype == DType::Float64;
@@ -61,11 +66,13 @@ fn join(b: &Builder, node: &Node, readers: &[u32]) -> Option<(Op, Vec<Id>)> {
                 (false, Some(product), None) => (MulSub, product, inputs[1]),
                 _ => return None,
             };
-            Some((Op::Map(function), vec![x, y, z]))
+            let inputs = vec![x, y, z];
+            Some(("x y + z in one step", Op::Map(function), inputs))
         }
         Op::Reduce(Reduction::Sum, [1, length, 1]) => {
             let (x, y) = factors(inputs[0])?;
-            (b.size(x) == length && b.size(y) == length).then(|| (Op::Dot, vec![x, y]))
+            (b.size(x) == length && b.size(y) == length)
+                .then(|| ("sum(x y) = dot(x, y)", Op::Dot, vec![x, y]))
         }
         _ => None,
     }
