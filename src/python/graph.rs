@@ -7,7 +7,10 @@ use crate::bind::Data;
 use crate::graph::{self, DType, LoopArguments, NodeId, Op};
 use crate::model::Model;
 use crate::tensor::Tensor;
-use numpy::{PyArrayDescrMethods, PyReadonlyArrayDyn, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -185,30 +188,87 @@ impl Graph {
         self.graph.nodes().len()
     }
 
+    #[pyo3(signature = (data, parameter_shapes, memory=None))]
     fn bind(
         &self,
         py: Python<'_>,
         data: HashMap<String, Bound<'_, PyAny>>,
         parameter_shapes: HashMap<String, Vec<usize>>,
+        memory: Option<u64>,
     ) -> PyResult<Density> {
-        let mut arrays = HashMap::new();
-        for (name, value) in data {
-            let (shape, values, dtype) = array(&format!("data {name:?}"), &value)?;
-            arrays.insert(
-                name,
-                Data {
-                    value: Tensor::new(shape, &values),
-                    dtype,
-                },
-            );
-        }
+        let data = arrays(data)?;
         guarded(|| {
             let model = py
-                .detach(|| Model::new(&self.graph, arrays, &parameter_shapes))
+                .detach(|| Model::within(room(memory), &self.graph, data, &parameter_shapes))
                 .map_err(|error| self.exceptions.graph_error(py, error.to_string()))?;
             Ok(Density::new(model, self.exceptions.clone()))
         })
     }
+
+    #[pyo3(signature = (data, memory=None))]
+    fn evaluate<'py>(
+        &self,
+        py: Python<'py>,
+        data: HashMap<String, Bound<'_, PyAny>>,
+        memory: Option<u64>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let data = arrays(data)?;
+        let values = guarded(|| {
+            py.detach(|| crate::model::fold(room(memory), &self.graph, data))
+                .map_err(graph_error)
+        })?;
+        let result = PyDict::new(py);
+        for (name, value) in values {
+            let array = PyArray1::from_slice(py, value.values());
+            result.set_item(name, array.reshape(value.shape().to_vec())?)?;
+        }
+        Ok(result)
+    }
+
+    fn to_stored<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(String, Vec<Bound<'py, PyArrayDyn<f64>>>)> {
+        let (stored, arrays) = self.graph.to_stored().map_err(graph_error)?;
+        let arrays: PyResult<Vec<_>> = arrays
+            .into_iter()
+            .map(|(shape, values)| PyArray1::from_vec(py, values).reshape(shape))
+            .collect();
+        Ok((stored.to_string(), arrays?))
+    }
+
+    #[staticmethod]
+    fn from_stored(stored: &str, arrays: Vec<PyReadonlyArrayDyn<'_, f64>>) -> PyResult<Graph> {
+        let arrays = arrays.iter().map(|array| {
+            let array = array.as_array();
+            (array.shape().to_vec(), array.iter().copied().collect())
+        });
+        let arrays = arrays.collect();
+        guarded(|| {
+            let stored = serde_json::from_str(stored).map_err(graph_error)?;
+            let graph = graph::Graph::from_stored(stored, arrays).map_err(graph_error)?;
+            Ok(Graph {
+                graph,
+                ..Graph::default()
+            })
+        })
+    }
+}
+
+/// The values of data inputs.
+fn arrays(data: HashMap<String, Bound<'_, PyAny>>) -> PyResult<HashMap<String, Data>> {
+    data.into_iter()
+        .map(|(name, value)| {
+            let (shape, values, dtype) = array(&format!("data {name:?}"), &value)?;
+            let value = Tensor::new(shape, &values);
+            Ok((name, Data { value, dtype }))
+        })
+        .collect()
+}
+
+/// Elements that so many bytes hold.
+fn room(memory: Option<u64>) -> usize {
+    memory.map_or(usize::MAX, |bytes| bytes as usize / size_of::<f64>())
 }
 
 impl Graph {
