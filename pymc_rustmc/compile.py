@@ -58,10 +58,7 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
 
     outputs = _outputs(model, var_names)
     with no_compiler():
-        logp = rewrite_pregrad(_cloned([model.logp()]))
-        backward = rewrite_graph(
-            _cloned(list(outputs.values())), include=(*xtensor_rewrites(), "canonicalize", "stabilize")
-        )
+        logp, backward = _canonical([model.logp()]), _canonical(list(outputs.values()))
     try:
         (logp_id,) = walker.translate(logp)
         output_ids = walker.translate(backward)
@@ -131,6 +128,14 @@ def _cloned(outputs: list[Variable]) -> FunctionGraph:
     return FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
 
 
+def _canonical(outputs: list[Variable]) -> FunctionGraph:
+    """Graph of `outputs` in PyTensor's canonical form, on plain arrays."""
+    fgraph = _cloned(outputs)
+    if needed := xtensor_rewrites():
+        rewrite_graph(fgraph, include=needed)
+    return rewrite_pregrad(fgraph)
+
+
 def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Variable]:
     """Back-transformed free variables and Deterministics by name, as functions of the value variables."""
     transformed = [rv for rv in model.free_RVs if model.rvs_to_transforms[rv] is not None]
@@ -145,7 +150,7 @@ def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Vari
 def _holders(model: pm.Model, outputs: Mapping[str, Variable], node: Apply[Any]) -> list[str]:
     """Names of the model variables whose graphs hold an Op of the kind of `node`."""
     factors = {
-        variable.name: rewrite_pregrad(_cloned(model.logp([variable], sum=False))).outputs[0]
+        variable.name: _canonical(model.logp([variable], sum=False)).outputs[0]
         for variable in (*model.free_RVs, *model.observed_RVs, *model.potentials)
     }
     return [

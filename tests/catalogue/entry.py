@@ -18,8 +18,8 @@ class Entry:
     build
         Adds variables to the model in context; if it returns a model, that is the one.
     points
-        Mean and standard deviation of the random points, by name of the value variable; (0, 1) for the others.
-        For variables without a transform whose support is not the whole line.
+        Mean and standard deviation of the random points, by name of the value variable; (0, 1) for others.
+        For variables without a transform, and with a support other than the whole line.
     rtol
         Agreement of log density and outputs, and of the gradient relative to its largest element.
     looser
@@ -28,6 +28,8 @@ class Entry:
         Starting values of the sampling run, for densities that are not finite where PyMC starts.
     foreign
         Names of the Ops that have no native translation.
+    refused
+        For a model that has no gradient: what the error says, as a regular expression.
     unsampled
         Why there is no sampling run.
     """
@@ -38,6 +40,7 @@ class Entry:
     looser: str = ""
     initvals: Mapping[str, Any] | None = None
     foreign: tuple[str, ...] = ()
+    refused: str = ""
     unsampled: str = ""
 
     def __post_init__(self) -> None:

@@ -210,12 +210,6 @@ def density_dist():
     pm.DensityDist("y", a, s, logp=logp, observed=REALS)
 
 
-def density_of_transformed_variables():
-    a, s = parameters()
-    pm.Potential("sum", pm.logp(pm.Normal.dist(a, s) * 2 + 1, REALS))
-    pm.Potential("log", pm.logp(pm.math.log(pm.Gamma.dist(half(a), s)), REALS))
-
-
 def cumulative_distributions():
     a, s = parameters()
     pm.Potential("normal", pm.logcdf(pm.Normal.dist(a, s), REALS))
@@ -263,7 +257,6 @@ ENTRIES = entries(
     custom_dist_by_its_generator_as_prior,
     custom_maximum_of_normals,
     density_dist,
-    density_of_transformed_variables,
     cumulative_distributions,
     quantiles,
 )

@@ -23,7 +23,7 @@ DISTRIBUTIONS = {
     "Beta": lambda a, s: pmd.Beta("x", s, s + 1),
     "Cauchy": lambda a, s: pmd.Cauchy("x", a, s),
     "Exponential": lambda a, s: pmd.Exponential("x", s),
-    "Flat": lambda a, s: pmd.Flat("x", dims="feature"),
+    "Flat": lambda a, s: pmd.Potential("flat", 0.1 * pmd.Flat("x", dims="feature")),
     "Gamma": lambda a, s: pmd.Gamma("x", s, s),
     "HalfCauchy": lambda a, s: pmd.HalfCauchy("x", 1.5, dims="feature"),
     "HalfFlat": lambda a, s: pmd.HalfFlat("x", dims="feature"),

@@ -1,11 +1,13 @@
 """Models that are special in their data, names, dtypes or shapes, and models of libraries."""
 
+from functools import partial
+
 import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 
-from catalogue.entry import Entry, entries
+from catalogue.entry import PYMC_6, Entry, entries
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(8, 3))
@@ -234,6 +236,13 @@ def differential_equation():
     pm.LogNormal("y", pt.log(curve[:, 0]), 0.3, observed=[0.8, 0.6])
 
 
+def simulator():
+    def simulate(rng, mu, size):
+        return rng.normal(mu, 1, size=size)
+
+    pm.Simulator("y", simulate, pm.Normal("mu"), observed=Y)
+
+
 def media_mix():
     model = pm.modelcontext(None)
     model.add_coords({"week": range(8), "channel": list("uv"), "fourier": range(2)})
@@ -288,7 +297,6 @@ BAMBI = {
     "student t": ("y ~ u", {"family": "t"}),
     "beta binomial": ("p(count, 4) ~ u", {"family": "beta_binomial"}),
     "categorical": ("group ~ u", {"family": "categorical"}),
-    "cumulative": ("level ~ u + v", {"family": "cumulative"}),
     "spline": ("y ~ bs(u, df=4)", {}),
     "gaussian process": ("y ~ 0 + hsgp(u, m=4, c=2)", {}),
     "zero inflated": ("count ~ u", {"family": "zero_inflated_poisson"}),
@@ -333,12 +341,20 @@ ENTRIES = {
         inner_graphs,
         media_mix,
     ),
+    # Its density is the distance to a simulation: it has no gradient, and is random.
+    "simulator": Entry(simulator, refused="Simulator"),
     "float32 values": Entry(float32_values, **SINGLE),
     "float32 everywhere": Entry(float32_everywhere, **SINGLE),
     "float32 group means": Entry(float32_group_means, **SINGLE),
     "differential equation": Entry(differential_equation, foreign=("DifferentialEquation",)),
+    "bambi cumulative": Entry(
+        partial(bambi_model, "level ~ u + v", family="cumulative"),
+        unsampled="Bambi 0.21 gives a dim of length 3 to an array of length 2, which PyMC 6 refuses"
+        if PYMC_6
+        else "",
+    ),
     **{
-        f"bambi {name}": Entry(lambda formula=formula, options=options: bambi_model(formula, **options))
+        f"bambi {name}": Entry(partial(bambi_model, formula, **options))
         for name, (formula, options) in BAMBI.items()
     },
 }

@@ -54,7 +54,9 @@ def ordered_rows():
 
 
 def ordered_positive():
-    pm.Exponential("x", 1, shape=3, transform=tr.Ordered(positive=True), initval=[0.5, 1.0, 2.0])
+    pm.Exponential(
+        "x", 1, shape=3, transform=tr.Ordered(positive=True), default_transform=None, initval=[0.5, 1.0, 2.0]
+    )
 
 
 def ordered_descending():
@@ -62,11 +64,11 @@ def ordered_descending():
 
 
 def simplex():
-    pm.Dirichlet("x", np.array([1.5, 2.0, 3.0]), transform=tr.simplex)
+    pm.Dirichlet("x", np.array([1.5, 2.0, 3.0]), transform=tr.simplex, default_transform=None)
 
 
 def sum_to_1():
-    pm.Dirichlet("x", np.array([2.5, 2.0, 3.0]), transform=tr.sum_to_1)
+    pm.Dirichlet("x", np.array([2.5, 2.0, 3.0]), transform=tr.sum_to_1, default_transform=None)
 
 
 def interval():
@@ -93,19 +95,19 @@ def interval_with_bounds_by_function():
 
 
 def circular():
-    pm.VonMises("x", pm.Normal("mu"), 2, shape=3, transform=tr.circular)
+    pm.VonMises("x", pm.Normal("mu"), 2, shape=3, transform=tr.circular, default_transform=None)
 
 
 def log():
-    pm.Gamma("x", 2, pm.HalfNormal("rate"), shape=3, transform=tr.log)
+    pm.Gamma("x", 2, pm.HalfNormal("rate"), shape=3, transform=tr.log, default_transform=None)
 
 
 def log_exp_m1():
-    pm.HalfNormal("x", pm.HalfNormal("s"), shape=3, transform=tr.log_exp_m1)
+    pm.HalfNormal("x", pm.HalfNormal("s"), shape=3, transform=tr.log_exp_m1, default_transform=None)
 
 
 def logodds():
-    pm.Beta("x", 2, pm.HalfNormal("b"), shape=3, transform=tr.logodds)
+    pm.Beta("x", 2, pm.HalfNormal("b"), shape=3, transform=tr.logodds, default_transform=None)
 
 
 def zero_sum():
@@ -113,11 +115,26 @@ def zero_sum():
 
 
 def chain():
-    pm.HalfNormal("x", 2, shape=3, transform=tr.Chain([tr.log, tr.ordered]), initval=[0.5, 1.0, 2.0])
+    pm.HalfNormal(
+        "x",
+        2,
+        shape=3,
+        transform=tr.Chain([tr.log, tr.ordered]),
+        default_transform=None,
+        initval=[0.5, 1.0, 2.0],
+    )
 
 
 def ordered_odds():
-    pm.Beta("x", 2, 2, shape=3, transform=tr.Chain([tr.logodds, tr.ordered]), initval=[0.2, 0.5, 0.7])
+    pm.Beta(
+        "x",
+        2,
+        2,
+        shape=3,
+        transform=tr.Chain([tr.logodds, tr.ordered]),
+        default_transform=None,
+        initval=[0.2, 0.5, 0.7],
+    )
 
 
 def cholesky_cov_packed():
@@ -137,8 +154,7 @@ def users_own_with_parameters():
 
 
 def added_to_the_default():
-    pm.HalfNormal("x", 1, shape=2, transform=tr.log, default_transform=None)
-    pm.HalfNormal("z", 1, shape=3, transform=tr.ordered, initval=[0.5, 1.0, 2.0])
+    pm.HalfNormal("x", 1, shape=3, transform=tr.ordered, initval=[0.5, 1.0, 2.0])
 
 
 ENTRIES = {
@@ -175,7 +191,14 @@ ENTRIES = {
 if PYMC_6:
 
     def cholesky_corr():
-        pm.MvNormal("x", np.zeros(2), np.eye(2), shape=(2, 2), transform=tr.CholeskyCorrTransform(2))
+        pm.MvNormal(
+            "x",
+            np.zeros(2),
+            np.eye(2),
+            shape=(2, 2),
+            initval=np.eye(2),
+            transform=tr.CholeskyCorrTransform(2),
+        )
 
     def cholesky_cov():
         pm.MatrixNormal(

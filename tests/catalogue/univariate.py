@@ -1,4 +1,4 @@
-"""Univariate distributions: continuous ones with their default transform and observed, discrete ones observed."""
+"""Univariate distributions: continuous ones as priors and observed, discrete ones observed."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pymc.distributions import transforms
 
 from catalogue.entry import Entry
 
@@ -72,7 +73,6 @@ CONTINUOUS: dict[str, tuple[Any, Callable[..., Any]]] = {
     "Normal": (REALS, lambda a, s, **k: pm.Normal("y", a, s, **k)),
     "Normal by precision": (REALS, lambda a, s, **k: pm.Normal("y", a, tau=half(a), **k)),
     "Pareto": (POSITIVE, lambda a, s, **k: pm.Pareto("y", half(a), 0.2 * share(s), **k)),
-    "PolyaGamma": (POSITIVE, lambda a, s, **k: pm.PolyaGamma("y", h=1, z=0.5, **k)),
     "Rice": (POSITIVE, lambda a, s, **k: pm.Rice("y", nu=half(a), sigma=s, **k)),
     "Rice by ratio": (POSITIVE, lambda a, s, **k: pm.Rice("y", b=half(a), sigma=s, **k)),
     "SkewNormal": (REALS, lambda a, s, **k: pm.SkewNormal("y", alpha=1.5 * s, mu=a, sigma=s, **k)),
@@ -153,4 +153,14 @@ ENTRIES = {
         for name, (data, build) in CONTINUOUS.items()
     },
     **{f"{name}, likelihood": Entry(partial(_with_parameters, build)) for name, build in DISCRETE.items()},
+    # PyMC has no gradient of its density.
+    "PolyaGamma": Entry(lambda: pm.PolyaGamma("x", h=1, z=pm.HalfNormal("s")), refused="PolyaGamma"),
+    "LogitNormal, prior": Entry(
+        partial(_with_parameters, CONTINUOUS["LogitNormal"][1], shape=3),
+        points={"y": (0.5, 0.1)},
+        unsampled="PyMC gives it no transform, and starts far outside of its support",
+    ),
+    "LogitNormal, prior with a transform": Entry(
+        partial(_with_parameters, CONTINUOUS["LogitNormal"][1], shape=3, transform=transforms.logodds)
+    ),
 }

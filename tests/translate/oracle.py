@@ -8,9 +8,11 @@ import pytensor
 from pymc.pytensorf import compile as pymc_compile
 from pymc.pytensorf import rewrite_pregrad
 from pytensor.compile.mode import FAST_COMPILE, Mode
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.utils import rewrite_graph
 
 from pymc_rustmc.compile import BoundModel, translate_model
-from pymc_rustmc.interpreted import no_compiler
+from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 
 # Node by node in Python: compiling with C or Numba would take most of the time of these tests.
 PYTHON = Mode("py", FAST_COMPILE.provided_optimizer.including("stabilize"))
@@ -22,20 +24,24 @@ class Oracle:
 
     def __init__(self, model):
         names = [value.name for value in model.value_vars]
-        logp = rewrite_pregrad(pytensor.graph.replace.clone_replace(model.logp()))
-        gradient = pytensor.gradient.grad(logp, model.value_vars, disconnected_inputs="ignore")
         outputs = model.unobserved_value_vars[len(names) :]
         self.output_names = [variable.name for variable in outputs]
         with model, no_compiler():
+            logp = FunctionGraph(outputs=[model.logp()], clone=True, copy_inputs=False)
+            if needed := xtensor_rewrites():
+                rewrite_graph(logp, include=needed)
+            (logp,) = rewrite_pregrad(logp).outputs
+            gradient = pytensor.gradient.grad(logp, model.value_vars, disconnected_inputs="ignore")
             self._function = pymc_compile(
                 model.value_vars, [logp, *gradient, *outputs], mode=PYTHON, on_unused_input="ignore"
             )
+        self._dtypes = [value.dtype for value in model.value_vars]
         self._n = len(names)
 
     def __call__(self, values):
         """Values of the value variables, in order -> logp, flat gradient, outputs by name."""
         with no_compiler(), np.errstate(all="ignore"):
-            logp, *rest = self._function(*values)
+            logp, *rest = self._function(*map(np.asarray, values, self._dtypes))
         gradient = np.concatenate([np.ravel(g) for g in rest[: self._n]])
         return float(logp), gradient, dict(zip(self.output_names, rest[self._n :], strict=True))
 
@@ -56,7 +62,9 @@ def assert_same_density(
         logp, gradient, outputs = oracle(bound.unravel(position).values())
         our_logp, our_gradient = bound.density.logp_and_gradient(position)
         for name in names:
-            np.testing.assert_allclose(ours[name][row], outputs[name], rtol=rtol[0], atol=1e-2 * rtol[0], err_msg=name)
+            np.testing.assert_allclose(
+                ours[name][row], outputs[name], rtol=rtol[0], atol=1e-2 * rtol[0], err_msg=name
+            )
         if not np.isfinite(logp):
             assert not np.isfinite(our_logp)
             continue
