@@ -56,10 +56,7 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
 
     outputs = _outputs(model, var_names)
     with no_compiler():
-        logp = rewrite_pregrad(_cloned([model.logp()]))
-        backward = rewrite_graph(
-            _cloned(list(outputs.values())), include=(*xtensor_rewrites(), "canonicalize", "stabilize")
-        )
+        logp, backward = _canonical([model.logp()]), _canonical(list(outputs.values()))
     try:
         (logp_id,) = walker.translate(logp)
         output_ids = walker.translate(backward)
@@ -98,6 +95,14 @@ def _check_model(model: Any) -> None:
 def _cloned(outputs: list[Variable]) -> FunctionGraph:
     """Graph of `outputs` that shares its inputs, and nothing else, with the model: rewrites work in place."""
     return FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
+
+
+def _canonical(outputs: list[Variable]) -> FunctionGraph:
+    """Graph of `outputs` in PyTensor's canonical form, on plain arrays."""
+    fgraph = _cloned(outputs)
+    if needed := xtensor_rewrites():
+        rewrite_graph(fgraph, include=needed)
+    return rewrite_pregrad(fgraph)
 
 
 def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Variable]:
