@@ -5,11 +5,13 @@
 
 mod builder;
 pub mod loops;
+mod linalg;
 mod print;
 
 pub use print::op_text;
 
 pub use builder::Builder;
+pub use linalg::{Linalg, Routine};
 
 use crate::foreign::Call;
 use crate::graph::DType;
@@ -106,6 +108,8 @@ pub enum Op {
     LoopGradient(Shared<LoopGradient>),
     /// A function of others; a packed vector of its results.
     Foreign(Call),
+    /// Linear algebra on stacks of matrices.
+    Linalg(Linalg),
 }
 
 /// A node of the bound graph.

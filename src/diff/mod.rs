@@ -5,6 +5,7 @@
 
 mod foreign;
 mod loops;
+mod linalg;
 
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
@@ -240,6 +241,7 @@ fn contributions(
             };
             vec![Some(dx), Some(dy)]
         }
+        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
     })
 }
 

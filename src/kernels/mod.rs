@@ -6,6 +6,7 @@ pub mod composite;
 pub mod evaluate;
 pub mod isa;
 pub mod loops;
+pub mod linalg;
 pub mod machine;
 pub mod math;
 pub mod matrix;
