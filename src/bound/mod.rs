@@ -1,14 +1,18 @@
 //! The bound graph: data in, every shape known. What differentiation and planning work on.
 //!
 //! Ops are few: elementwise functions, views and tables of positions (which serve all indexing),
-//! reductions, running sums and products, concatenation and matrix products.
+//! reductions, running sums and products, concatenation, matrix products, lookups and convolutions.
 
 mod builder;
+mod convolution;
+mod lookup;
 mod print;
 
 pub use print::op_text;
 
 pub use builder::Builder;
+pub use convolution::Convolution;
+pub use lookup::Lookup;
 
 use crate::graph::DType;
 use crate::scalar::ScalarFn;
@@ -37,6 +41,9 @@ pub enum Reduction {
     Min,
     Any,
     All,
+    BitAnd,
+    BitOr,
+    BitXor,
     /// Flat position of the first maximum among the reduced elements.
     Argmax,
 }
@@ -96,6 +103,10 @@ pub enum Op {
         /// Whether the first, the second is stored transposed.
         transposed: [bool; 2],
     },
+    /// Positions that are values of the graph; sorting and searching.
+    Lookup(Lookup),
+    /// (batch, n) with (batch, k) along the last axis.
+    Convolve(Convolution, [usize; 3]),
 }
 
 /// A node of the bound graph.

@@ -25,6 +25,8 @@ pub fn op_text(op: &Op) -> String {
         Op::Run(running, sizes) => format!("cum{running:?} {sizes:?}").to_lowercase(),
         Op::Concat { .. } => "concat".into(),
         Op::MatMul { sizes, transposed } => format!("matmul {sizes:?} transposed={transposed:?}"),
+        Op::Lookup(lookup) => lookup.to_string(),
+        Op::Convolve(convolution, sizes) => format!("{convolution:?} {sizes:?}").to_lowercase(),
     }
 }
 

@@ -3,6 +3,8 @@
 //! The adjoint of a node may be a single element where all its elements are equal (behind a sum, say);
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
+mod lookup;
+
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
 use crate::scalar::{Adjoint, ScalarFn};
@@ -230,6 +232,8 @@ fn contributions(
             };
             vec![Some(dx), Some(dy)]
         }
+        Op::Lookup(op) => lookup::lookup(b, op, node, g),
+        Op::Convolve(convolution, _) => lookup::convolve(b, *convolution, node, g),
     })
 }
 
@@ -306,7 +310,12 @@ fn reduce(
             let g = spread(b, g);
             Some(b.scale(g, others))
         }
-        Reduction::Any | Reduction::All | Reduction::Argmax => None,
+        Reduction::Any
+        | Reduction::All
+        | Reduction::BitAnd
+        | Reduction::BitOr
+        | Reduction::BitXor
+        | Reduction::Argmax => None,
     }
 }
 

@@ -46,8 +46,9 @@ pub fn matmul(
     }
 }
 
+/// Sum of the products of two vectors of one length.
 #[inline(always)]
-fn dot<V: Lanes>(x: &[f64], y: &[f64]) -> f64 {
+pub fn dot<V: Lanes>(x: &[f64], y: &[f64]) -> f64 {
     let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     let mut lanes = V::splat(0.0);
     for (x, y) in x.iter().zip(y) {
@@ -57,8 +58,9 @@ fn dot<V: Lanes>(x: &[f64], y: &[f64]) -> f64 {
     across(lanes.to_array()) + tail
 }
 
+/// y + a x, in place of y.
 #[inline(always)]
-fn axpy<V: Lanes>(a: f64, x: &[f64], y: &mut [f64]) {
+pub fn axpy<V: Lanes>(a: f64, x: &[f64], y: &mut [f64]) {
     let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks_mut::<LANES>());
     let factor = V::splat(a);
     for (x, y) in x.iter().zip(y) {

@@ -1,8 +1,8 @@
 //! Ops on whole arrays: one place that runs them, for the machine and for constant folding.
 
 use super::buffer::Buffer;
-use super::{matrix, structural};
-use crate::bound::{Node, Op};
+use super::{convolution, lookup, matrix, structural};
+use crate::bound::{Lookup, Node, Op};
 use thiserror::Error;
 
 /// Why an op could not be carried out, in words for the user.
@@ -48,6 +48,17 @@ pub fn run<'a>(
         Op::Concat { outer, parts } => structural::concat(*outer, parts, input, out),
         Op::MatMul { sizes, transposed } => {
             matrix::matmul(*sizes, *transposed, input(0), input(1), out);
+        }
+        Op::Lookup(lookup) => match lookup {
+            Lookup::Positions { axes } => lookup::positions(axes, input, out),
+            Lookup::Gather => lookup::gather(input(0), input(1), out),
+            Lookup::ScatterAdd => lookup::scatter_add(input(0), input(1), out),
+            Lookup::LastWriter => lookup::last_writer(input(0), out),
+            Lookup::Argsort { length } => lookup::argsort(*length, input(0), out),
+            Lookup::Searchsorted { right } => lookup::searchsorted(*right, input(0), input(1), out),
+        },
+        Op::Convolve(convolution, sizes) => {
+            convolution::convolve(*convolution, *sizes, input(0), input(1), out);
         }
         Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Dot => {
             unreachable!("leaves hold their value, the others read whole chunks")
