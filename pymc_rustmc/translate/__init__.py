@@ -9,6 +9,7 @@ from pymc_rustmc.translate import (  # noqa: F401
     ordering,
     padding,
     reductions,
+    scan,
     shape,
     signal,
     special,

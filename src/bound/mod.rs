@@ -6,6 +6,7 @@
 mod builder;
 mod convolution;
 mod lookup;
+pub mod loops;
 mod print;
 
 pub use print::op_text;
@@ -17,6 +18,7 @@ pub use lookup::Lookup;
 use crate::graph::DType;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
+use loops::{Loop, LoopGradient, Shared};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -107,6 +109,10 @@ pub enum Op {
     Lookup(Lookup),
     /// (batch, n) with (batch, k) along the last axis.
     Convolve(Convolution, [usize; 3]),
+    /// A body carried out step by step.
+    Loop(Shared<Loop>),
+    /// The reverse of a loop.
+    LoopGradient(Shared<LoopGradient>),
 }
 
 /// A node of the bound graph.

@@ -7,6 +7,7 @@ pub mod convolution;
 pub mod evaluate;
 pub mod isa;
 pub mod lookup;
+pub mod loops;
 pub mod machine;
 pub mod math;
 pub mod matrix;

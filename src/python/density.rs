@@ -1,7 +1,7 @@
 //! A bound model as Python sees it.
 
 use super::run::{self, Run};
-use super::{GraphError, ModelError, guarded};
+use super::{ModelError, guarded};
 use crate::density::Density as _;
 use crate::model::{Model, ModelDensity};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
