@@ -9,9 +9,10 @@ mod op;
 mod stored;
 
 pub use dtype::DType;
-pub use op::{Assumption, IndexEntry, LoopArguments, Op};
+pub use op::{Assumption, IndexEntry, LoopArguments, Op, UniquePart};
 pub use stored::Array;
 
+use crate::scalar::ScalarFn;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
@@ -511,6 +512,61 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         }
         Op::Any { axes } | Op::All { axes } => (DType::Bool, reduced(axes)?),
         Op::Argmax { axes } => (DType::Int64, reduced(axes)?),
+        Op::Bitwise { function, axes } => {
+            ensure!(
+                matches!(
+                    function,
+                    ScalarFn::BitAnd | ScalarFn::BitOr | ScalarFn::BitXor
+                ),
+                "`{function}` does not combine bits"
+            );
+            let ndim = reduced(axes)?;
+            integers(inputs)?;
+            (DType::Int64, ndim)
+        }
+        Op::Sort { axis } | Op::Argsort { axis } => {
+            count(1)?;
+            ensure!(*axis < inputs[0].ndim, "the axis is out of range");
+            let dtype = match op {
+                Op::Sort { .. } => inputs[0].dtype,
+                _ => DType::Int64,
+            };
+            (dtype, inputs[0].ndim)
+        }
+        Op::Searchsorted { .. } => {
+            count(2)?;
+            ensure!(inputs[0].ndim == 1, "searches in a vector");
+            (DType::Int64, inputs[1].ndim)
+        }
+        Op::Unique { axis, part } => {
+            count(1)?;
+            ensure!(
+                axis.is_none_or(|axis| axis < inputs[0].ndim),
+                "the axis is out of range"
+            );
+            match part {
+                UniquePart::Values => (inputs[0].dtype, axis.map_or(1, |_| inputs[0].ndim)),
+                _ => (DType::Int64, 1),
+            }
+        }
+        Op::IfElse => {
+            count(3)?;
+            ensure!(inputs[0].ndim == 0, "the condition must be a scalar");
+            ensure!(
+                (inputs[1].dtype, inputs[1].ndim) == (inputs[2].dtype, inputs[2].ndim),
+                "both branches must have one type and rank"
+            );
+            (inputs[1].dtype, inputs[1].ndim)
+        }
+        Op::Convolve => {
+            count(3)?;
+            ensure!(
+                inputs[..2].iter().all(|node| node.ndim >= 1),
+                "takes vectors"
+            );
+            ensure!(inputs[2].ndim == 0, "the mode must be a scalar");
+            (widest(&inputs[..2]).max(DType::Int64), rank(&inputs[..2]))
+        }
         Op::Cumsum { axis } | Op::Cumprod { axis } => {
             count(1)?;
             ensure!(*axis < inputs[0].ndim, "the axis is out of range");

@@ -71,6 +71,20 @@ impl IndexEntry {
     }
 }
 
+/// What is asked about distinct elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UniquePart {
+    /// The elements.
+    Values,
+    /// Where each appears first.
+    Index,
+    /// Which of them each element of the array is, flattened.
+    Inverse,
+    /// How often each appears.
+    Counts,
+}
+
 /// How many inputs of a loop mean what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -234,12 +248,38 @@ pub enum Op {
     Argmax {
         axes: Vec<usize>,
     },
+    /// AND, OR or XOR of the bits of integers.
+    Bitwise {
+        function: ScalarFn,
+        axes: Vec<usize>,
+    },
     Cumsum {
         axis: usize,
     },
     Cumprod {
         axis: usize,
     },
+    /// Ascending along an axis, NaN last.
+    Sort {
+        axis: usize,
+    },
+    /// The order that sorts along an axis; ties keep theirs.
+    Argsort {
+        axis: usize,
+    },
+    /// (sorted vector, x): how many elements of the vector are less than x; not greater, if `right`.
+    Searchsorted {
+        right: bool,
+    },
+    /// Of the distinct elements, or slices along an axis, in ascending order.
+    Unique {
+        axis: Option<usize>,
+        part: UniquePart,
+    },
+    /// (condition, x, y): x or y; of one shape if the condition depends on a parameter.
+    IfElse,
+    /// (x, w, whether full): convolution along the last axes, the others broadcast; else the part without padding.
+    Convolve,
     /// Product of matrices in the last two axes, the others broadcast.
     Matmul,
     /// Cholesky factors of matrices, in the triangle that is read; NaN where one is not positive definite.

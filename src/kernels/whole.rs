@@ -2,8 +2,8 @@
 
 use super::buffer::Buffer;
 use super::machine::Workspace;
-use super::{linalg, loops, structural};
-use crate::bound::{Node, Op};
+use super::{convolution, linalg, lookup, loops, structural};
+use crate::bound::{Lookup, Node, Op};
 use thiserror::Error;
 
 /// Why an op could not be carried out, in words for the user.
@@ -83,6 +83,17 @@ pub fn run<'a>(
         Op::Loop(l) => loops::forward(l, state.body(), input, out)?,
         Op::LoopGradient(l) => loops::backward(l, state.body(), input, out)?,
         Op::Foreign(call) => call.run(input, out)?,
+        Op::Lookup(lookup) => match lookup {
+            Lookup::Positions { axes } => lookup::positions(axes, input, out),
+            Lookup::Gather => lookup::gather(input(0), input(1), out),
+            Lookup::ScatterAdd => lookup::scatter_add(input(0), input(1), out),
+            Lookup::LastWriter => lookup::last_writer(input(0), out),
+            Lookup::Argsort { length } => lookup::argsort(*length, input(0), out),
+            Lookup::Searchsorted { right } => lookup::searchsorted(*right, input(0), input(1), out),
+        },
+        Op::Convolve(convolution, sizes) => {
+            convolution::convolve(*convolution, *sizes, input(0), input(1), out);
+        }
         Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Dot => {
             unreachable!("leaves hold their value, the others read whole chunks")
         }
