@@ -6,6 +6,7 @@ use crate::density::{Density, DensityError};
 use crate::diff;
 use crate::graph::Graph;
 use crate::kernels::machine::{Program, Workspace};
+use crate::kernels::whole::Failure;
 use crate::plan;
 use crate::rewrite::fuse::fuse;
 use std::collections::HashMap;
@@ -87,12 +88,15 @@ impl Model {
 
     /// Values of the named outputs at `draws` positions (row-major, `dim` entries each), draw after draw: a
     /// vector an output. Uses all processors.
+    ///
+    /// # Errors
+    /// If there is no such output, or the model itself fails at a position.
     pub fn evaluate(
         &self,
         names: &[String],
         positions: &[f64],
         draws: usize,
-    ) -> Result<Vec<Vec<f64>>, BindError> {
+    ) -> Result<Vec<Vec<f64>>, DensityError> {
         let program = self.output_program(names)?;
         let sizes: Vec<usize> = program.outputs.iter().map(|(_, size)| *size).collect();
         let mut columns: Vec<Vec<f64>> = sizes.iter().map(|size| vec![0.0; size * draws]).collect();
@@ -106,34 +110,43 @@ impl Model {
                 part.push(shares.next().unwrap_or_default());
             }
         }
-        std::thread::scope(|scope| {
-            for (index, mut part) in parts.into_iter().enumerate() {
+        let evaluated: Result<(), Failure> = std::thread::scope(|scope| {
+            let workers = parts.into_iter().enumerate().map(|(index, mut part)| {
                 let (program, sizes, dim) = (program.clone(), &sizes, self.dim());
                 scope.spawn(move || {
                     let mut workspace = Workspace::new(program);
                     for draw in index * share..((index + 1) * share).min(draws) {
-                        workspace.evaluate(&positions[draw * dim..(draw + 1) * dim]);
+                        workspace.evaluate(&positions[draw * dim..(draw + 1) * dim])?;
                         let row = draw - index * share;
                         for (k, &size) in sizes.iter().enumerate() {
                             part[k][row * size..(row + 1) * size]
                                 .copy_from_slice(workspace.output(k));
                         }
                     }
-                });
+                    Ok(())
+                })
+            });
+            let workers: Vec<_> = workers.collect();
+            for worker in workers {
+                worker
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             }
+            Ok(())
         });
+        evaluated.map_err(|failure| DensityError(failure.0))?;
         Ok(columns)
     }
 
     /// The program that computes the named outputs.
-    fn output_program(&self, names: &[String]) -> Result<Arc<Program>, BindError> {
-        let roots: Result<Vec<Id>, BindError> = names
+    fn output_program(&self, names: &[String]) -> Result<Arc<Program>, DensityError> {
+        let roots: Result<Vec<Id>, DensityError> = names
             .iter()
             .map(|name| {
                 let found = self.bound.outputs.iter().find(|(other, _)| other == name);
                 found
                     .map(|(_, id)| *id)
-                    .ok_or_else(|| BindError(format!("the model has no output {name:?}")))
+                    .ok_or_else(|| DensityError(format!("the model has no output {name:?}")))
             })
             .collect();
         let (fused, roots) = fuse(&self.bound.builder, &roots?);
@@ -175,7 +188,9 @@ impl Density for ModelDensity {
         position: &[f64],
         gradient: &mut [f64],
     ) -> Result<f64, DensityError> {
-        self.workspace.evaluate(position);
+        self.workspace
+            .evaluate(position)
+            .map_err(|failure| DensityError(failure.0))?;
         let mut start = 0;
         // The results are the log density and one gradient a parameter, in the order of the position vector.
         for index in 1..self.workspace.outputs() {

@@ -18,6 +18,13 @@ pub fn contiguous_strides(shape: &[usize]) -> Vec<isize> {
     strides
 }
 
+/// Whether steps of `strides` visit the elements of a shape one after the other.
+pub fn is_contiguous(strides: &[isize], shape: &[usize]) -> bool {
+    let contiguous = contiguous_strides(shape);
+    let mut axes = strides.iter().zip(&contiguous).zip(shape);
+    axes.all(|((stride, wanted), &length)| length <= 1 || stride == wanted)
+}
+
 /// NumPy's broadcast of two shapes, or `None` where they do not fit.
 pub fn broadcast_shapes(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());

@@ -63,6 +63,10 @@ class Walker:
             self._translate_node(node)
         return [self.id(output) for output in fgraph.outputs]
 
+    def child(self, graph: Graph, leaves: Mapping[Variable, int]) -> Walker:
+        """Walker for a graph inside this one, such as the body of a loop, which sees only `leaves`."""
+        return Walker(graph, leaves, self._data_name, self.check_bounds)
+
     def inline(self, fgraph: FunctionGraph, inputs: Sequence[Variable]) -> list[int]:
         """Translate an inner graph on outer variables; returns the ids of its outputs."""
         outer, self._ids = (

@@ -3,19 +3,23 @@
 use super::{BindError, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
 use crate::kernels::evaluate;
+use crate::kernels::whole::Failure;
 use crate::rewrite;
 use crate::scalar::ScalarFn;
-use crate::tensor::{Table, Tensor, broadcast_shapes, contiguous_strides, size_of};
+use crate::tensor::{Table, Tensor, broadcast_shapes, contiguous_strides, is_contiguous, size_of};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A growing bound graph.
+#[derive(Clone)]
 pub struct Builder {
     nodes: Vec<Node>,
     known: HashMap<Node, Id>,
     /// Nodes that are zero where a branch was not selected, and all that is computed from them.
     selected: Vec<bool>,
     simplifies: bool,
+    /// Why a parameter-free node could not be evaluated, the first one.
+    failure: Option<Failure>,
 }
 
 impl Default for Builder {
@@ -25,6 +29,7 @@ impl Default for Builder {
             known: HashMap::new(),
             selected: vec![],
             simplifies: true,
+            failure: None,
         }
     }
 }
@@ -34,6 +39,14 @@ impl Builder {
     pub fn plain() -> Builder {
         Builder {
             simplifies: false,
+            ..Builder::default()
+        }
+    }
+
+    /// An empty builder that simplifies if this one does.
+    pub fn sibling(&self) -> Builder {
+        Builder {
+            simplifies: self.simplifies,
             ..Builder::default()
         }
     }
@@ -90,9 +103,10 @@ impl Builder {
                 .iter()
                 .map(|&id| self.constant_value(id).map(Arc::as_ref))
                 .collect();
-            if let Some(values) = values {
-                let value = evaluate::node(&node, &values);
-                return self.typed_constant(value, dtype);
+            match values.map(|values| evaluate::node(&node, &values)) {
+                Some(Ok(value)) => return self.typed_constant(value, dtype),
+                Some(Err(failure)) => _ = self.failure.get_or_insert(failure),
+                None => {}
             }
         }
         let id = Id(self.nodes.len() as u32);
@@ -101,6 +115,23 @@ impl Builder {
         self.nodes.push(node.clone());
         self.known.insert(node, id);
         id
+    }
+
+    /// Why a parameter-free node could not be evaluated, if one could not since the last call.
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// Result of a packed op: the elements of its vector from `offset` on, under a shape and type of their own.
+    pub fn part(&mut self, packed: Id, offset: usize, shape: Vec<usize>, dtype: DType) -> Id {
+        let op = match size_of(&shape) == self.size(packed) {
+            true => Op::Reshape,
+            false => Op::View {
+                offset,
+                strides: contiguous_strides(&shape),
+            },
+        };
+        self.push(op, vec![packed], shape, dtype)
     }
 
     /// A constant.
@@ -132,6 +163,14 @@ impl Builder {
             shape,
             DType::Float64,
         )
+    }
+
+    /// An adjoint that is given from outside, as entry `offset` of the position; it may be zero because a branch
+    /// was not selected.
+    pub fn adjoint_parameter(&mut self, offset: usize, shape: Vec<usize>) -> Id {
+        let id = self.parameter(format!("adjoint {offset}").as_str().into(), offset, shape);
+        self.selected[id.index()] = true;
+        id
     }
 
     /// An elementwise function under NumPy's broadcasting.
@@ -251,15 +290,7 @@ impl Builder {
             .zip(&shape)
             .map(|(&stride, &length)| if length == 1 { 0 } else { stride })
             .collect();
-        let is_whole = size == node.size() && offset == 0 && {
-            let contiguous = contiguous_strides(&shape);
-            strides
-                .iter()
-                .zip(&contiguous)
-                .zip(&shape)
-                .all(|((a, b), &n)| n == 1 || a == b)
-        };
-        if is_whole {
+        if size == node.size() && offset == 0 && is_contiguous(&strides, &shape) {
             return self.reshape(id, &shape);
         }
         let dtype = node.dtype;

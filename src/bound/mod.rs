@@ -4,6 +4,7 @@
 //! reductions, running sums and products, concatenation and matrix products.
 
 mod builder;
+pub mod loops;
 mod print;
 
 pub use print::op_text;
@@ -13,6 +14,7 @@ pub use builder::Builder;
 use crate::graph::DType;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
+use loops::{Loop, LoopGradient, Shared};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -96,6 +98,10 @@ pub enum Op {
         /// Whether the first, the second is stored transposed.
         transposed: [bool; 2],
     },
+    /// A body carried out step by step.
+    Loop(Shared<Loop>),
+    /// The reverse of a loop.
+    LoopGradient(Shared<LoopGradient>),
 }
 
 /// A node of the bound graph.

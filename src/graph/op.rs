@@ -1,6 +1,6 @@
 //! Operations of the template graph: NumPy's semantics, shapes unknown, rank and type known.
 
-use super::DType;
+use super::{DType, Graph};
 use crate::scalar::ScalarFn;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -70,6 +70,20 @@ impl IndexEntry {
     }
 }
 
+/// How many inputs of a loop mean what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoopArguments {
+    /// Sequences, of which each step reads a row.
+    pub sequences: usize,
+    /// For each traced state, how many steps before its values are read.
+    pub lags: Vec<Vec<usize>>,
+    /// Results that are collected without being read by later steps.
+    pub collected: usize,
+    /// States of which only the last value counts.
+    pub lasts: usize,
+}
+
 /// Operation of a template node. Negative axes are not allowed; `axes` name all reduced axes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
@@ -88,6 +102,18 @@ pub enum Op {
         shape: Vec<usize>,
         #[serde(with = "super::exact")]
         values: Vec<f64>,
+    },
+    /// A result of the op before it, which has several.
+    Part {
+        index: usize,
+    },
+    /// A body carried out step by step, PyTensor's Scan: (number of steps, sequences, buffers whose first rows
+    /// are initial states, states of which only the last value counts, what is the same in all steps).
+    /// The body's data inputs are, in order: a row of each sequence, each state at each of its lags, the
+    /// untraced states, what is the same; its outputs: the states, what is collected, the untraced states.
+    Loop {
+        body: Box<Graph>,
+        arguments: LoopArguments,
     },
     /// An elementwise function; more than two inputs fold from the left where it has two.
     Map {

@@ -1,7 +1,7 @@
 //! A bound model as Python sees it.
 
 use super::run::{self, Run};
-use super::{GraphError, ModelError, guarded};
+use super::{ModelError, guarded};
 use crate::density::Density as _;
 use crate::model::{Model, ModelDensity};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
@@ -84,7 +84,7 @@ impl Density {
         let positions = positions.as_slice().unwrap_or_default();
         let columns = guarded(|| {
             py.detach(|| self.model.evaluate(&names, positions, draws))
-                .map_err(|error| GraphError::new_err(error.to_string()))
+                .map_err(|error| ModelError::new_err(error.to_string()))
         })?;
         let shapes: std::collections::HashMap<&str, &[usize]> = self.model.outputs().collect();
         let result = PyDict::new(py);

@@ -78,6 +78,14 @@ fn attribute(value: &Bound<'_, PyAny>) -> PyResult<serde_json::Value> {
     } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
         let items: PyResult<Vec<_>> = value.try_iter()?.map(|item| attribute(&item?)).collect();
         items?.into()
+    } else if let Ok(fields) = value.cast::<PyDict>() {
+        let mut object = serde_json::Map::new();
+        for (key, value) in fields {
+            object.insert(key.extract()?, attribute(&value)?);
+        }
+        object.into()
+    } else if let Ok(graph) = value.cast::<Graph>() {
+        serde_json::to_value(&graph.borrow().graph).map_err(graph_error)?
     } else if value.hasattr("item")? {
         attribute(&value.call_method0("item")?)?
     } else {
