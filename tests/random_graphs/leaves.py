@@ -128,3 +128,9 @@ def partner(program: Program, x: Entry, *kinds: str) -> Entry:
     if "real" in kinds:
         return reals(program, x.shapes)
     return integers(program, x.shapes, -9, 9) if "integer" in kinds else booleans(program, x.shapes)
+
+
+def batch_axes(entry: Entry) -> Entry:
+    """The batch axes of a stack of matrices, as an entry of its own."""
+    var = entry.var[..., 0, 0]
+    return Entry(entry.name, var, tuple(shape[:-2] for shape in entry.shapes), 0, 0, entry.fixed)

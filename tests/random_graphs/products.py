@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from leaves import broadcast, fit, real, reals
-from program import Entry, Program, require
+from leaves import batch_axes, broadcast, fit, real, reals
+from program import Program, require
 
 
 def product(program: Program) -> None:
@@ -40,9 +40,3 @@ def product(program: Program) -> None:
     shapes = [f(np.zeros(s), np.zeros(t)).shape for s, t in zip(x.shapes, y.shapes, strict=True)]
     bound = 16.0 * (1 if kind == "outer" else max(inner) * (4 if kind == "tensordot" else 1))
     program.emit(text.format(x, y), [x, y], shapes, -bound, bound)
-
-
-def batch_axes(entry: Entry) -> Entry:
-    """The batch axes of a stack of matrices, as an entry of its own."""
-    var = entry.var[..., 0, 0]
-    return Entry(entry.name, var, tuple(shape[:-2] for shape in entry.shapes), 0, 0, entry.fixed)

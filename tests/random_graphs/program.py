@@ -1,12 +1,8 @@
 """Random PyTensor programs: short sources of drawn statements, executed twice.
 
 A program is built statement by statement. Every statement is executed in two namespaces: one holds the graph
-that we translate, the other its twin, which PyTensor evaluates node by node without rewrites. The two differ
-only where PyTensor by itself would show something else than the mathematical value and gradient:
-
-- `guarded` is `pt.switch(condition, f(x), other)` for us. In the gradient of a branch that is not taken,
-  PyTensor multiplies 0 by what may be infinite or NaN; so the twin keeps such values out of `f`.
-- Reals are held in float64 by us, so in the twin float32 data are float64.
+that we translate, the other its twin, which PyTensor evaluates node by node without rewrites. `twins` says
+where they differ; and since we hold reals in float64, float32 data are float64 in the twin.
 
 Every value has a known range, so that an Op is applied where it is defined and does not amplify rounding, and
 known shapes under each data set to which the program will be bound.
@@ -25,7 +21,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from hypothesis import strategies as st
-from pytensor.compile.builders import OpFromGraph
+from twins import OURS, TWIN
 
 BINDINGS = 2  # data sets a program is bound to, of other values and lengths
 LIMIT = 64.0  # a larger real value is squashed before it is used
@@ -93,8 +89,8 @@ class Program:
 
     def __post_init__(self) -> None:
         common = {"np": np, "pt": pt, "value": _value}
-        self.ours = {**common, "guarded": _guarded, "inner_graph": _inner_graph}
-        self.twin = {**common, "guarded": _guarded_twin, "inner_graph": lambda f, *arguments: f(*arguments)}
+        self.ours = common | OURS
+        self.twin = common | TWIN
 
     def __repr__(self) -> str:
         return "\n" + "\n".join(self.lines)
@@ -229,17 +225,26 @@ class Program:
         self.unused.add(entry)
         return entry
 
+    def trace(self, text: str, x: Entry, shapes: Sequence[Shape], low: float, high: float) -> Entry:
+        """An argument of a body: as `text` is, but no statement."""
+        count = len(self.lines)
+        entry = self._add(self.new_name(), text, [x], shapes, low, high)
+        del self.lines[count:]
+        return entry
+
     @contextmanager
     def body(self, name: str, arguments: Sequence[Entry]) -> Iterator[list[str]]:
         """Make a function of the statements inside; the names of what it returns are to be listed."""
         outside = self.lines, list(self.entries), set(self.unused), self.smooth
         self.lines, self.entries, self.smooth = [], list(arguments), True
         results: list[str] = []
-        yield results
-        inside = self.lines
-        self.lines, self.entries, self.unused, self.smooth = outside
+        try:
+            yield results
+        finally:
+            inside = self.lines
+            self.lines, self.entries, self.unused, self.smooth = outside
         text = [f"def {name}({', '.join(map(str, arguments))}):", *(f"    {line}" for line in inside)]
-        text.append(f"    return {', '.join(results)}")
+        text.append(f"    return {', '.join(results)},")
         self.lines += text
         for namespace in (self.ours, self.twin):
             exec("\n".join(text), namespace)
@@ -252,21 +257,6 @@ def _integers(low: int, high: int) -> st.SearchStrategy[int]:
 
 def _value(name: str, shape: Shape) -> pt.TensorVariable:
     return pt.tensor(name, dtype="float64", shape=shape)
-
-
-def _guarded(condition, f, x, safe, other):
-    return pt.switch(condition, f(x), other)
-
-
-def _guarded_twin(condition, f, x, safe, other):
-    return pt.switch(condition, f(pt.switch(condition, x, safe)), other)
-
-
-def _inner_graph(f, *arguments):
-    """`f` of the arguments as an OpFromGraph."""
-    inner = [argument.type() for argument in arguments]
-    outputs = f(*inner)
-    return OpFromGraph(inner, list(outputs) if isinstance(outputs, tuple) else [outputs])(*arguments)
 
 
 def _range(array: np.ndarray) -> tuple[float, float]:
