@@ -11,7 +11,9 @@ pub use print::op_text;
 
 pub use builder::Builder;
 
+use crate::foreign::Call;
 use crate::graph::DType;
+use crate::kernels::whole::Failure;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
 use loops::{Loop, LoopGradient, Shared};
@@ -102,6 +104,8 @@ pub enum Op {
     Loop(Shared<Loop>),
     /// The reverse of a loop.
     LoopGradient(Shared<LoopGradient>),
+    /// A function of others; a packed vector of its results.
+    Foreign(Call),
 }
 
 /// A node of the bound graph.
@@ -136,6 +140,12 @@ impl Node {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct BindError(pub String);
+
+impl From<Failure> for BindError {
+    fn from(failure: Failure) -> BindError {
+        BindError(failure.0)
+    }
+}
 
 #[cfg(test)]
 mod tests;
