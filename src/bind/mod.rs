@@ -1,8 +1,15 @@
 //! Binds data to a template: every length becomes known, every parameter-free node a constant.
 
+mod foreign;
 pub(crate) mod index;
+<<<<<<< HEAD
 mod linalg;
 mod loops;
+=======
+mod lookup;
+mod loops;
+mod linalg;
+>>>>>>> main
 
 use crate::bound::{BindError, Builder, Id, Reduction, Running};
 use crate::graph::{DType, Graph, IndexEntry, NodeId, Op};
@@ -86,6 +93,7 @@ pub(crate) fn bind_with(
                     offset: dim,
                     shape: shape.clone(),
                 };
+                binder.b.check_size(size_of(shape).saturating_add(dim))?;
                 dim += size_of(shape);
                 parameters.push(parameter);
                 match size_of(shape) {
@@ -344,6 +352,7 @@ impl Binder<'_> {
         Ok(match &node.op {
             Op::Parameter { .. } | Op::Data { .. } => unreachable!("leaves are bound by name"),
             Op::Loop { body, arguments } => self.run_loop(id, body, arguments, &inputs)?,
+            Op::Foreign { function, given } => self.foreign(id, function, *given, inputs)?,
             Op::Part { index } => self.parts[&node.inputs[0]][*index],
             Op::Constant { shape, values } => self
                 .b
@@ -433,6 +442,22 @@ impl Binder<'_> {
                 }
                 inputs[0]
             }
+            Op::Index { spec } if !self.is_known(&inputs[1..]) => {
+                let positions = self.positions(inputs[0], spec, &inputs[1..])?;
+                self.b.gather_at(inputs[0], positions)
+            }
+            Op::SetIndex { spec } | Op::IncIndex { spec } if !self.is_known(&inputs[2..]) => {
+                let positions = self.positions(inputs[0], spec, &inputs[2..])?;
+                let y = self.fitted(inputs[1], &self.b.shape(positions).to_vec())?;
+                match node.op {
+                    Op::SetIndex { .. } => self.b.set_at(inputs[0], y, positions),
+                    _ => {
+                        let shape = self.b.shape(inputs[0]).to_vec();
+                        let added = self.b.scatter_add_at(y, positions, shape);
+                        self.b.add(inputs[0], added)
+                    }
+                }
+            }
             Op::Index { spec } => {
                 let place = self.place(inputs[0], spec, &inputs[1..])?;
                 match place {
@@ -441,10 +466,11 @@ impl Binder<'_> {
                         strides,
                         shape,
                     } => self.b.view(inputs[0], offset, strides, shape),
-                    Place::Table { positions, shape } => {
-                        self.b
-                            .gather(inputs[0], Arc::new(Table::new(positions)), shape)
-                    }
+                    Place::Table {
+                        positions, shape, ..
+                    } => self
+                        .b
+                        .gather(inputs[0], Arc::new(Table::new(positions)), shape),
                 }
             }
             Op::SetIndex { spec } => {
@@ -504,9 +530,10 @@ impl Binder<'_> {
                 }
                 let [start, stop, step] = bounds;
                 let length = ((stop - start) / step).ceil().max(0.0);
-                if !length.is_finite() {
+                if !length.is_finite() || length.is_nan() {
                     return fail("a range has the step 0");
                 }
+                self.b.check_size(length as usize)?;
                 let values: Vec<f64> = (0..length as usize)
                     .map(|i| start + i as f64 * step)
                     .collect();
@@ -515,9 +542,10 @@ impl Binder<'_> {
             }
             Op::Eye | Op::Tri => {
                 let shape = self.lengths(&inputs[..2])?;
+                self.b.check_size(size_of(&shape))?;
                 let diagonal = self.integer(inputs[2])?;
                 let keeps = |i: usize, j: usize| {
-                    let column = i as i64 + diagonal;
+                    let column = diagonal.saturating_add(i as i64);
                     if node.op == Op::Eye {
                         j as i64 == column
                     } else {
@@ -559,6 +587,20 @@ impl Binder<'_> {
             Op::Any { axes } => self.b.reduce(Reduction::Any, inputs[0], axes),
             Op::All { axes } => self.b.reduce(Reduction::All, inputs[0], axes),
             Op::Argmax { axes } => self.b.reduce(Reduction::Argmax, inputs[0], axes),
+            Op::Bitwise { function, axes } => {
+                let reduction = match function {
+                    ScalarFn::BitAnd => Reduction::BitAnd,
+                    ScalarFn::BitOr => Reduction::BitOr,
+                    _ => Reduction::BitXor,
+                };
+                self.b.reduce(reduction, inputs[0], axes)
+            }
+            Op::Sort { axis } => self.sorted(inputs[0], *axis, true),
+            Op::Argsort { axis } => self.sorted(inputs[0], *axis, false),
+            Op::Searchsorted { right } => self.b.searchsorted(inputs[0], inputs[1], *right),
+            Op::Unique { axis, part } => self.unique(inputs[0], *axis, *part)?,
+            Op::IfElse => self.if_else(inputs[0], inputs[1], inputs[2])?,
+            Op::Convolve => self.convolve(inputs[0], inputs[1], inputs[2])?,
             Op::Cumsum { axis } => self.b.run(Running::Sum, inputs[0], *axis),
             Op::Cumprod { axis } => self.b.run(Running::Prod, inputs[0], *axis),
             Op::Matmul => self.matmul(inputs[0], inputs[1])?,
@@ -629,10 +671,14 @@ impl Binder<'_> {
     fn diagonal(&mut self, x: Id, offset: i64, axis1: usize, axis2: usize) -> Id {
         let from = self.b.shape(x).to_vec();
         let contiguous = contiguous_strides(&from);
-        let rows = from[axis1].saturating_sub((-offset).max(0) as usize);
-        let columns = from[axis2].saturating_sub(offset.max(0) as usize);
-        let start = contiguous[axis1] * (-offset).max(0) as isize
-            + contiguous[axis2] * offset.max(0) as isize;
+        let (below, above) = (offset.min(0).unsigned_abs(), offset.max(0).unsigned_abs());
+        let rows = from[axis1].saturating_sub(below as usize);
+        let columns = from[axis2].saturating_sub(above as usize);
+        // An empty diagonal may start anywhere.
+        let start = match rows.min(columns) {
+            0 => 0,
+            _ => contiguous[axis1] * below as isize + contiguous[axis2] * above as isize,
+        };
         let (mut shape, mut strides) = (vec![], vec![]);
         for axis in (0..from.len()).filter(|&axis| axis != axis1 && axis != axis2) {
             shape.push(from[axis]);
@@ -651,21 +697,27 @@ impl Binder<'_> {
                 None => return fail("an index depends on a parameter, which is not supported"),
             }
         }
-        index::place(self.b.shape(x), spec, &arrays)
+        let room = |size: usize| Ok(self.b.check_size(size)?);
+        index::place(self.b.shape(x), spec, &arrays, &room)
     }
 
     /// Flat positions that `x[index]` names, and what goes there, broadcast to their shape.
     fn target(&mut self, inputs: &[Id], spec: &[IndexEntry]) -> Result<(Vec<u32>, Id), BindError> {
         let place = self.place(inputs[0], spec, &inputs[2..])?;
         let (positions, shape) = place.into_positions()?;
+        Ok((positions, self.fitted(inputs[1], &shape)?))
+    }
+
+    /// What is assigned, broadcast to the shape of its place.
+    fn fitted(&mut self, y: Id, shape: &[usize]) -> Result<Id, BindError> {
         // NumPy drops leading axes of length 1 from what is assigned.
-        let given = self.b.shape(inputs[1]).to_vec();
+        let given = self.b.shape(y).to_vec();
         let extra = given.len().saturating_sub(shape.len());
         let y = match given[..extra].iter().all(|&length| length == 1) {
-            true => self.b.reshape(inputs[1], &given[extra..]),
-            false => inputs[1],
+            true => self.b.reshape(y, &given[extra..]),
+            false => y,
         };
-        Ok((positions, self.broadcast(y, &shape)?))
+        self.broadcast(y, shape)
     }
 
     /// `x` with `y` at flat positions; of equal positions the last one counts.
@@ -693,7 +745,8 @@ impl Binder<'_> {
 
 /// The shape with its -1 worked out.
 fn complete_shape(wanted: &[i64], size: usize) -> Result<Vec<usize>, BindError> {
-    let known: i64 = wanted.iter().filter(|&&n| n != -1).product();
+    let lengths = wanted.iter().filter(|&&n| n != -1);
+    let known: i64 = lengths.fold(1, |size: i64, &n| size.saturating_mul(n));
     let open = wanted.iter().filter(|&&n| n == -1).count();
     let fits = match open {
         0 => known == size as i64,

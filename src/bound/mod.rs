@@ -1,19 +1,30 @@
 //! The bound graph: data in, every shape known. What differentiation and planning work on.
 //!
 //! Ops are few: elementwise functions, views and tables of positions (which serve all indexing),
-//! reductions, running sums and products, concatenation and matrix products.
+//! reductions, running sums and products, concatenation, matrix products, lookups and convolutions.
 
 mod builder;
+<<<<<<< HEAD
 mod linalg;
 pub mod loops;
+=======
+mod convolution;
+mod lookup;
+pub mod loops;
+mod linalg;
+>>>>>>> main
 mod print;
 
 pub use print::op_text;
 
 pub use builder::Builder;
 pub use linalg::{Linalg, Routine};
+pub use convolution::Convolution;
+pub use lookup::Lookup;
 
+use crate::foreign::Call;
 use crate::graph::DType;
+use crate::kernels::whole::Failure;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
 use loops::{Loop, LoopGradient, Shared};
@@ -41,6 +52,9 @@ pub enum Reduction {
     Min,
     Any,
     All,
+    BitAnd,
+    BitOr,
+    BitXor,
     /// Flat position of the first maximum among the reduced elements.
     Argmax,
 }
@@ -100,12 +114,26 @@ pub enum Op {
         /// Whether the first, the second is stored transposed.
         transposed: [bool; 2],
     },
+<<<<<<< HEAD
     /// Linear algebra on stacks of matrices.
     Linalg(Linalg),
+=======
+    /// Positions that are values of the graph; sorting and searching.
+    Lookup(Lookup),
+    /// (batch, n) with (batch, k) along the last axis.
+    Convolve(Convolution, [usize; 3]),
+>>>>>>> main
     /// A body carried out step by step.
     Loop(Shared<Loop>),
     /// The reverse of a loop.
     LoopGradient(Shared<LoopGradient>),
+<<<<<<< HEAD
+=======
+    /// A function of others; a packed vector of its results.
+    Foreign(Call),
+    /// Linear algebra on stacks of matrices.
+    Linalg(Linalg),
+>>>>>>> main
 }
 
 /// A node of the bound graph.
@@ -140,6 +168,12 @@ impl Node {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct BindError(pub String);
+
+impl From<Failure> for BindError {
+    fn from(failure: Failure) -> BindError {
+        BindError(failure.0)
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,15 @@
 //! The adjoint of a node may be a single element where all its elements are equal (behind a sum, say);
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
+<<<<<<< HEAD
 mod linalg;
 mod loops;
+=======
+mod foreign;
+mod lookup;
+mod loops;
+mod linalg;
+>>>>>>> main
 
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
@@ -202,6 +209,7 @@ fn contributions(
             vec![Some(b.scale(g, y)), Some(b.scale(g, x))]
         }
         Op::Run(running, sizes) => vec![Some(run(b, id, node, g, *running, *sizes))],
+        Op::Foreign(call) => foreign::contributions(b, node, call, g)?,
         Op::Concat { outer, parts } => {
             let g = whole(b, g, &node.shape);
             let width: usize = parts.iter().sum();
@@ -240,6 +248,8 @@ fn contributions(
             vec![Some(dx), Some(dy)]
         }
         Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
+        Op::Lookup(op) => lookup::lookup(b, op, node, g),
+        Op::Convolve(convolution, _) => lookup::convolve(b, *convolution, node, g),
     })
 }
 
@@ -316,7 +326,12 @@ fn reduce(
             let g = spread(b, g);
             Some(b.scale(g, others))
         }
-        Reduction::Any | Reduction::All | Reduction::Argmax => None,
+        Reduction::Any
+        | Reduction::All
+        | Reduction::BitAnd
+        | Reduction::BitOr
+        | Reduction::BitXor
+        | Reduction::Argmax => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Operations of the template graph: NumPy's semantics, shapes unknown, rank and type known.
 
 use super::{DType, Graph};
+use crate::foreign::Function;
 use crate::scalar::ScalarFn;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -70,18 +71,20 @@ impl IndexEntry {
     }
 }
 
-/// What is known of a system's matrix.
+<<<<<<< HEAD
+=======
+/// What is asked about distinct elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Assumption {
-    /// Nothing.
-    General,
-    /// The triangle that is not read mirrors the other.
-    Symmetric,
-    /// As symmetric, and the Cholesky factor exists.
-    PositiveDefinite,
-    /// What is not beside the diagonal is not read.
-    Tridiagonal,
+pub enum UniquePart {
+    /// The elements.
+    Values,
+    /// Where each appears first.
+    Index,
+    /// Which of them each element of the array is, flattened.
+    Inverse,
+    /// How often each appears.
+    Counts,
 }
 
 /// How many inputs of a loop mean what.
@@ -96,6 +99,38 @@ pub struct LoopArguments {
     pub collected: usize,
     /// States of which only the last value counts.
     pub lasts: usize,
+}
+
+>>>>>>> main
+/// What is known of a system's matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Assumption {
+    /// Nothing.
+    General,
+    /// The triangle that is not read mirrors the other.
+    Symmetric,
+    /// As symmetric, and the Cholesky factor exists.
+    PositiveDefinite,
+    /// What is not beside the diagonal is not read.
+    Tridiagonal,
+<<<<<<< HEAD
+}
+
+/// How many inputs of a loop mean what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoopArguments {
+    /// Sequences, of which each step reads a row.
+    pub sequences: usize,
+    /// For each traced state, how many steps before its values are read.
+    pub lags: Vec<Vec<usize>>,
+    /// Results that are collected without being read by later steps.
+    pub collected: usize,
+    /// States of which only the last value counts.
+    pub lasts: usize,
+=======
+>>>>>>> main
 }
 
 /// Operation of a template node. Negative axes are not allowed; `axes` name all reduced axes.
@@ -128,6 +163,13 @@ pub enum Op {
     Loop {
         body: Box<Graph>,
         arguments: LoopArguments,
+    },
+    /// A function of others, given as an object: it has no JSON form. Inputs, and then the lengths of its results if
+    /// they are `given`; they are found out at bind if not.
+    #[serde(serialize_with = "refuse", skip_deserializing)]
+    Foreign {
+        function: Function,
+        given: bool,
     },
     /// An elementwise function; more than two inputs fold from the left where it has two.
     Map {
@@ -226,12 +268,38 @@ pub enum Op {
     Argmax {
         axes: Vec<usize>,
     },
+    /// AND, OR or XOR of the bits of integers.
+    Bitwise {
+        function: ScalarFn,
+        axes: Vec<usize>,
+    },
     Cumsum {
         axis: usize,
     },
     Cumprod {
         axis: usize,
     },
+    /// Ascending along an axis, NaN last.
+    Sort {
+        axis: usize,
+    },
+    /// The order that sorts along an axis; ties keep theirs.
+    Argsort {
+        axis: usize,
+    },
+    /// (sorted vector, x): how many elements of the vector are less than x; not greater, if `right`.
+    Searchsorted {
+        right: bool,
+    },
+    /// Of the distinct elements, or slices along an axis, in ascending order.
+    Unique {
+        axis: Option<usize>,
+        part: UniquePart,
+    },
+    /// (condition, x, y): x or y; of one shape if the condition depends on a parameter.
+    IfElse,
+    /// (x, w, whether full): convolution along the last axes, the others broadcast; else the part without padding.
+    Convolve,
     /// Product of matrices in the last two axes, the others broadcast.
     Matmul,
     /// Cholesky factors of matrices, in the triangle that is read; NaN where one is not positive definite.
@@ -276,6 +344,15 @@ pub enum Op {
     },
 }
 
+/// A function of others cannot be written down.
+fn refuse<S: serde::Serializer>(function: &Function, _: &bool, _: S) -> Result<S::Ok, S::Error> {
+    Err(serde::ser::Error::custom(format!(
+        "{} is evaluated by code outside of the graph, which cannot be saved with it; register a translation of the Op \
+         with pymc_rustmc.rust_funcify.register",
+        function.name()
+    )))
+}
+
 impl Op {
     /// The op of a name with its attributes (a JSON object).
     pub fn parse(
@@ -316,6 +393,7 @@ impl fmt::Display for Op {
             Op::Map { function } => return write!(f, "{function}"),
             Op::Parameter { name } => return write!(f, "parameter {name:?}"),
             Op::Data { name } => return write!(f, "data {name:?}"),
+            Op::Foreign { function, .. } => return write!(f, "foreign {:?}", function.name()),
             Op::Constant { values, shape } => {
                 return match values.as_slice() {
                     [value] if shape.is_empty() => write!(f, "{value:?}"),

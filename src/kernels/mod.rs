@@ -3,10 +3,17 @@
 pub mod block;
 pub mod buffer;
 pub mod composite;
+pub mod convolution;
 pub mod evaluate;
 pub mod isa;
+<<<<<<< HEAD
 pub mod linalg;
 pub mod loops;
+=======
+pub mod lookup;
+pub mod loops;
+pub mod linalg;
+>>>>>>> main
 pub mod machine;
 pub mod math;
 pub mod matrix;

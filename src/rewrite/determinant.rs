@@ -4,7 +4,7 @@ use crate::bound::{Builder, Id, Linalg, Op, Routine};
 use crate::scalar::ScalarFn;
 
 /// log x, where x is |det A|.
-pub fn log(b: &mut Builder, x: Id) -> Option<Id> {
+pub fn log(b: &mut Builder, x: Id) -> Option<(&'static str, Id)> {
     let source = |id: Id| match b.node(id).op {
         Op::Reshape => b.node(id).inputs[0],
         _ => id,
@@ -22,5 +22,5 @@ pub fn log(b: &mut Builder, x: Id) -> Option<Id> {
         return None;
     };
     let (factors, a) = (determinant.inputs[0], determinant.inputs[1]);
-    Some(b.determinant(true, factors, a))
+    Some(("log |det A| from the factors", b.determinant(true, factors, a)))
 }

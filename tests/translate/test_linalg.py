@@ -207,7 +207,8 @@ def lkj_cholesky_cov():
 
 def lkj_corr():
     corr = pm.LKJCorr("corr", n=3, eta=2)
-    pm.MvNormal("y", np.zeros(3), corr, observed=RNG.normal(size=(6, 3)))
+    if corr.ndim == 2:  # in PyMC 5 it is the triangle alone
+        pm.MvNormal("y", np.zeros(3), corr, observed=RNG.normal(size=(6, 3)))
 
 
 def matrix_normal():
