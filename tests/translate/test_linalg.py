@@ -1,4 +1,4 @@
-"""Linear algebra: values and gradients equal PyTensor's, for single matrices and for stacks, small and large."""
+"""Linear algebra: values and gradients equal PyTensor's, for matrices and for stacks, small and large."""
 
 import numpy as np
 import pymc as pm
@@ -98,14 +98,23 @@ CASES = {
     "eigh, one triangle": (lambda x: LINALG.eigh(x)[0], [(4, 4)], {}),
     "eigh, other triangle": (lambda x: LINALG.eigh(x, **UPPER)[0], [(4, 4)], {}),
     "eigh, of a large matrix": (from_eigenvectors, [(12, 12)], {"scale": 0.5}),
+    "qr, full": (lambda x: LINALG.qr(x)[1], [(4, 4)], {}),
+    "qr, r": (lambda x: LINALG.qr(x, mode="r"), [(3, 4)], {}),
     "matmul of large matrices": (lambda x, y: x @ y, [(17, 9), (9, 21)], {}),
     "kronecker product": (lambda x, y: LINALG.kron(x, y), [(2, 3), (3, 2)], {}),
     "block diagonal": (lambda x, y: LINALG.block_diag(x, y), [(2, 3), (1, 2)], {}),
     "block diagonal of stacks": (lambda x, y: LINALG.block_diag(x, y), [(2, 2, 2), (2, 1, 2)], {}),
     "kron_dot": (lambda x, y: pm.math.kron_dot([x, 2 * x], y), [(2, 2), (4,)], {}),
-    "kron_solve_lower": (lambda x, y: pm.math.kron_solve_lower([near_identity(x)] * 2, y), [(2, 2), (4,)], {}),
-    "kron_solve_upper": (lambda x, y: pm.math.kron_solve_upper([near_identity(x)] * 2, y), [(2, 2), (4,)], {}),
-    "batched_diag": (lambda x: pm.math.batched_diag(x), [(2, 3)], {}),
+    "kron_solve_lower": (
+        lambda x, y: pm.math.kron_solve_lower([near_identity(x)] * 2, y),
+        [(2, 2), (4,)],
+        {},
+    ),
+    "kron_solve_upper": (
+        lambda x, y: pm.math.kron_solve_upper([near_identity(x)] * 2, y),
+        [(2, 2), (4,)],
+        {},
+    ),
     "expand_packed_triangular": (lambda x: pm.math.expand_packed_triangular(3, x), [(6,)], {}),
     "mahalanobis distances": (
         lambda x, y: LINALG.solve_triangular(LINALG.cholesky(spd(x)), y, lower=True, b_ndim=1) ** 2,
@@ -145,7 +154,9 @@ def test_cho_solve_is_solve(lower, shape):
     ours = density(lambda a, y: LINALG.cho_solve((LINALG.cholesky(a, lower=lower), lower), y))
     plain = density(LINALG.solve)
     position = RNG.normal(size=ours.dim)
-    for found, wanted in zip(ours.logp_and_gradient(position), plain.logp_and_gradient(position), strict=True):
+    for found, wanted in zip(
+        ours.logp_and_gradient(position), plain.logp_and_gradient(position), strict=True
+    ):
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
 
 
@@ -196,12 +207,14 @@ def test_mv_student_t(parametrisation):
         nu = pm.Exponential("nu", 0.1)
         options = dict(zip(["scale", "tau", "chol"], list(parametrisations(x).values())[:3], strict=True))
         (value,) = options[parametrisation].values()
-        pm.MvStudentT("y", nu=nu, mu=np.zeros(3), **{parametrisation: value}, observed=RNG.normal(size=(5, 3)))
+        pm.MvStudentT(
+            "y", nu=nu, mu=np.zeros(3), **{parametrisation: value}, observed=RNG.normal(size=(5, 3))
+        )
     check_model(model)
 
 
 def lkj_cholesky_cov():
-    chol, corr, stds = pm.LKJCholeskyCov("chol", n=3, eta=2, sd_dist=pm.Exponential.dist(1))
+    chol, *_ = pm.LKJCholeskyCov("chol", n=3, eta=2, sd_dist=pm.Exponential.dist(1))
     pm.MvNormal("y", np.zeros(3), chol=chol, observed=RNG.normal(size=(6, 3)))
 
 
@@ -223,7 +236,9 @@ def kronecker_normal():
     s = pm.HalfNormal("s")
     covs = [spd(x), np.array([[2.0, 0.3, 0.1], [0.3, 1.0, 0.2], [0.1, 0.2, 3.0]])]
     pm.KroneckerNormal("y", np.zeros(6), covs=covs, sigma=s, observed=RNG.normal(size=6))
-    pm.KroneckerNormal("z", np.zeros(6), chols=[LINALG.cholesky(c) for c in covs], observed=RNG.normal(size=6))
+    pm.KroneckerNormal(
+        "z", np.zeros(6), chols=[LINALG.cholesky(c) for c in covs], observed=RNG.normal(size=6)
+    )
 
 
 def wishart():
