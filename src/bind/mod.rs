@@ -2,14 +2,9 @@
 
 mod foreign;
 pub(crate) mod index;
-<<<<<<< HEAD
-mod linalg;
-mod loops;
-=======
 mod lookup;
 mod loops;
 mod linalg;
->>>>>>> main
 
 use crate::bound::{BindError, Builder, Id, Reduction, Running};
 use crate::graph::{DType, Graph, IndexEntry, NodeId, Op};

@@ -4,15 +4,10 @@
 //! reductions, running sums and products, concatenation, matrix products, lookups and convolutions.
 
 mod builder;
-<<<<<<< HEAD
-mod linalg;
-pub mod loops;
-=======
 mod convolution;
 mod lookup;
 pub mod loops;
 mod linalg;
->>>>>>> main
 mod print;
 
 pub use print::op_text;
@@ -114,26 +109,18 @@ pub enum Op {
         /// Whether the first, the second is stored transposed.
         transposed: [bool; 2],
     },
-<<<<<<< HEAD
-    /// Linear algebra on stacks of matrices.
-    Linalg(Linalg),
-=======
     /// Positions that are values of the graph; sorting and searching.
     Lookup(Lookup),
     /// (batch, n) with (batch, k) along the last axis.
     Convolve(Convolution, [usize; 3]),
->>>>>>> main
     /// A body carried out step by step.
     Loop(Shared<Loop>),
     /// The reverse of a loop.
     LoopGradient(Shared<LoopGradient>),
-<<<<<<< HEAD
-=======
     /// A function of others; a packed vector of its results.
     Foreign(Call),
     /// Linear algebra on stacks of matrices.
     Linalg(Linalg),
->>>>>>> main
 }
 
 /// A node of the bound graph.

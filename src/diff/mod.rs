@@ -3,15 +3,10 @@
 //! The adjoint of a node may be a single element where all its elements are equal (behind a sum, say);
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
-<<<<<<< HEAD
-mod linalg;
-mod loops;
-=======
 mod foreign;
 mod lookup;
 mod loops;
 mod linalg;
->>>>>>> main
 
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;

@@ -9,12 +9,8 @@ mod op;
 mod stored;
 
 pub use dtype::DType;
-<<<<<<< HEAD
-pub use op::{Assumption, IndexEntry, LoopArguments, Op};
-=======
 pub use op::{Assumption, IndexEntry, LoopArguments, Op, UniquePart};
 pub use stored::Array;
->>>>>>> main
 
 use crate::scalar::ScalarFn;
 use serde::{Deserialize, Serialize};
@@ -188,34 +184,6 @@ fn results(op: &Op, inputs: &[&Node]) -> Result<Vec<(DType, usize)>, GraphError>
         "takes one result of an op that has several, not all of them"
     );
     let real = |ndim: usize| (DType::Float64, ndim);
-<<<<<<< HEAD
-    Ok(match op {
-        Op::Eigh { .. } => {
-            let ndim = matrices(inputs, 1)?;
-            vec![real(ndim - 1), real(ndim)]
-        }
-        Op::Qr => {
-            let ndim = matrices(inputs, 1)?;
-            vec![real(ndim), real(ndim)]
-        }
-        Op::Loop { body, arguments } => loop_results(body, arguments, inputs)?,
-        _ => vec![],
-    })
-}
-
-/// The highest rank of so many stacks of matrices.
-fn matrices(inputs: &[&Node], count: usize) -> Result<usize, GraphError> {
-    ensure!(
-        inputs.len() == count && count > 0,
-        "takes {count} inputs, not {}",
-        inputs.len()
-    );
-    ensure!(
-        inputs.iter().all(|node| node.ndim >= 2),
-        "takes matrices; vectors need an axis more"
-    );
-    Ok(inputs.iter().map(|node| node.ndim).max().unwrap_or(2))
-=======
     match op {
         Op::Loop { body, arguments } => loop_results(body, arguments, inputs),
         Op::Foreign { function, given } => {
@@ -242,7 +210,6 @@ fn matrices(inputs: &[&Node], count: usize) -> Result<usize, GraphError> {
         }
         _ => Ok(vec![]),
     }
->>>>>>> main
 }
 
 /// As [`results`], of a loop.
@@ -313,8 +280,6 @@ fn loop_results(
         (dtype, ndim + usize::from(index < traced))
     };
     Ok(results.into_iter().enumerate().map(rows).collect())
-<<<<<<< HEAD
-=======
 }
 
 /// The highest rank of so many stacks of matrices.
@@ -329,7 +294,6 @@ fn matrices(inputs: &[&Node], count: usize) -> Result<usize, GraphError> {
         "takes matrices; vectors need an axis more"
     );
     Ok(inputs.iter().map(|node| node.ndim).max().unwrap_or(2))
->>>>>>> main
 }
 
 /// Type and rank of an op's result; errors where the inputs do not fit it.

@@ -71,8 +71,6 @@ impl IndexEntry {
     }
 }
 
-<<<<<<< HEAD
-=======
 /// What is asked about distinct elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,7 +99,6 @@ pub struct LoopArguments {
     pub lasts: usize,
 }
 
->>>>>>> main
 /// What is known of a system's matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -114,23 +111,6 @@ pub enum Assumption {
     PositiveDefinite,
     /// What is not beside the diagonal is not read.
     Tridiagonal,
-<<<<<<< HEAD
-}
-
-/// How many inputs of a loop mean what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LoopArguments {
-    /// Sequences, of which each step reads a row.
-    pub sequences: usize,
-    /// For each traced state, how many steps before its values are read.
-    pub lags: Vec<Vec<usize>>,
-    /// Results that are collected without being read by later steps.
-    pub collected: usize,
-    /// States of which only the last value counts.
-    pub lasts: usize,
-=======
->>>>>>> main
 }
 
 /// Operation of a template node. Negative axes are not allowed; `axes` name all reduced axes.

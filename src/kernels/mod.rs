@@ -6,14 +6,9 @@ pub mod composite;
 pub mod convolution;
 pub mod evaluate;
 pub mod isa;
-<<<<<<< HEAD
-pub mod linalg;
-pub mod loops;
-=======
 pub mod lookup;
 pub mod loops;
 pub mod linalg;
->>>>>>> main
 pub mod machine;
 pub mod math;
 pub mod matrix;
