@@ -82,12 +82,9 @@ impl Model {
     /// Functions of others that log density, gradient or an output call, by name, and what their calls took so far.
     pub fn foreign(&self) -> Vec<(String, Arc<Meter>)> {
         let outputs: Vec<Id> = self.bound.outputs.iter().map(|(_, id)| *id).collect();
-        let nodes = self.bound.builder.reachable(&outputs).into_iter();
-        let calls = nodes.filter_map(|id| match &self.bound.builder.node(id).op {
-            Op::Foreign(call) => Some((call.function.name().to_string(), call.meter.clone())),
-            _ => None,
-        });
-        calls.collect()
+        let mut found = vec![];
+        calls(&self.bound.builder, &outputs, &mut found);
+        found
     }
 
     /// An evaluator of the log density for one thread.
@@ -181,6 +178,17 @@ impl Model {
     /// The plan of the log density and its gradient as text.
     pub fn plan_text(&self) -> String {
         plan::text(&self.fused, &self.roots)
+    }
+}
+
+/// Functions of others that `roots` call, in the bodies of loops too.
+fn calls(builder: &Builder, roots: &[Id], found: &mut Vec<(String, Arc<Meter>)>) {
+    for id in builder.reachable(roots) {
+        match &builder.node(id).op {
+            Op::Foreign(call) => found.push((call.function.name().into(), call.meter.clone())),
+            Op::Loop(l) => calls(&l.builder, &l.results, found),
+            _ => {}
+        }
     }
 }
 

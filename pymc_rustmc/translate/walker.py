@@ -70,6 +70,10 @@ class Walker:
             self._translate_node(node)
         return [self._result(output) for output in fgraph.outputs]
 
+    def child(self, graph: Graph, leaves: Mapping[Variable, int]) -> Walker:
+        """Walker for a graph inside this one, such as the body of a loop, which sees only `leaves`."""
+        return Walker(graph, leaves, self._data_name, self.check_bounds)
+
     def inline(self, fgraph: FunctionGraph, inputs: Sequence[Variable]) -> list[int]:
         """Translate an inner graph on outer variables; returns the ids of its outputs."""
         outer, self._ids = (
@@ -145,7 +149,7 @@ class Walker:
             self._ids[variable] = node_id if dtype is None else self.cast(node_id, dtype)
 
     def _outputs(self, node: Apply[Any]) -> int | Sequence[int]:
-        """Ids of a node's outputs: by the rule of its Op, or a foreign node, also where an input has no id."""
+        """Ids of a node's outputs: by the rule of its Op, or a foreign node, so too if an input has no id."""
         if any(_is_array(variable) and not self._is_input(variable) for variable in node.inputs):
             return translate_foreign(node, self)
         try:
@@ -162,8 +166,8 @@ class Walker:
     def _result(self, variable: Variable) -> int:
         """Node id of an output, even if its length may depend on parameters."""
         if self._ids.get(variable) == self.LATER and self.holds(variable):
-            node: Any = variable.owner
-            return translate_foreign(node, self, is_result=True)[node.outputs.index(variable)]
+            outputs = translate_foreign(variable.owner, self, is_result=True)
+            return outputs[variable.index]
         return self.id(variable)
 
     def _leaf(self, variable: Variable) -> int:

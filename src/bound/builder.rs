@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A growing bound graph.
+#[derive(Clone)]
 pub struct Builder {
     nodes: Vec<Node>,
     known: HashMap<Node, Id>,
@@ -39,6 +40,14 @@ impl Builder {
     pub fn plain() -> Builder {
         Builder {
             simplifies: false,
+            ..Builder::default()
+        }
+    }
+
+    /// An empty builder that simplifies if this one does.
+    pub fn sibling(&self) -> Builder {
+        Builder {
+            simplifies: self.simplifies,
             ..Builder::default()
         }
     }
@@ -161,6 +170,14 @@ impl Builder {
             shape,
             DType::Float64,
         )
+    }
+
+    /// An adjoint that is given from outside, as entry `offset` of the position; it may be zero because a branch
+    /// was not selected.
+    pub fn adjoint_parameter(&mut self, offset: usize, shape: Vec<usize>) -> Id {
+        let id = self.parameter(format!("adjoint {offset}").as_str().into(), offset, shape);
+        self.selected[id.index()] = true;
+        id
     }
 
     /// An elementwise function under NumPy's broadcasting.

@@ -4,6 +4,7 @@
 //! reductions, running sums and products, concatenation and matrix products.
 
 mod builder;
+pub mod loops;
 mod print;
 
 pub use print::op_text;
@@ -14,6 +15,7 @@ use crate::foreign::Call;
 use crate::graph::DType;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
+use loops::{Loop, LoopGradient, Shared};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -99,6 +101,10 @@ pub enum Op {
     },
     /// A function of others; a packed vector of its results.
     Foreign(Call),
+    /// A body carried out step by step.
+    Loop(Shared<Loop>),
+    /// The reverse of a loop.
+    LoopGradient(Shared<LoopGradient>),
 }
 
 /// A node of the bound graph.

@@ -4,6 +4,7 @@
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
 mod foreign;
+mod loops;
 
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
@@ -216,6 +217,12 @@ fn contributions(
                     Some(b.reshape(slice, &shape))
                 })
                 .collect()
+        }
+        Op::Loop(l) => loops::contributions(b, id, node, l, g)?,
+        Op::LoopGradient(_) => {
+            return Err(BindError(
+                "second derivatives of a loop are not known".into(),
+            ));
         }
         Op::MatMul {
             transposed: [ta, tb],

@@ -1,6 +1,6 @@
 //! Operations of the template graph: NumPy's semantics, shapes unknown, rank and type known.
 
-use super::DType;
+use super::{DType, Graph};
 use crate::foreign::Function;
 use crate::scalar::ScalarFn;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,20 @@ impl IndexEntry {
     }
 }
 
+/// How many inputs of a loop mean what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoopArguments {
+    /// Sequences, of which each step reads a row.
+    pub sequences: usize,
+    /// For each traced state, how many steps before its values are read.
+    pub lags: Vec<Vec<usize>>,
+    /// Results that are collected without being read by later steps.
+    pub collected: usize,
+    /// States of which only the last value counts.
+    pub lasts: usize,
+}
+
 /// Operation of a template node. Negative axes are not allowed; `axes` name all reduced axes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
@@ -100,6 +114,14 @@ pub enum Op {
     Foreign {
         function: Function,
         given: bool,
+    },
+    /// A body carried out step by step, PyTensor's Scan: (number of steps, sequences, buffers whose first rows
+    /// are initial states, states of which only the last value counts, what is the same in all steps).
+    /// The body's data inputs are, in order: a row of each sequence, each state at each of its lags, the
+    /// untraced states, what is the same; its outputs: the states, what is collected, the untraced states.
+    Loop {
+        body: Box<Graph>,
+        arguments: LoopArguments,
     },
     /// An elementwise function; more than two inputs fold from the left where it has two.
     Map {
@@ -247,6 +269,17 @@ impl Op {
         }
     }
 
+    /// A loop over a body, with its other attributes.
+    pub fn parse_loop(
+        body: Box<Graph>,
+        mut attributes: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Op, String> {
+        let arguments = attributes.remove("arguments").unwrap_or_default();
+        let arguments = serde_json::from_value(arguments)
+            .map_err(|error| format!("arguments of a loop: {error}"))?;
+        Ok(Op::Loop { body, arguments })
+    }
+
     /// The name and the attributes.
     fn fields(&self) -> Result<(String, serde_json::Map<String, serde_json::Value>), String> {
         match serde_json::to_value(self) {
@@ -267,6 +300,18 @@ impl fmt::Display for Op {
             Op::Parameter { name } => return write!(f, "parameter {name:?}"),
             Op::Data { name } => return write!(f, "data {name:?}"),
             Op::Foreign { function, .. } => return write!(f, "foreign {:?}", function.name()),
+            Op::Loop { arguments, .. } => {
+                let LoopArguments {
+                    sequences,
+                    lags,
+                    collected,
+                    lasts,
+                } = arguments;
+                return write!(
+                    f,
+                    "loop sequences={sequences} lags={lags:?} collected={collected} lasts={lasts}"
+                );
+            }
             Op::Constant { values, shape } => {
                 return match values.as_slice() {
                     [value] if shape.is_empty() => write!(f, "{value:?}"),

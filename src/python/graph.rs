@@ -1,8 +1,7 @@
 //! The template graph as Python builds it.
 
 use super::density::Density;
-use super::foreign::{self, Exceptions};
-use super::{GraphError, guarded};
+use super::{GraphError, foreign, guarded};
 use crate::bind::Data;
 use crate::graph::{self, DType, NodeId, Op};
 use crate::model::Model;
@@ -18,7 +17,6 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct Graph {
     graph: graph::Graph,
-    exceptions: Exceptions,
 }
 
 fn graph_error(error: impl ToString) -> PyErr {
@@ -80,6 +78,12 @@ fn attribute(value: &Bound<'_, PyAny>) -> PyResult<serde_json::Value> {
     } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
         let items: PyResult<Vec<_>> = value.try_iter()?.map(|item| attribute(&item?)).collect();
         items?.into()
+    } else if let Ok(fields) = value.cast::<PyDict>() {
+        let mut object = serde_json::Map::new();
+        for (key, value) in fields {
+            object.insert(key.extract()?, attribute(&value)?);
+        }
+        object.into()
     } else if value.hasattr("item")? {
         attribute(&value.call_method0("item")?)?
     } else {
@@ -120,10 +124,18 @@ impl Graph {
         attributes: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<NodeId> {
         let mut given = serde_json::Map::new();
+        let mut body = None;
         for (key, value) in attributes.into_iter().flatten() {
-            given.insert(key.extract()?, attribute(&value)?);
+            match value.cast::<Graph>() {
+                Ok(graph) => body = Some(Box::new(graph.borrow().graph.clone())),
+                Err(_) => _ = given.insert(key.extract()?, attribute(&value)?),
+            }
         }
-        let op = Op::parse(name, given).map_err(graph_error)?;
+        let op = match body {
+            Some(body) => Op::parse_loop(body, given),
+            None => Op::parse(name, given),
+        };
+        let op = op.map_err(graph_error)?;
         self.graph.add(op, &inputs).map_err(graph_error)
     }
 
@@ -133,7 +145,7 @@ impl Graph {
         inputs: Vec<NodeId>,
         given: bool,
     ) -> PyResult<NodeId> {
-        let function = foreign::function(function, &self.exceptions)?;
+        let function = foreign::function(function)?;
         let op = Op::Foreign { function, given };
         self.graph.add(op, &inputs).map_err(graph_error)
     }
@@ -178,8 +190,8 @@ impl Graph {
         guarded(|| {
             let model = py
                 .detach(|| Model::new(&self.graph, arrays, &parameter_shapes))
-                .map_err(|error| self.exceptions.graph_error(py, error.to_string()))?;
-            Ok(Density::new(model, self.exceptions.clone()))
+                .map_err(|error| foreign::bind_error(py, error))?;
+            Ok(Density::new(model))
         })
     }
 }
