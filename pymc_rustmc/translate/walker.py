@@ -72,7 +72,9 @@ class Walker:
 
     def child(self, graph: Graph, leaves: Mapping[Variable, int]) -> Walker:
         """Walker for a graph inside this one, such as the body of a loop, which sees only `leaves`."""
-        return Walker(graph, leaves, self._data_name, self.check_bounds)
+        child = Walker(graph, leaves, self._data_name, self.check_bounds)
+        child.without_rule = self.without_rule
+        return child
 
     def inline(self, fgraph: FunctionGraph, inputs: Sequence[Variable]) -> list[int]:
         """Translate an inner graph on outer variables; returns the ids of its outputs."""

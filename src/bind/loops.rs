@@ -311,3 +311,6 @@ impl Body<'_> {
         id
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,10 +116,8 @@ pub struct Loop {
 /// carried trace the adjoints of all its rows (working memory, of which the leading rows are a result), then
 /// the adjoints of the loop's inputs.
 pub struct LoopGradient {
-    /// The loop itself.
+    /// The loop itself. The reverse body has its parameters, then the adjoint of each trace's row.
     pub forward: Shared<Loop>,
-    /// Parameter of the reverse body that is the adjoint of a trace's row, an entry a trace.
-    pub adjoints: Vec<Option<usize>>,
     /// Where the adjoints of the rows of a trace begin in the result; traces that later steps read have one.
     pub carried: Vec<Option<usize>>,
     /// Inputs whose adjoint the body computes, in the order of its results, and where that goes.

@@ -13,6 +13,7 @@ pub use builder::Builder;
 
 use crate::foreign::Call;
 use crate::graph::DType;
+use crate::kernels::whole::Failure;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
 use loops::{Loop, LoopGradient, Shared};
@@ -99,12 +100,12 @@ pub enum Op {
         /// Whether the first, the second is stored transposed.
         transposed: [bool; 2],
     },
-    /// A function of others; a packed vector of its results.
-    Foreign(Call),
     /// A body carried out step by step.
     Loop(Shared<Loop>),
     /// The reverse of a loop.
     LoopGradient(Shared<LoopGradient>),
+    /// A function of others; a packed vector of its results.
+    Foreign(Call),
 }
 
 /// A node of the bound graph.
@@ -139,6 +140,12 @@ impl Node {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct BindError(pub String);
+
+impl From<Failure> for BindError {
+    fn from(failure: Failure) -> BindError {
+        BindError(failure.0)
+    }
+}
 
 #[cfg(test)]
 mod tests;

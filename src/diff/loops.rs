@@ -15,11 +15,10 @@ pub fn contributions(
 ) -> Result<Vec<Option<Id>>, BindError> {
     let mut body = l.builder.clone();
     let mut pairs = vec![];
-    let mut adjoints = vec![];
+    let mut flows = vec![];
     for (k, &result) in l.results.iter().enumerate() {
-        let flows = flows_to(&body, result);
-        adjoints.push(flows.then_some(l.inputs.len() + k));
-        if flows {
+        flows.push(flows_to(&body, result));
+        if flows[k] {
             let shape = body.shape(result).to_vec();
             let adjoint = body.adjoint_parameter(l.inputs.len() + k, shape);
             pairs.push((result, adjoint));
@@ -29,7 +28,7 @@ pub fn contributions(
         flows_to(body, input)
             && match source {
                 Source::Row(k) | Source::Whole(k) => flows_to(b, node.inputs[k]),
-                Source::Earlier { trace, .. } => adjoints[trace].is_some(),
+                Source::Earlier { trace, .. } => flows[trace],
                 Source::Unused => false,
             }
     };
@@ -72,7 +71,6 @@ pub fn contributions(
     let program = body_program(&body, &roots);
     let gradient = LoopGradient {
         forward: l.clone(),
-        adjoints,
         carried,
         targets,
         size,

@@ -108,13 +108,6 @@ pub enum Op {
     Part {
         index: usize,
     },
-    /// A function of others, given as an object: it has no JSON form. Inputs, and then the lengths of its results if
-    /// they are `given`; they are found out at bind if not.
-    #[serde(serialize_with = "refuse", skip_deserializing)]
-    Foreign {
-        function: Function,
-        given: bool,
-    },
     /// A body carried out step by step, PyTensor's Scan: (number of steps, sequences, buffers whose first rows
     /// are initial states, states of which only the last value counts, what is the same in all steps).
     /// The body's data inputs are, in order: a row of each sequence, each state at each of its lags, the
@@ -122,6 +115,13 @@ pub enum Op {
     Loop {
         body: Box<Graph>,
         arguments: LoopArguments,
+    },
+    /// A function of others, given as an object: it has no JSON form. Inputs, and then the lengths of its results if
+    /// they are `given`; they are found out at bind if not.
+    #[serde(serialize_with = "refuse", skip_deserializing)]
+    Foreign {
+        function: Function,
+        given: bool,
     },
     /// An elementwise function; more than two inputs fold from the left where it has two.
     Map {
@@ -269,17 +269,6 @@ impl Op {
         }
     }
 
-    /// A loop over a body, with its other attributes.
-    pub fn parse_loop(
-        body: Box<Graph>,
-        mut attributes: serde_json::Map<String, serde_json::Value>,
-    ) -> Result<Op, String> {
-        let arguments = attributes.remove("arguments").unwrap_or_default();
-        let arguments = serde_json::from_value(arguments)
-            .map_err(|error| format!("arguments of a loop: {error}"))?;
-        Ok(Op::Loop { body, arguments })
-    }
-
     /// The name and the attributes.
     fn fields(&self) -> Result<(String, serde_json::Map<String, serde_json::Value>), String> {
         match serde_json::to_value(self) {
@@ -300,18 +289,6 @@ impl fmt::Display for Op {
             Op::Parameter { name } => return write!(f, "parameter {name:?}"),
             Op::Data { name } => return write!(f, "data {name:?}"),
             Op::Foreign { function, .. } => return write!(f, "foreign {:?}", function.name()),
-            Op::Loop { arguments, .. } => {
-                let LoopArguments {
-                    sequences,
-                    lags,
-                    collected,
-                    lasts,
-                } = arguments;
-                return write!(
-                    f,
-                    "loop sequences={sequences} lags={lags:?} collected={collected} lasts={lasts}"
-                );
-            }
             Op::Constant { values, shape } => {
                 return match values.as_slice() {
                     [value] if shape.is_empty() => write!(f, "{value:?}"),

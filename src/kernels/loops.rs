@@ -91,11 +91,7 @@ pub fn backward<'a>(
     for t in (0..forward.steps).rev() {
         for index in 0..body.inputs().len() {
             let parameter = body.inputs()[index].position;
-            match l
-                .adjoints
-                .iter()
-                .position(|&other| other == Some(parameter))
-            {
+            match parameter.checked_sub(forward.inputs.len()) {
                 None => load_step(forward, body, index, t, values, &outer),
                 Some(k) => {
                     let trace = &forward.traces[k];

@@ -8,61 +8,49 @@ use crate::kernels::whole::Failure;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The last exceptions of functions with the texts of their failures: the core carries only texts, and whoever
-/// reports a failure chains the exception that belongs to it.
-static EXCEPTIONS: Mutex<VecDeque<(String, PyErr)>> = Mutex::new(VecDeque::new());
+/// The exceptions behind the failures of a graph's functions, for whoever reports a failure.
+///
+/// The core carries texts; the exception that belongs to one waits here to be chained to the error of the run.
+#[derive(Clone, Default)]
+pub struct Exceptions(Arc<Mutex<Vec<(String, PyErr)>>>);
 
-/// More than the chains of a run, which may all fail.
-const KEPT: usize = 256;
-
-fn exceptions() -> MutexGuard<'static, VecDeque<(String, PyErr)>> {
-    EXCEPTIONS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn keep(text: String, exception: PyErr) -> Failure {
-    let mut kept = exceptions();
-    if kept.len() == KEPT {
-        kept.pop_front();
+impl Exceptions {
+    fn keep(&self, text: String, exception: PyErr) -> Failure {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push((text.clone(), exception));
+        Failure(text)
     }
-    kept.push_back((text.clone(), exception));
-    Failure(text)
-}
 
-/// The error of a model that failed while it was evaluated.
-pub fn model_error(py: Python<'_>, error: impl ToString) -> PyErr {
-    let text = error.to_string();
-    chained(py, ModelError::new_err(text.clone()), &text)
-}
-
-/// The error of a graph that could not be bound.
-pub fn bind_error(py: Python<'_>, error: impl ToString) -> PyErr {
-    let text = error.to_string();
-    chained(py, GraphError::new_err(text.clone()), &text)
-}
-
-/// `error` with the exception behind its text as its cause; that exception itself if it is one of ours, or no error
-/// at all (Ctrl-C).
-fn chained(py: Python<'_>, error: PyErr, text: &str) -> PyErr {
-    let mut kept = exceptions();
-    let found = kept.iter().rposition(|(part, _)| text.contains(part));
-    let Some((_, exception)) = found.and_then(|index| kept.remove(index)) else {
-        return error;
-    };
-    drop(kept);
-    let is_ours = || -> PyResult<bool> {
-        let errors = py.import("pymc_rustmc.errors")?;
-        exception
-            .value(py)
-            .is_instance(&errors.getattr("RustMCError")?)
-    };
-    if !exception.is_instance_of::<PyException>(py) || is_ours().unwrap_or(false) {
-        return exception;
+    /// The error of a graph that could not be bound.
+    pub fn graph_error(&self, py: Python<'_>, text: String) -> PyErr {
+        self.error(py, GraphError::new_err(text.clone()), &text)
     }
-    error.set_cause(py, Some(exception));
-    error
+
+    /// The error of a model that failed.
+    pub fn model_error(&self, py: Python<'_>, text: String) -> PyErr {
+        self.error(py, ModelError::new_err(text.clone()), &text)
+    }
+
+    /// `error` with the exception behind its text as its cause; that exception itself if it is one of ours, or no
+    /// error at all (Ctrl-C).
+    fn error(&self, py: Python<'_>, error: PyErr, text: &str) -> PyErr {
+        let kept = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some((_, exception)) = kept.into_iter().find(|(part, _)| text.contains(part)) else {
+            return error;
+        };
+        let is_ours = || -> PyResult<bool> {
+            let errors = py.import("pymc_rustmc.errors")?;
+            let ours = errors.getattr("RustMCError")?;
+            exception.value(py).is_instance(&ours)
+        };
+        if !exception.is_instance_of::<PyException>(py) || is_ours().unwrap_or(false) {
+            return exception;
+        }
+        error.set_cause(py, Some(exception));
+        error
+    }
 }
 
 /// A `ForeignFunction` of `pymc_rustmc.translate.foreign`.
@@ -70,10 +58,11 @@ struct PyFunction {
     object: Py<PyAny>,
     name: String,
     results: Vec<(DType, usize)>,
+    exceptions: Exceptions,
 }
 
 /// The function that a Python object describes.
-pub fn function(object: &Bound<'_, PyAny>) -> PyResult<Function> {
+pub fn function(object: &Bound<'_, PyAny>, exceptions: &Exceptions) -> PyResult<Function> {
     let results: Vec<(String, usize)> = object.getattr("results")?.extract()?;
     let results = results
         .into_iter()
@@ -83,6 +72,7 @@ pub fn function(object: &Bound<'_, PyAny>) -> PyResult<Function> {
         name: object.getattr("name")?.extract()?,
         results,
         object: object.clone().unbind(),
+        exceptions: exceptions.clone(),
     })))
 }
 
@@ -95,7 +85,7 @@ impl PyFunction {
         Python::try_attach(|py| {
             work(self.object.bind(py)).map_err(|exception| {
                 let text = format!("{} failed: {exception}", self.name);
-                keep(text, exception)
+                self.exceptions.keep(text, exception)
             })
         })
         .unwrap_or_else(|| Err(Failure(format!("{}: Python is shutting down", self.name))))
@@ -105,7 +95,7 @@ impl PyFunction {
         &self,
         make: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<Py<PyAny>>,
     ) -> Result<Function, Failure> {
-        self.attached(|object| function(make(object)?.bind(object.py())))
+        self.attached(|object| function(make(object)?.bind(object.py()), &self.exceptions))
     }
 }
 

@@ -31,8 +31,13 @@ pub fn fuse(source: &Builder, roots: &[Id]) -> (Builder, Vec<Id>) {
             _ => None,
         };
         let made = gradient.map_or(node, |&gradient| source.node(gradient));
-        let (op, inputs) =
-            join(source, made, &readers).unwrap_or_else(|| (made.op.clone(), made.inputs.clone()));
+        let (op, inputs) = match join(source, made, &readers) {
+            Some((rule, op, inputs)) => {
+                fused.count(rule);
+                (op, inputs)
+            }
+            None => (made.op.clone(), made.inputs.clone()),
+        };
         let inputs = inputs
             .into_iter()
             .map(|input| map[input.index()].expect("inputs come first"))
@@ -59,8 +64,8 @@ fn gradients<'a>(b: &'a Builder, ids: &[Id]) -> HashMap<(&'a Function, &'a [Id])
     found.collect()
 }
 
-/// A node and the product that only it reads, as one op.
-fn join(b: &Builder, node: &Node, readers: &[u32]) -> Option<(Op, Vec<Id>)> {
+/// A node and the product that only it reads, as one op; with the name of the rule.
+fn join(b: &Builder, node: &Node, readers: &[u32]) -> Option<(&'static str, Op, Vec<Id>)> {
     let factors = |id: Id| {
         let product = b.node(id);
         let is_own = readers[id.index()] == 1 && product.dtype == DType::Float64;
@@ -83,11 +88,13 @@ fn join(b: &Builder, node: &Node, readers: &[u32]) -> Option<(Op, Vec<Id>)> {
                 (false, Some(product), None) => (MulSub, product, inputs[1]),
                 _ => return None,
             };
-            Some((Op::Map(function), vec![x, y, z]))
+            let inputs = vec![x, y, z];
+            Some(("x y + z in one step", Op::Map(function), inputs))
         }
         Op::Reduce(Reduction::Sum, [1, length, 1]) => {
             let (x, y) = factors(inputs[0])?;
-            (b.size(x) == length && b.size(y) == length).then(|| (Op::Dot, vec![x, y]))
+            (b.size(x) == length && b.size(y) == length)
+                .then(|| ("sum(x y) = dot(x, y)", Op::Dot, vec![x, y]))
         }
         _ => None,
     }
