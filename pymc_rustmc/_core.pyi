@@ -11,6 +11,12 @@ __version__: str
 class GraphError(ValueError):
     """A malformed graph, or data that do not fit it; the text names the input."""
 
+class ParameterShapeError(GraphError):
+    """A shape, or an index that must be known when data are bound, depends on a parameter."""
+
+    outputs: list[str]
+    """The outputs of the graph that it is needed for."""
+
 class ModelError(RuntimeError):
     """The model itself failed while it was sampled."""
 

@@ -168,8 +168,8 @@ class Walker:
     def _result(self, variable: Variable) -> int:
         """Node id of an output, even if its length may depend on parameters."""
         if self._ids.get(variable) == self.LATER and self.holds(variable):
-            outputs = translate_foreign(variable.owner, self, is_result=True)
-            return outputs[variable.index]
+            found: int = translate_foreign(variable.owner, self, is_result=True)[variable.index]
+            return found
         return self.id(variable)
 
     def _leaf(self, variable: Variable) -> int:

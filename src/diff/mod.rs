@@ -180,7 +180,7 @@ fn contributions(
             Adjoint::Zero => vec![None; inputs.len()],
             Adjoint::Rule(rule) => rule(b, inputs, id, g),
             Adjoint::Missing => {
-                return Err(BindError(format!(
+                return Err(BindError::Misfit(format!(
                     "the derivative of `{function}` is not known"
                 )));
             }
@@ -220,7 +220,7 @@ fn contributions(
         }
         Op::Loop(l) => loops::contributions(b, id, node, l, g)?,
         Op::LoopGradient(_) => {
-            return Err(BindError(
+            return Err(BindError::Misfit(
                 "second derivatives of a loop are not known".into(),
             ));
         }
