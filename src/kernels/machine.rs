@@ -257,7 +257,6 @@ impl Workspace {
                     inputs,
                     output,
                 } => {
-                    let sizes: Vec<usize> = inputs.iter().map(|(_, size)| *size).collect();
                     LinkedStep::Whole {
                         index,
                         inputs: inputs
@@ -265,7 +264,7 @@ impl Workspace {
                             .map(|(place, size)| (address(place), *size))
                             .collect(),
                         output: base.wrapping_add(*output),
-                        state: State::new(node, &sizes),
+                        state: State::new(node),
                     }
                 }
             })
