@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_rustmc._core import Graph
+
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 Coords: TypeAlias = Mapping[str, NDArray[Any]]
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
@@ -131,6 +133,14 @@ class ModelDescription:
         ]
 
 
+@dataclass(frozen=True)
+class Start:
+    """Starting point without jitter, and the graph that computes it from data, if there is one."""
+
+    graph: Graph | None
+    point: Point
+
+
 class Source(Protocol):
     """What beside the description a template asks of where it came from: a PyMC model, or a file."""
 
@@ -147,6 +157,9 @@ class Source(Protocol):
         self, data: Arrays, initvals: InitVals, chains: int, jitter: bool
     ) -> Sequence[Callable[[int], Point]]:
         """Make a function of a seed for each chain, which draws that chain's starting point."""
+
+    def start(self, data: Arrays) -> Start:
+        """Return the starting point under these data."""
 
     def explain_start(self, data: Arrays, point: Point, logp: float, gradient: NDArray[np.float64]) -> str:
         """Say why sampling cannot start at a point."""

@@ -27,10 +27,11 @@ from pymc_rustmc.description import (
     Observation,
     Point,
     Shapes,
+    Start,
     Variables,
 )
 from pymc_rustmc.interpreted import PYTHON_MODE, SharedValues, no_compiler
-from pymc_rustmc.starts import by_variable, start_functions
+from pymc_rustmc.starts import by_variable, start_functions, start_graph
 
 
 class DataNames:
@@ -170,6 +171,11 @@ class LiveModel:
         values = self._shared_values(data)
         functions = start_functions(self.model, initvals, chains, jitter)
         return [partial(function, values=values) for function in functions]
+
+    def start(self, data: Arrays) -> Start:
+        """PyMC's starting point under these data, and its graph if that can be translated."""
+        point = self._start_function(0, self._shared_values(data))
+        return Start(start_graph(self.model, self._data), point)
 
     def explain_start(self, data: Arrays, point: Point, logp: float, gradient: NDArray[np.float64]) -> str:
         """PyMC's table of the terms of the log density, or else the gradient; and a hint at the data."""

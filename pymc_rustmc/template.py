@@ -88,8 +88,12 @@ class Template:
         if shapes is None:
             shapes = self.source.shapes(arrays)
         shapes = {name: tuple(int(length) for length in shapes[name]) for name in self.parameters}
-        density = self.graph.bind({name: arrays[name] for name in self.inputs}, shapes, _memory())
-        return BoundModel(self, density, shapes, arrays, self._coords(arrays, current_coords, coords))
+        return self.bind_to(arrays, self._coords(arrays, current_coords, coords), shapes)
+
+    def bind_to(self, data: Arrays, coords: Coords, shapes: Shapes) -> BoundModel:
+        """Bind the template to data, coordinate values and shapes that are known to fit."""
+        density = self.graph.bind({name: data[name] for name in self.inputs}, shapes, memory())
+        return BoundModel(self, density, shapes, data, coords)
 
     def _arrays(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:
         """Value of every data input: given, or current; checked."""
@@ -250,7 +254,7 @@ def _as_input(name: str, value: npt.ArrayLike, item: DataInput) -> npt.NDArray[A
     return converted
 
 
-def _memory() -> int | None:
+def memory() -> int | None:
     """Bytes of memory of this machine, more than which no model may need; None where that is not known."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
