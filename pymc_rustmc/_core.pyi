@@ -30,6 +30,42 @@ class Graph:
     def op(self, name: str, inputs: Sequence[int], **attributes: Any) -> int:
         """Add an op on earlier nodes."""
 
+    def foreign(self, function: Any, inputs: Sequence[int], given: bool) -> int:
+        """Add a call of a `ForeignFunction`, whose results are read by "part".
+
+        The inputs, and then the lengths of all axes of all results if they are `given`; else the shapes are
+        those of a trial when data are bound.
+        """
+
+    def inner(self) -> Graph:
+        """Start the body of a loop."""
+
+    def repeat(
+        self,
+        body: Graph,
+        inputs: Sequence[int],
+        sequences: int,
+        lags: Sequence[Sequence[int]],
+        collected: int,
+        lasts: int,
+    ) -> int:
+        """Add a loop; its results are read by "part" ops.
+
+        Parameters
+        ----------
+        body
+            Its data inputs are, in order: a row of each sequence, each state at each of its lags, the states
+            whose last value counts, what is the same in all steps. Its outputs: the states, what is collected,
+            the states whose last value counts.
+        inputs
+            Number of steps, sequences, buffers whose first rows are initial states, states whose last value
+            counts, what is the same in all steps.
+        sequences, collected, lasts
+            How many there are of each.
+        lags
+            For each state that is kept, how many steps later its values are read.
+        """
+
     def output(self, name: str, node: int) -> None:
         """Name a node; the 0-d output "logp" is the density, every other one a value per draw."""
 
@@ -107,6 +143,9 @@ class Density:
     ) -> dict[str, NDArray[np.float64]]:
         """Evaluate outputs at positions, ``(n, dim)``; each is ``(n, *shape)``."""
 
+    def foreign_times(self) -> list[ForeignTimes]:
+        """Count the calls of each foreign node so far, those of its gradient included."""
+
     def graph_text(self) -> str:
         """Print the bound graph readably."""
 
@@ -132,6 +171,14 @@ class Density:
         ValueError
             If a setting is unknown or impossible.
         """
+
+class ForeignTimes(TypedDict):
+    """What the calls of a foreign node took."""
+
+    name: str
+    """The Op."""
+    calls: int
+    seconds: float
 
 class ChainProgress(TypedDict):
     """Counters of one chain."""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pymc as pm
 from pymc.exceptions import SamplingError
 from pymc.pytensorf import rewrite_pregrad
-from pytensor.compile.builders import OpFromGraph
-from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.tensor.blockwise import Blockwise
-from pytensor.tensor.elemwise import Elemwise
 
 from pymc_rustmc._core import Graph
 from pymc_rustmc.arguments import check_model_type
 from pymc_rustmc.errors import UnsupportedModelError, UnsupportedOpError
+from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 from pymc_rustmc.live import DataNames, LiveModel, describe
 from pymc_rustmc.template import BoundModel, Template, check_values, output_name, quoted
@@ -58,16 +56,12 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
 
     outputs = _outputs(model, var_names)
     with no_compiler():
-        logp = rewrite_pregrad(_cloned([model.logp()]))
-        backward = rewrite_graph(
-            _cloned(list(outputs.values())), include=(*xtensor_rewrites(), "canonicalize", "stabilize")
-        )
+        logp, backward = _canonical([model.logp()]), _canonical(list(outputs.values()))
     try:
         (logp_id,) = walker.translate(logp)
         output_ids = walker.translate(backward)
     except UnsupportedOpError as error:
-        holders = _holders(model, dict(zip(outputs, backward.outputs, strict=True)), error.node)
-        raise UnsupportedOpError(error.op, error.remedy, holders) from None
+        raise named(error, model) from None
     graph.output("logp", logp_id)
     for name, node in zip(outputs, output_ids, strict=True):
         graph.output(output_name(name), node)
@@ -103,6 +97,14 @@ def _cloned(outputs: list[Variable]) -> FunctionGraph:
     return FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
 
 
+def _canonical(outputs: list[Variable]) -> FunctionGraph:
+    """Graph of `outputs` in PyTensor's canonical form, on plain arrays."""
+    fgraph = _cloned(outputs)
+    if needed := xtensor_rewrites():
+        rewrite_graph(fgraph, include=needed)
+    return rewrite_pregrad(fgraph)
+
+
 def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Variable]:
     """Back-transformed free variables and Deterministics by name, as functions of the value variables."""
     transformed = [rv for rv in model.free_RVs if model.rvs_to_transforms[rv] is not None]
@@ -112,31 +114,3 @@ def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Vari
         if var_names is None or variable.name in var_names
     ]
     return dict(zip((v.name for v in wanted), model.replace_rvs_by_values(wanted), strict=True))
-
-
-def _holders(model: pm.Model, outputs: Mapping[str, Variable], node: Apply[Any]) -> list[str]:
-    """Names of the model variables whose graphs hold an Op of the kind of `node`."""
-    factors = {
-        variable.name: rewrite_pregrad(_cloned(model.logp([variable], sum=False))).outputs[0]
-        for variable in (*model.free_RVs, *model.observed_RVs, *model.potentials)
-    }
-    return [
-        name
-        for name, graph in (*factors.items(), *outputs.items())
-        if any(
-            _kind(other.op) == _kind(node.op) for other in _nodes(FunctionGraph(outputs=[graph], clone=True))
-        )
-    ]
-
-
-def _kind(op: Any) -> tuple[type, ...]:
-    inner = op.scalar_op if isinstance(op, Elemwise) else op.core_op if isinstance(op, Blockwise) else None
-    return type(op), type(inner)
-
-
-def _nodes(fgraph: FunctionGraph) -> Iterator[Apply[Any]]:
-    """All nodes of a graph and of the graphs inside them."""
-    for node in fgraph.apply_nodes:
-        yield node
-        if isinstance(node.op, OpFromGraph):
-            yield from _nodes(node.op.fgraph)

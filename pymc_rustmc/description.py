@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_rustmc._core import Graph
+from pymc_rustmc.errors import UnsupportedOpError
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 Coords: TypeAlias = Mapping[str, NDArray[Any]]
@@ -160,6 +161,9 @@ class Source(Protocol):
 
     def start(self, data: Arrays) -> Start:
         """Return the starting point under these data."""
+
+    def named(self, error: UnsupportedOpError) -> UnsupportedOpError:
+        """Return the error with the names of the variables whose graphs hold the Op that it is about."""
 
     def explain_start(self, data: Arrays, point: Point, logp: float, gradient: NDArray[np.float64]) -> str:
         """Say why sampling cannot start at a point."""

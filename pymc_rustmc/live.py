@@ -30,6 +30,8 @@ from pymc_rustmc.description import (
     Start,
     Variables,
 )
+from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import PYTHON_MODE, SharedValues, no_compiler
 from pymc_rustmc.starts import by_variable, start_functions, start_graph
 
@@ -177,6 +179,10 @@ class LiveModel:
         point = self._start_function(0, self._shared_values(data))
         return Start(start_graph(self.model, self._data), point)
 
+    def named(self, error: UnsupportedOpError) -> UnsupportedOpError:
+        """Return the error with the names of the variables whose graphs hold the Op that it is about."""
+        return named(error, self.model)
+
     def explain_start(self, data: Arrays, point: Point, logp: float, gradient: NDArray[np.float64]) -> str:
         """PyMC's table of the terms of the log density, or else the gradient; and a hint at the data."""
         return self._terms(data, point, logp, gradient) + self._hint_at_data(data)
@@ -212,9 +218,9 @@ class LiveModel:
         for factor in (*self.model.free_RVs, *self.model.observed_RVs, *self.model.potentials):
             for variable in ancestors([factor]):
                 if variable not in found and _holds_values_that_are_not_finite(variable, values):
-                    named = isinstance(variable, SharedVariable) and variable.name is not None
+                    has_name = isinstance(variable, SharedVariable) and variable.name is not None
                     found[variable] = (
-                        f"data {variable.name!r}" if named else f"an array used by {factor.name!r}"
+                        f"data {variable.name!r}" if has_name else f"an array used by {factor.name!r}"
                     )
         return f"\nNaN or infinite values in: {', '.join(found.values())}." if found else ""
 

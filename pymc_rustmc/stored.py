@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymc_rustmc.description import Arrays, Coords, InitVals, ModelDescription, Point, Shapes, Start
-from pymc_rustmc.errors import DataError
+from pymc_rustmc.errors import DataError, UnsupportedOpError
 from pymc_rustmc.starts import by_variable
 from pymc_rustmc.template import memory, output_name, quoted
 
@@ -97,6 +97,10 @@ class StoredModel:
                 )
             point[name] = value
         return point
+
+    def named(self, error: UnsupportedOpError) -> UnsupportedOpError:
+        """Return the error: a file knows no PyTensor graphs, and holds no Op that PyTensor evaluates."""
+        return error
 
     def explain_start(self, data: Arrays, point: Point, logp: float, gradient: NDArray[np.float64]) -> str:
         """Log density, values and gradient."""

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from pymc_rustmc._core import Density, Graph
 from pymc_rustmc.description import Arrays, Coords, DataInput, ModelDescription, Shapes, Source
-from pymc_rustmc.errors import DataError
-from pymc_rustmc.translate.walker import kind_dtype
+from pymc_rustmc.errors import DataError, NoGradientError
+from pymc_rustmc.translate.dtypes import kind_dtype
 
 Given = Mapping[str, npt.ArrayLike]
 """New data by name."""
@@ -73,6 +73,8 @@ class Template:
             If a data set has an unknown name, a wrong dtype or rank, lengths that disagree or missing values.
         GraphError
             If the shapes of data and parameters do not fit together, or if they are too large.
+        NoGradientError
+            If the density depends on parameters through an Op without a gradient.
         """
         return self._bind(self.source.values(), self.source.coords(), data or {}, coords or {}, shapes)
 
@@ -92,7 +94,10 @@ class Template:
 
     def bind_to(self, data: Arrays, coords: Coords, shapes: Shapes) -> BoundModel:
         """Bind the template to data, coordinate values and shapes that are known to fit."""
-        density = self.graph.bind({name: data[name] for name in self.inputs}, shapes, memory())
+        try:
+            density = self.graph.bind({name: data[name] for name in self.inputs}, shapes, memory())
+        except NoGradientError as error:
+            raise self.source.named(error) from error.__cause__
         return BoundModel(self, density, shapes, data, coords)
 
     def _arrays(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:

@@ -1,9 +1,10 @@
 //! A bound model ready to evaluate: log density with gradient, and the outputs of a draw.
 
 use crate::bind::{self, Bound, Data, Parameter};
-use crate::bound::{BindError, Builder, Id};
+use crate::bound::{BindError, Builder, Id, Op};
 use crate::density::{Density, DensityError};
 use crate::diff;
+use crate::foreign::Meter;
 use crate::graph::Graph;
 use crate::kernels::machine::{Program, Workspace};
 use crate::kernels::whole::Failure;
@@ -85,6 +86,17 @@ impl Model {
     pub fn outputs(&self) -> impl Iterator<Item = (&str, &[usize])> {
         let outputs = self.bound.outputs.iter().filter(|(name, _)| name != LOGP);
         outputs.map(|(name, id)| (name.as_str(), self.bound.builder.shape(*id)))
+    }
+
+    /// Functions of others that log density, gradient or an output call, by name, and what their calls took so far.
+    pub fn foreign(&self) -> Vec<(String, Arc<Meter>)> {
+        let outputs: Vec<Id> = self.bound.outputs.iter().map(|(_, id)| *id).collect();
+        let nodes = self.bound.builder.reachable(&outputs).into_iter();
+        let calls = nodes.filter_map(|id| match &self.bound.builder.node(id).op {
+            Op::Foreign(call) => Some((call.function.name().to_string(), call.meter.clone())),
+            _ => None,
+        });
+        calls.collect()
     }
 
     /// An evaluator of the log density for one thread.

@@ -1,6 +1,8 @@
 //! Binds data to a template: every length becomes known, every parameter-free node a constant.
 
+mod foreign;
 pub(crate) mod index;
+mod loops;
 
 use crate::bound::{BindError, Builder, Id, Reduction, Running};
 use crate::graph::{DType, Graph, IndexEntry, NodeId, Op};
@@ -65,13 +67,7 @@ pub(crate) fn bind_with(
     mut data: HashMap<String, Data>,
     shapes: &HashMap<String, Vec<usize>>,
 ) -> Result<Bound, BindError> {
-    let mut binder = Binder {
-        graph,
-        b: builder,
-        ids: Vec::with_capacity(graph.nodes().len()),
-        fixed: Vec::with_capacity(graph.nodes().len()),
-        parts: HashMap::new(),
-    };
+    let mut binder = Binder::new(graph, builder);
     let (mut parameters, mut dim) = (vec![], 0);
     for (id, node) in graph.nodes().iter().enumerate() {
         let bound = match &node.op {
@@ -110,27 +106,13 @@ pub(crate) fn bind_with(
                 binder.b.typed_constant(value, node.dtype)
             }
             _ => {
-                let lowered = binder.lower(id);
-                let failure = binder.b.take_failure();
-                match (lowered, failure) {
-                    (Ok(bound), None) => bound,
-                    (_, Some(Failure(message))) => {
-                        return Err(binder.explain(id, BindError(message)));
-                    }
-                    (Err(error), None) => return Err(binder.explain(id, error)),
-                }
+                binder
+                    .bind_node(id)
+                    .map_err(|error| binder.explain(id, error))?;
+                continue;
             }
         };
-        debug_assert_eq!(
-            binder.b.shape(bound).len(),
-            node.ndim,
-            "rank of `{}`",
-            node.op
-        );
-        binder.ids.push(bound);
-        binder
-            .fix_axes(id)
-            .map_err(|error| binder.explain(id, error))?;
+        binder.set_leaf(id, bound);
     }
     if let Some(name) = data.keys().next() {
         return fail(format!(
@@ -140,7 +122,7 @@ pub(crate) fn bind_with(
     let outputs = graph
         .outputs()
         .iter()
-        .map(|(name, id)| (name.clone(), binder.ids[*id]))
+        .map(|(name, id)| (name.clone(), binder.bound(*id)))
         .collect();
     Ok(Bound {
         builder: binder.b,
@@ -182,14 +164,52 @@ fn check_data(
 struct Binder<'a> {
     graph: &'a Graph,
     b: Builder,
-    ids: Vec<Id>,
+    /// The bound nodes of the template's nodes so far.
+    ids: Vec<Option<Id>>,
     /// Axes of each template node whose length is that of a parameter or of data.
     fixed: Vec<Vec<bool>>,
     /// The results of template nodes that have several.
     parts: HashMap<NodeId, Vec<Id>>,
 }
 
+impl<'a> Binder<'a> {
+    fn new(graph: &'a Graph, builder: Builder) -> Binder<'a> {
+        let count = graph.nodes().len();
+        Binder {
+            graph,
+            b: builder,
+            ids: vec![None; count],
+            fixed: vec![vec![]; count],
+            parts: HashMap::new(),
+        }
+    }
+}
+
 impl Binder<'_> {
+    /// The bound node of a template node.
+    fn bound(&self, node: NodeId) -> Id {
+        self.ids[node].expect("inputs are bound before their users")
+    }
+
+    /// Notes the bound node of a leaf.
+    fn set_leaf(&mut self, leaf: NodeId, bound: Id) {
+        self.ids[leaf] = Some(bound);
+        self.fixed[leaf] = vec![true; self.graph.nodes()[leaf].ndim];
+    }
+
+    /// Binds a node whose inputs are bound.
+    fn bind_node(&mut self, id: NodeId) -> Result<(), BindError> {
+        let lowered = self.lower(id);
+        if let Some(Failure(message)) = self.b.take_failure() {
+            return fail(message);
+        }
+        let bound = lowered?;
+        let node = &self.graph.nodes()[id];
+        debug_assert_eq!(self.b.shape(bound).len(), node.ndim, "`{}`", node.op);
+        self.ids[id] = Some(bound);
+        self.fix_axes(id)
+    }
+
     /// Finds out which axes of a bound node are fixed; refuses to broadcast such an axis of length 1.
     ///
     /// PyTensor knows from the type of an array which axes broadcast. A vector of data that happens to have
@@ -198,17 +218,16 @@ impl Binder<'_> {
         let node = &self.graph.nodes()[id];
         let mut fixed = vec![false; node.ndim];
         match &node.op {
-            Op::Parameter { .. } | Op::Data { .. } => fixed.fill(true),
             Op::Dimshuffle { order } => {
                 for (new, &old) in fixed.iter_mut().zip(order) {
                     *new = old >= 0 && self.fixed[node.inputs[0]][old as usize];
                 }
             }
             Op::Map { .. } | Op::Clip | Op::Cast { .. } => {
-                let shape = self.b.shape(self.ids[id]);
+                let shape = self.b.shape(self.bound(id));
                 for &input in &node.inputs {
                     let lead = node.ndim - self.fixed[input].len();
-                    let lengths = self.b.shape(self.ids[input]);
+                    let lengths = self.b.shape(self.bound(input));
                     for (axis, &is_fixed) in self.fixed[input].iter().enumerate() {
                         if is_fixed && lengths[axis] == 1 && shape[lead + axis] != 1 {
                             return fail(format!(
@@ -223,7 +242,7 @@ impl Binder<'_> {
             }
             _ => {}
         }
-        self.fixed.push(fixed);
+        self.fixed[id] = fixed;
         Ok(())
     }
 
@@ -287,7 +306,6 @@ impl Binder<'_> {
     }
 
     /// Names the results of a packed op, which lie one after the other in its vector; returns that vector.
-    #[allow(dead_code)]
     fn unpack(&mut self, id: NodeId, packed: Id, results: Vec<(Vec<usize>, DType)>) -> Id {
         let mut start = 0;
         let parts = results.into_iter().map(|(shape, dtype)| {
@@ -323,9 +341,11 @@ impl Binder<'_> {
     fn lower(&mut self, id: NodeId) -> Result<Id, BindError> {
         let graph = self.graph;
         let node = &graph.nodes()[id];
-        let inputs: Vec<Id> = node.inputs.iter().map(|&input| self.ids[input]).collect();
+        let inputs: Vec<Id> = node.inputs.iter().map(|&input| self.bound(input)).collect();
         Ok(match &node.op {
             Op::Parameter { .. } | Op::Data { .. } => unreachable!("leaves are bound by name"),
+            Op::Loop { body, arguments } => self.run_loop(id, body, arguments, &inputs)?,
+            Op::Foreign { function, given } => self.foreign(id, function, *given, inputs)?,
             Op::Part { index } => self.parts[&node.inputs[0]][*index],
             Op::Constant { shape, values } => self
                 .b

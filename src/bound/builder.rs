@@ -1,6 +1,7 @@
 //! Builds a bound graph: shapes are worked out, equal nodes are one node, constants are folded.
 
 use super::{BindError, Id, Node, Op, Reduction, Running};
+use crate::foreign::Call;
 use crate::graph::DType;
 use crate::kernels::evaluate;
 use crate::kernels::whole::Failure;
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A growing bound graph.
+#[derive(Clone)]
 pub struct Builder {
     nodes: Vec<Node>,
     known: HashMap<Node, Id>,
@@ -55,6 +57,16 @@ impl Builder {
     pub fn plain() -> Builder {
         Builder {
             simplifies: false,
+            ..Builder::default()
+        }
+    }
+
+    /// An empty builder that simplifies if this one does.
+    pub fn sibling(&self) -> Builder {
+        Builder {
+            simplifies: self.simplifies,
+            most: self.most,
+            left: self.left,
             ..Builder::default()
         }
     }
@@ -239,6 +251,12 @@ impl Builder {
         self.push(op, vec![packed], shape, dtype)
     }
 
+    /// The packed results of a function of others.
+    pub fn foreign(&mut self, call: Call, inputs: Vec<Id>) -> Id {
+        let shape = vec![call.size()];
+        self.push(Op::Foreign(call), inputs, shape, DType::Float64)
+    }
+
     /// A constant.
     pub fn constant(&mut self, value: Tensor) -> Id {
         self.typed_constant(value, DType::Float64)
@@ -268,6 +286,14 @@ impl Builder {
             shape,
             DType::Float64,
         )
+    }
+
+    /// An adjoint that is given from outside, as entry `offset` of the position; it may be zero because a branch
+    /// was not selected.
+    pub fn adjoint_parameter(&mut self, offset: usize, shape: Vec<usize>) -> Id {
+        let id = self.parameter(format!("adjoint {offset}").as_str().into(), offset, shape);
+        self.selected[id.index()] = true;
+        id
     }
 
     /// An elementwise function under NumPy's broadcasting.

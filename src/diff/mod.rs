@@ -3,6 +3,9 @@
 //! The adjoint of a node may be a single element where all its elements are equal (behind a sum, say);
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
+mod foreign;
+mod loops;
+
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
 use crate::scalar::{Adjoint, ScalarFn};
@@ -199,6 +202,7 @@ fn contributions(
             vec![Some(b.scale(g, y)), Some(b.scale(g, x))]
         }
         Op::Run(running, sizes) => vec![Some(run(b, id, node, g, *running, *sizes))],
+        Op::Foreign(call) => foreign::contributions(b, node, call, g)?,
         Op::Concat { outer, parts } => {
             let g = whole(b, g, &node.shape);
             let width: usize = parts.iter().sum();
@@ -213,6 +217,12 @@ fn contributions(
                     Some(b.reshape(slice, &shape))
                 })
                 .collect()
+        }
+        Op::Loop(l) => loops::contributions(b, id, node, l, g)?,
+        Op::LoopGradient(_) => {
+            return Err(BindError(
+                "second derivatives of a loop are not known".into(),
+            ));
         }
         Op::MatMul {
             transposed: [ta, tb],

@@ -9,7 +9,7 @@ mod op;
 mod stored;
 
 pub use dtype::DType;
-pub use op::{IndexEntry, Op};
+pub use op::{IndexEntry, LoopArguments, Op};
 pub use stored::Array;
 
 use serde::{Deserialize, Serialize};
@@ -182,7 +182,94 @@ fn results(op: &Op, inputs: &[&Node]) -> Result<Vec<(DType, usize)>, GraphError>
         matches!(op, Op::Part { .. }) || inputs.iter().all(|node| node.parts.is_empty()),
         "takes one result of an op that has several, not all of them"
     );
-    Ok(vec![])
+    match op {
+        Op::Loop { body, arguments } => loop_results(body, arguments, inputs),
+        Op::Foreign { function, given } => {
+            let results = function.results().to_vec();
+            let lengths = results.iter().map(|(_, ndim)| ndim).sum();
+            let lengths = if *given { lengths } else { 0 };
+            ensure!(
+                inputs.len() >= lengths
+                    && inputs[inputs.len() - lengths..]
+                        .iter()
+                        .all(|node| node.ndim == 0 && node.dtype != DType::Float64),
+                "takes the lengths of its results, integers, after its inputs"
+            );
+            ensure!(!results.is_empty(), "has no results");
+            Ok(results)
+        }
+        _ => Ok(vec![]),
+    }
+}
+
+/// As [`results`], of a loop.
+fn loop_results(
+    body: &Graph,
+    arguments: &LoopArguments,
+    inputs: &[&Node],
+) -> Result<Vec<(DType, usize)>, GraphError> {
+    let LoopArguments {
+        sequences,
+        lags,
+        collected,
+        lasts,
+    } = arguments;
+    ensure!(
+        inputs.len() > sequences + lags.len() + lasts
+            && inputs[0].dtype == DType::Int64
+            && inputs[0].ndim == 0,
+        "takes a number of steps, sequences and states"
+    );
+    let (sequences, rest) = inputs[1..].split_at(*sequences);
+    let (states, rest) = rest.split_at(lags.len());
+    ensure!(
+        sequences.iter().chain(states).all(|node| node.ndim > 0),
+        "sequences and states have an axis of steps"
+    );
+    ensure!(
+        lags.iter()
+            .all(|lags| !lags.is_empty() && !lags.contains(&0)),
+        "a state is read at least one step later"
+    );
+    let step = |node: &&Node| (node.dtype, node.ndim - 1);
+    let whole = |node: &&Node| (node.dtype, node.ndim);
+    let at_lags = |(node, lags): (&&Node, &Vec<usize>)| vec![step(node); lags.len()];
+    let mut leaves: Vec<(DType, usize)> = sequences.iter().map(step).collect();
+    leaves.extend(states.iter().zip(lags).flat_map(at_lags));
+    leaves.extend(rest.iter().map(whole));
+    let data = |node: &&Node| matches!(node.op, Op::Data { .. });
+    let found: Vec<_> = body
+        .nodes
+        .iter()
+        .filter(data)
+        .map(|node| whole(&node))
+        .collect();
+    ensure!(
+        found == leaves
+            && !body
+                .nodes
+                .iter()
+                .any(|node| matches!(node.op, Op::Parameter { .. })),
+        "the body's inputs are not a step of the loop's"
+    );
+    let results: Vec<_> = body
+        .outputs
+        .iter()
+        .map(|&(_, id)| whole(&&body.nodes[id]))
+        .collect();
+    let mut wanted: Vec<_> = states.iter().map(step).collect();
+    ensure!(
+        results.len() == states.len() + collected + lasts,
+        "the body has another number of results than the loop"
+    );
+    wanted.extend(&results[states.len()..states.len() + collected]);
+    wanted.extend(rest[..*lasts].iter().map(whole));
+    ensure!(results == wanted, "the body's results are not its states");
+    let traced = states.len() + collected;
+    let rows = |(index, (dtype, ndim)): (usize, (DType, usize))| {
+        (dtype, ndim + usize::from(index < traced))
+    };
+    Ok(results.into_iter().enumerate().map(rows).collect())
 }
 
 /// Type and rank of an op's result; errors where the inputs do not fit it.
@@ -236,6 +323,8 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         Op::Parameter { .. } | Op::Data { .. } | Op::Constant { .. } => {
             return Err(GraphError("leaves are added by their own methods".into()));
         }
+        Op::Loop { .. } => return Err(GraphError("computes nothing".into())),
+        Op::Foreign { .. } => unreachable!("its results are its parts"),
         Op::Part { index } => {
             count(1)?;
             let parts = &inputs[0].parts;

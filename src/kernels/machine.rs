@@ -301,6 +301,11 @@ impl Workspace {
         self.run()
     }
 
+    /// What the program reads.
+    pub fn inputs(&self) -> &[Input] {
+        &self.program.inputs
+    }
+
     /// Copies the values of one of the program's inputs into the arena.
     pub fn load(&mut self, index: usize, values: &[f64]) {
         let input = &self.program.inputs[index];

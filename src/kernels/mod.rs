@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod composite;
 pub mod evaluate;
 pub mod isa;
+pub mod loops;
 pub mod machine;
 pub mod math;
 pub mod matrix;

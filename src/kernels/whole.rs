@@ -1,7 +1,8 @@
 //! Ops on whole arrays: one place that runs them, for the machine and for constant folding.
 
 use super::buffer::Buffer;
-use super::{matrix, structural};
+use super::machine::Workspace;
+use super::{loops, matrix, structural};
 use crate::bound::{Node, Op};
 use thiserror::Error;
 
@@ -17,26 +18,47 @@ pub enum State {
     #[allow(dead_code)]
     /// Working memory without meaning between evaluations.
     Scratch(Buffer),
+    /// What a loop's body needs.
+    Body(Box<Workspace>),
 }
 
 impl State {
     /// The state that a node's op needs, for inputs of these sizes.
-    pub fn new(_node: &Node, _sizes: &[usize]) -> State {
-        State::None
+    pub fn new(node: &Node, _sizes: &[usize]) -> State {
+        match &node.op {
+            Op::Loop(l) => State::Body(Box::new(Workspace::new(l.program.clone()))),
+            Op::LoopGradient(l) => State::Body(Box::new(Workspace::new(l.program.clone()))),
+            _ => State::None,
+        }
     }
 }
 
 /// Carries out a node's op; `input(k)` are the elements of its inputs, `out` those of the result.
 pub fn run<'a>(
     node: &Node,
-    _state: &mut State,
+    state: &mut State,
     input: impl Fn(usize) -> &'a [f64],
     out: &mut [f64],
 ) -> Result<(), Failure> {
-    match &node.op {
+    match (&node.op, state) {
+        (Op::Loop(l), State::Body(body)) => return loops::forward(l, body, input, out),
+        (Op::LoopGradient(l), State::Body(body)) => return loops::backward(l, body, input, out),
+        (Op::Foreign(call), _) => return call.run(input, out),
+        (op, _) => run_stateless(op, &node.shape, input, out),
+    }
+    Ok(())
+}
+
+fn run_stateless<'a>(
+    op: &Op,
+    shape: &[usize],
+    input: impl Fn(usize) -> &'a [f64],
+    out: &mut [f64],
+) {
+    match op {
         Op::Reshape => out.copy_from_slice(input(0)),
         Op::View { offset, strides } => {
-            structural::view(input(0), *offset, strides, &node.shape, out);
+            structural::view(input(0), *offset, strides, shape, out);
         }
         Op::Gather(table) => structural::gather(input(0), table, out),
         Op::ScatterAdd(table) => {
@@ -52,6 +74,6 @@ pub fn run<'a>(
         Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Dot => {
             unreachable!("leaves hold their value, the others read whole chunks")
         }
+        Op::Loop(_) | Op::LoopGradient(_) | Op::Foreign(_) => unreachable!("these can fail"),
     }
-    Ok(())
 }

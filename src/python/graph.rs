@@ -1,9 +1,10 @@
 //! The template graph as Python builds it.
 
 use super::density::Density;
+use super::foreign::{self, Exceptions};
 use super::{GraphError, guarded};
 use crate::bind::Data;
-use crate::graph::{self, DType, NodeId, Op};
+use crate::graph::{self, DType, LoopArguments, NodeId, Op};
 use crate::model::Model;
 use crate::tensor::Tensor;
 use numpy::{
@@ -20,13 +21,14 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct Graph {
     graph: graph::Graph,
+    exceptions: Exceptions,
 }
 
 fn graph_error(error: impl ToString) -> PyErr {
     GraphError::new_err(error.to_string())
 }
 
-fn dtype_of(name: &str) -> PyResult<DType> {
+pub fn dtype_of(name: &str) -> PyResult<DType> {
     DType::from_name(name).ok_or_else(|| {
         graph_error(format!(
             "{name:?} is no element type (float64, int64 or bool)"
@@ -128,6 +130,44 @@ impl Graph {
         self.graph.add(op, &inputs).map_err(graph_error)
     }
 
+    fn foreign(
+        &mut self,
+        function: &Bound<'_, PyAny>,
+        inputs: Vec<NodeId>,
+        given: bool,
+    ) -> PyResult<NodeId> {
+        let function = foreign::function(function, &self.exceptions)?;
+        let op = Op::Foreign { function, given };
+        self.graph.add(op, &inputs).map_err(graph_error)
+    }
+
+    fn inner(&self) -> Graph {
+        Graph {
+            exceptions: self.exceptions.clone(),
+            ..Graph::default()
+        }
+    }
+
+    fn repeat(
+        &mut self,
+        body: PyRef<'_, Graph>,
+        inputs: Vec<NodeId>,
+        sequences: usize,
+        lags: Vec<Vec<usize>>,
+        collected: usize,
+        lasts: usize,
+    ) -> PyResult<NodeId> {
+        let arguments = LoopArguments {
+            sequences,
+            lags,
+            collected,
+            lasts,
+        };
+        let body = Box::new(body.graph.clone());
+        let op = Op::Loop { body, arguments };
+        self.graph.add(op, &inputs).map_err(graph_error)
+    }
+
     fn output(&mut self, name: &str, node: NodeId) -> PyResult<()> {
         self.graph.output(name, node).map_err(graph_error)
     }
@@ -181,8 +221,8 @@ impl Graph {
         guarded(|| {
             let model = py
                 .detach(|| Model::within(room(memory), &self.graph, data, &parameter_shapes))
-                .map_err(graph_error)?;
-            Ok(Density::new(model))
+                .map_err(|error| self.exceptions.graph_error(py, error.to_string()))?;
+            Ok(Density::new(model, self.exceptions.clone()))
         })
     }
 
@@ -228,7 +268,10 @@ impl Graph {
         guarded(|| {
             let stored = serde_json::from_str(stored).map_err(graph_error)?;
             let graph = graph::Graph::from_stored(stored, arrays).map_err(graph_error)?;
-            Ok(Graph { graph })
+            Ok(Graph {
+                graph,
+                ..Graph::default()
+            })
         })
     }
 }
