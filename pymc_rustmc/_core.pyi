@@ -81,6 +81,9 @@ class Graph:
     def ndim(self, node: int) -> int:
         """Rank of a node."""
 
+    def names(self) -> dict[str, list[str]]:
+        """List the names of "parameters", "data" and "outputs", in order of declaration."""
+
     def __len__(self) -> int: ...
     def to_stored(self) -> tuple[str, list[NDArray[np.float64]]]:
         """Give the graph as JSON, and the large constants that it refers to.
