@@ -58,7 +58,8 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
 
     outputs = _outputs(model, var_names)
     with no_compiler():
-        logp, backward = _canonical([model.logp()]), _canonical(list(outputs.values()))
+        logp = rewrite_pregrad(_lowered([model.logp()]))
+        backward = rewrite_graph(_lowered(list(outputs.values())), include=("canonicalize", "stabilize"))
     try:
         (logp_id,) = walker.translate(logp)
         output_ids = walker.translate(backward)
@@ -128,12 +129,12 @@ def _cloned(outputs: list[Variable]) -> FunctionGraph:
     return FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
 
 
-def _canonical(outputs: list[Variable]) -> FunctionGraph:
-    """Graph of `outputs` in PyTensor's canonical form, on plain arrays."""
+def _lowered(outputs: list[Variable]) -> FunctionGraph:
+    """Clone the graph of `outputs`; turn the Ops of ``pymc.dims`` into those on plain arrays."""
     fgraph = _cloned(outputs)
     if needed := xtensor_rewrites():
         rewrite_graph(fgraph, include=needed)
-    return rewrite_pregrad(fgraph)
+    return fgraph
 
 
 def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Variable]:
@@ -150,7 +151,7 @@ def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Vari
 def _holders(model: pm.Model, outputs: Mapping[str, Variable], node: Apply[Any]) -> list[str]:
     """Names of the model variables whose graphs hold an Op of the kind of `node`."""
     factors = {
-        variable.name: _canonical(model.logp([variable], sum=False)).outputs[0]
+        variable.name: rewrite_pregrad(_lowered(model.logp([variable], sum=False))).outputs[0]
         for variable in (*model.free_RVs, *model.observed_RVs, *model.potentials)
     }
     return [
