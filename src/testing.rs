@@ -186,7 +186,7 @@ impl Differentiated {
 
 /// All results of a workspace at a position.
 pub fn results(workspace: &mut Workspace, position: &[f64]) -> Vec<Vec<f64>> {
-    workspace.evaluate(position);
+    workspace.evaluate(position).unwrap();
     (0..workspace.outputs())
         .map(|k| workspace.output(k).to_vec())
         .collect()
@@ -205,7 +205,7 @@ pub fn interpret(builder: &Builder, roots: &[Id], position: &[f64]) -> Vec<Vec<f
             Op::Constant(value) => value.clone(),
             _ => {
                 let inputs: Vec<&Tensor> = node.inputs.iter().map(|i| &*values[i]).collect();
-                Arc::new(evaluate::node(node, &inputs))
+                Arc::new(evaluate::node(node, &inputs).unwrap())
             }
         };
         values.insert(id, value);

@@ -1,9 +1,12 @@
 //! Binds data to a template: every length becomes known, every parameter-free node a constant.
 
+mod foreign;
 pub(crate) mod index;
+mod loops;
 
 use crate::bound::{BindError, Builder, Id, Reduction, Running};
 use crate::graph::{DType, Graph, IndexEntry, NodeId, Op};
+use crate::kernels::whole::Failure;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, broadcast_shapes, contiguous_strides, size_of};
 use index::Place;
@@ -64,12 +67,7 @@ pub(crate) fn bind_with(
     mut data: HashMap<String, Data>,
     shapes: &HashMap<String, Vec<usize>>,
 ) -> Result<Bound, BindError> {
-    let mut binder = Binder {
-        graph,
-        b: builder,
-        ids: Vec::with_capacity(graph.nodes().len()),
-        fixed: Vec::with_capacity(graph.nodes().len()),
-    };
+    let mut binder = Binder::new(graph, builder);
     let (mut parameters, mut dim) = (vec![], 0);
     for (id, node) in graph.nodes().iter().enumerate() {
         let bound = match &node.op {
@@ -88,6 +86,7 @@ pub(crate) fn bind_with(
                     offset: dim,
                     shape: shape.clone(),
                 };
+                binder.b.check_size(size_of(shape).saturating_add(dim))?;
                 dim += size_of(shape);
                 parameters.push(parameter);
                 match size_of(shape) {
@@ -106,20 +105,14 @@ pub(crate) fn bind_with(
                 check_data(name, &value, dtype, node.dtype, node.ndim)?;
                 binder.b.typed_constant(value, node.dtype)
             }
-            _ => binder
-                .lower(id)
-                .map_err(|error| binder.explain(id, error))?,
+            _ => {
+                binder
+                    .bind_node(id)
+                    .map_err(|error| binder.explain(id, error))?;
+                continue;
+            }
         };
-        debug_assert_eq!(
-            binder.b.shape(bound).len(),
-            node.ndim,
-            "rank of `{}`",
-            node.op
-        );
-        binder.ids.push(bound);
-        binder
-            .fix_axes(id)
-            .map_err(|error| binder.explain(id, error))?;
+        binder.set_leaf(id, bound);
     }
     if let Some(name) = data.keys().next() {
         return fail(format!(
@@ -129,7 +122,7 @@ pub(crate) fn bind_with(
     let outputs = graph
         .outputs()
         .iter()
-        .map(|(name, id)| (name.clone(), binder.ids[*id]))
+        .map(|(name, id)| (name.clone(), binder.bound(*id)))
         .collect();
     Ok(Bound {
         builder: binder.b,
@@ -171,12 +164,52 @@ fn check_data(
 struct Binder<'a> {
     graph: &'a Graph,
     b: Builder,
-    ids: Vec<Id>,
+    /// The bound nodes of the template's nodes so far.
+    ids: Vec<Option<Id>>,
     /// Axes of each template node whose length is that of a parameter or of data.
     fixed: Vec<Vec<bool>>,
+    /// The results of template nodes that have several.
+    parts: HashMap<NodeId, Vec<Id>>,
+}
+
+impl<'a> Binder<'a> {
+    fn new(graph: &'a Graph, builder: Builder) -> Binder<'a> {
+        let count = graph.nodes().len();
+        Binder {
+            graph,
+            b: builder,
+            ids: vec![None; count],
+            fixed: vec![vec![]; count],
+            parts: HashMap::new(),
+        }
+    }
 }
 
 impl Binder<'_> {
+    /// The bound node of a template node.
+    fn bound(&self, node: NodeId) -> Id {
+        self.ids[node].expect("inputs are bound before their users")
+    }
+
+    /// Notes the bound node of a leaf.
+    fn set_leaf(&mut self, leaf: NodeId, bound: Id) {
+        self.ids[leaf] = Some(bound);
+        self.fixed[leaf] = vec![true; self.graph.nodes()[leaf].ndim];
+    }
+
+    /// Binds a node whose inputs are bound.
+    fn bind_node(&mut self, id: NodeId) -> Result<(), BindError> {
+        let lowered = self.lower(id);
+        if let Some(Failure(message)) = self.b.take_failure() {
+            return fail(message);
+        }
+        let bound = lowered?;
+        let node = &self.graph.nodes()[id];
+        debug_assert_eq!(self.b.shape(bound).len(), node.ndim, "`{}`", node.op);
+        self.ids[id] = Some(bound);
+        self.fix_axes(id)
+    }
+
     /// Finds out which axes of a bound node are fixed; refuses to broadcast such an axis of length 1.
     ///
     /// PyTensor knows from the type of an array which axes broadcast. A vector of data that happens to have
@@ -185,17 +218,16 @@ impl Binder<'_> {
         let node = &self.graph.nodes()[id];
         let mut fixed = vec![false; node.ndim];
         match &node.op {
-            Op::Parameter { .. } | Op::Data { .. } => fixed.fill(true),
             Op::Dimshuffle { order } => {
                 for (new, &old) in fixed.iter_mut().zip(order) {
                     *new = old >= 0 && self.fixed[node.inputs[0]][old as usize];
                 }
             }
             Op::Map { .. } | Op::Clip | Op::Cast { .. } => {
-                let shape = self.b.shape(self.ids[id]);
+                let shape = self.b.shape(self.bound(id));
                 for &input in &node.inputs {
                     let lead = node.ndim - self.fixed[input].len();
-                    let lengths = self.b.shape(self.ids[input]);
+                    let lengths = self.b.shape(self.bound(input));
                     for (axis, &is_fixed) in self.fixed[input].iter().enumerate() {
                         if is_fixed && lengths[axis] == 1 && shape[lead + axis] != 1 {
                             return fail(format!(
@@ -210,7 +242,7 @@ impl Binder<'_> {
             }
             _ => {}
         }
-        self.fixed.push(fixed);
+        self.fixed[id] = fixed;
         Ok(())
     }
 
@@ -273,6 +305,19 @@ impl Binder<'_> {
         }
     }
 
+    /// Names the results of a packed op, which lie one after the other in its vector; returns that vector.
+    fn unpack(&mut self, id: NodeId, packed: Id, results: Vec<(Vec<usize>, DType)>) -> Id {
+        let mut start = 0;
+        let parts = results.into_iter().map(|(shape, dtype)| {
+            let offset = start;
+            start += size_of(&shape);
+            self.b.part(packed, offset, shape, dtype)
+        });
+        let parts = parts.collect();
+        self.parts.insert(id, parts);
+        packed
+    }
+
     /// A reduction whose axes stay with length 1.
     fn reduce_keeping(&mut self, reduction: Reduction, id: Id, axes: &[usize]) -> Id {
         let mut shape = self.b.shape(id).to_vec();
@@ -296,9 +341,12 @@ impl Binder<'_> {
     fn lower(&mut self, id: NodeId) -> Result<Id, BindError> {
         let graph = self.graph;
         let node = &graph.nodes()[id];
-        let inputs: Vec<Id> = node.inputs.iter().map(|&input| self.ids[input]).collect();
+        let inputs: Vec<Id> = node.inputs.iter().map(|&input| self.bound(input)).collect();
         Ok(match &node.op {
             Op::Parameter { .. } | Op::Data { .. } => unreachable!("leaves are bound by name"),
+            Op::Loop { body, arguments } => self.run_loop(id, body, arguments, &inputs)?,
+            Op::Foreign { function, given } => self.foreign(id, function, *given, inputs)?,
+            Op::Part { index } => self.parts[&node.inputs[0]][*index],
             Op::Constant { shape, values } => self
                 .b
                 .typed_constant(Tensor::new(shape.clone(), values), node.dtype),
@@ -458,9 +506,10 @@ impl Binder<'_> {
                 }
                 let [start, stop, step] = bounds;
                 let length = ((stop - start) / step).ceil().max(0.0);
-                if !length.is_finite() {
+                if !length.is_finite() || length.is_nan() {
                     return fail("a range has the step 0");
                 }
+                self.b.check_size(length as usize)?;
                 let values: Vec<f64> = (0..length as usize)
                     .map(|i| start + i as f64 * step)
                     .collect();
@@ -469,9 +518,10 @@ impl Binder<'_> {
             }
             Op::Eye | Op::Tri => {
                 let shape = self.lengths(&inputs[..2])?;
+                self.b.check_size(size_of(&shape))?;
                 let diagonal = self.integer(inputs[2])?;
                 let keeps = |i: usize, j: usize| {
-                    let column = i as i64 + diagonal;
+                    let column = diagonal.saturating_add(i as i64);
                     if node.op == Op::Eye {
                         j as i64 == column
                     } else {
@@ -574,10 +624,14 @@ impl Binder<'_> {
     fn diagonal(&mut self, x: Id, offset: i64, axis1: usize, axis2: usize) -> Id {
         let from = self.b.shape(x).to_vec();
         let contiguous = contiguous_strides(&from);
-        let rows = from[axis1].saturating_sub((-offset).max(0) as usize);
-        let columns = from[axis2].saturating_sub(offset.max(0) as usize);
-        let start = contiguous[axis1] * (-offset).max(0) as isize
-            + contiguous[axis2] * offset.max(0) as isize;
+        let (below, above) = (offset.min(0).unsigned_abs(), offset.max(0).unsigned_abs());
+        let rows = from[axis1].saturating_sub(below as usize);
+        let columns = from[axis2].saturating_sub(above as usize);
+        // An empty diagonal may start anywhere.
+        let start = match rows.min(columns) {
+            0 => 0,
+            _ => contiguous[axis1] * below as isize + contiguous[axis2] * above as isize,
+        };
         let (mut shape, mut strides) = (vec![], vec![]);
         for axis in (0..from.len()).filter(|&axis| axis != axis1 && axis != axis2) {
             shape.push(from[axis]);
@@ -614,7 +668,8 @@ impl Binder<'_> {
                 None => return fail("an index depends on a parameter, which is not supported"),
             }
         }
-        index::place(self.b.shape(x), spec, &arrays)
+        let room = |size: usize| Ok(self.b.check_size(size)?);
+        index::place(self.b.shape(x), spec, &arrays, &room)
     }
 
     /// Flat positions that `x[index]` names, and what goes there, broadcast to their shape.
@@ -656,7 +711,8 @@ impl Binder<'_> {
 
 /// The shape with its -1 worked out.
 fn complete_shape(wanted: &[i64], size: usize) -> Result<Vec<usize>, BindError> {
-    let known: i64 = wanted.iter().filter(|&&n| n != -1).product();
+    let lengths = wanted.iter().filter(|&&n| n != -1);
+    let known: i64 = lengths.fold(1, |size: i64, &n| size.saturating_mul(n));
     let open = wanted.iter().filter(|&&n| n == -1).count();
     let fits = match open {
         0 => known == size as i64,

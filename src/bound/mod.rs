@@ -4,15 +4,19 @@
 //! reductions, running sums and products, concatenation and matrix products.
 
 mod builder;
+pub mod loops;
 mod print;
 
 pub use print::op_text;
 
 pub use builder::Builder;
 
+use crate::foreign::Call;
 use crate::graph::DType;
+use crate::kernels::whole::Failure;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
+use loops::{Loop, LoopGradient, Shared};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -96,6 +100,12 @@ pub enum Op {
         /// Whether the first, the second is stored transposed.
         transposed: [bool; 2],
     },
+    /// A body carried out step by step.
+    Loop(Shared<Loop>),
+    /// The reverse of a loop.
+    LoopGradient(Shared<LoopGradient>),
+    /// A function of others; a packed vector of its results.
+    Foreign(Call),
 }
 
 /// A node of the bound graph.
@@ -130,6 +140,12 @@ impl Node {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct BindError(pub String);
+
+impl From<Failure> for BindError {
+    fn from(failure: Failure) -> BindError {
+        BindError(failure.0)
+    }
+}
 
 #[cfg(test)]
 mod tests;

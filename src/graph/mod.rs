@@ -6,12 +6,14 @@
 mod dtype;
 mod exact;
 mod op;
+mod stored;
 
 pub use dtype::DType;
-pub use op::{IndexEntry, Op};
+pub use op::{IndexEntry, LoopArguments, Op};
+pub use stored::Array;
 
-use crate::tensor::size_of;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fmt;
 use thiserror::Error;
 
@@ -34,15 +36,23 @@ pub struct Node {
     pub dtype: DType,
     /// Number of axes.
     pub ndim: usize,
+    /// Type and rank of each result of an op that has several; only `Part` reads such a node. Its own value is
+    /// the vector of all their elements.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<(DType, usize)>,
 }
 
 /// A template graph with named outputs; the output `logp` is the log density.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Stored")]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     nodes: Vec<Node>,
     outputs: Vec<(String, NodeId)>,
+    /// Names of parameters and data.
+    names: HashSet<String>,
 }
+
+/// NumPy arrays had at most this many axes for twenty years.
+const MAX_RANK: usize = 32;
 
 macro_rules! ensure {
     ($condition:expr, $($message:tt)*) => {
@@ -51,47 +61,7 @@ macro_rules! ensure {
         }
     };
 }
-
-/// A graph as it was written, not verified yet.
-#[derive(Deserialize)]
-struct Stored {
-    nodes: Vec<Node>,
-    outputs: Vec<(String, NodeId)>,
-}
-
-impl TryFrom<Stored> for Graph {
-    type Error = GraphError;
-
-    fn try_from(stored: Stored) -> Result<Graph, GraphError> {
-        let mut graph = Graph::default();
-        for (id, node) in stored.nodes.into_iter().enumerate() {
-            let Node { dtype, ndim, .. } = node;
-            match node.op {
-                Op::Parameter { name } => graph.parameter(&name, ndim)?,
-                Op::Data { name } => graph.data(&name, dtype, ndim)?,
-                Op::Constant { shape, values } => {
-                    ensure!(
-                        size_of(&shape) == values.len(),
-                        "constant {id} does not fill its shape"
-                    );
-                    graph.constant(shape, values, dtype)
-                }
-                op => graph.add(op, &node.inputs)?,
-            };
-            let added = &graph.nodes[id];
-            ensure!(
-                (added.dtype, added.ndim) == (dtype, ndim),
-                "node {id} is {} of rank {}, not {dtype} of rank {ndim}",
-                added.dtype,
-                added.ndim
-            );
-        }
-        for (name, node) in stored.outputs {
-            graph.output(&name, node)?;
-        }
-        Ok(graph)
-    }
-}
+use ensure;
 
 impl Graph {
     /// All nodes, inputs before users.
@@ -106,10 +76,12 @@ impl Graph {
 
     /// Adds a parameter: a real array of which only the rank is known.
     pub fn parameter(&mut self, name: &str, ndim: usize) -> Result<NodeId, GraphError> {
-        let taken =
-            |node: &Node| matches!(&node.op, Op::Parameter { name: other } if other == name);
         ensure!(
-            !self.nodes.iter().any(taken),
+            ndim <= MAX_RANK,
+            "parameter {name:?} has more than {MAX_RANK} axes"
+        );
+        ensure!(
+            self.names.insert(name.into()),
             "parameter {name:?} is declared twice"
         );
         Ok(self.leaf(Op::Parameter { name: name.into() }, DType::Float64, ndim))
@@ -117,9 +89,12 @@ impl Graph {
 
     /// Adds an input that is bound later.
     pub fn data(&mut self, name: &str, dtype: DType, ndim: usize) -> Result<NodeId, GraphError> {
-        let taken = |node: &Node| matches!(&node.op, Op::Data { name: other } if other == name);
         ensure!(
-            !self.nodes.iter().any(taken),
+            ndim <= MAX_RANK,
+            "data {name:?} have more than {MAX_RANK} axes"
+        );
+        ensure!(
+            self.names.insert(name.into()),
             "data {name:?} are declared twice"
         );
         Ok(self.leaf(Op::Data { name: name.into() }, dtype, ndim))
@@ -137,6 +112,7 @@ impl Graph {
             inputs: vec![],
             dtype,
             ndim,
+            parts: vec![],
         });
         self.nodes.len() - 1
     }
@@ -149,15 +125,23 @@ impl Graph {
                 "op `{op}` refers to node {input}, which does not exist"
             );
         }
-        let (dtype, ndim) = {
-            let nodes: Vec<&Node> = inputs.iter().map(|&input| &self.nodes[input]).collect();
-            infer(&op, &nodes).map_err(|error| GraphError(format!("op `{op}`: {}", error.0)))?
-        };
+        let nodes: Vec<&Node> = inputs.iter().map(|&input| &self.nodes[input]).collect();
+        let inferred = results(&op, &nodes).and_then(|parts| match parts.is_empty() {
+            true => infer(&op, &nodes).map(|(dtype, ndim)| (dtype, ndim, parts)),
+            false => Ok((DType::Float64, 1, parts)),
+        });
+        let (dtype, ndim, parts) =
+            inferred.map_err(|error| GraphError(format!("op `{op}`: {}", error.0)))?;
+        ensure!(
+            ndim <= MAX_RANK,
+            "the result of op `{op}` has more than {MAX_RANK} axes"
+        );
         self.nodes.push(Node {
             op,
             inputs: inputs.to_vec(),
             dtype,
             ndim,
+            parts,
         });
         Ok(self.nodes.len() - 1)
     }
@@ -172,7 +156,17 @@ impl Graph {
             !self.outputs.iter().any(|(other, _)| other == name),
             "output {name:?} is declared twice"
         );
-        let Node { dtype, ndim, .. } = self.nodes[node];
+        let Node {
+            dtype,
+            ndim,
+            ref parts,
+            ..
+        } = self.nodes[node];
+        ensure!(
+            parts.is_empty(),
+            "output {name:?} must be one result of `{}`, not all of them",
+            self.nodes[node].op
+        );
         ensure!(
             name != "logp" || (dtype == DType::Float64 && ndim == 0),
             "the log density must be a real scalar, not {dtype} of rank {ndim}"
@@ -180,6 +174,102 @@ impl Graph {
         self.outputs.push((name.into(), node));
         Ok(())
     }
+}
+
+/// Type and rank of each result of an op that has several; empty for all others.
+fn results(op: &Op, inputs: &[&Node]) -> Result<Vec<(DType, usize)>, GraphError> {
+    ensure!(
+        matches!(op, Op::Part { .. }) || inputs.iter().all(|node| node.parts.is_empty()),
+        "takes one result of an op that has several, not all of them"
+    );
+    match op {
+        Op::Loop { body, arguments } => loop_results(body, arguments, inputs),
+        Op::Foreign { function, given } => {
+            let results = function.results().to_vec();
+            let lengths = results.iter().map(|(_, ndim)| ndim).sum();
+            let lengths = if *given { lengths } else { 0 };
+            ensure!(
+                inputs.len() >= lengths
+                    && inputs[inputs.len() - lengths..]
+                        .iter()
+                        .all(|node| node.ndim == 0 && node.dtype != DType::Float64),
+                "takes the lengths of its results, integers, after its inputs"
+            );
+            ensure!(!results.is_empty(), "has no results");
+            Ok(results)
+        }
+        _ => Ok(vec![]),
+    }
+}
+
+/// As [`results`], of a loop.
+fn loop_results(
+    body: &Graph,
+    arguments: &LoopArguments,
+    inputs: &[&Node],
+) -> Result<Vec<(DType, usize)>, GraphError> {
+    let LoopArguments {
+        sequences,
+        lags,
+        collected,
+        lasts,
+    } = arguments;
+    ensure!(
+        inputs.len() > sequences + lags.len() + lasts
+            && inputs[0].dtype == DType::Int64
+            && inputs[0].ndim == 0,
+        "takes a number of steps, sequences and states"
+    );
+    let (sequences, rest) = inputs[1..].split_at(*sequences);
+    let (states, rest) = rest.split_at(lags.len());
+    ensure!(
+        sequences.iter().chain(states).all(|node| node.ndim > 0),
+        "sequences and states have an axis of steps"
+    );
+    ensure!(
+        lags.iter()
+            .all(|lags| !lags.is_empty() && !lags.contains(&0)),
+        "a state is read at least one step later"
+    );
+    let step = |node: &&Node| (node.dtype, node.ndim - 1);
+    let whole = |node: &&Node| (node.dtype, node.ndim);
+    let at_lags = |(node, lags): (&&Node, &Vec<usize>)| vec![step(node); lags.len()];
+    let mut leaves: Vec<(DType, usize)> = sequences.iter().map(step).collect();
+    leaves.extend(states.iter().zip(lags).flat_map(at_lags));
+    leaves.extend(rest.iter().map(whole));
+    let data = |node: &&Node| matches!(node.op, Op::Data { .. });
+    let found: Vec<_> = body
+        .nodes
+        .iter()
+        .filter(data)
+        .map(|node| whole(&node))
+        .collect();
+    ensure!(
+        found == leaves
+            && !body
+                .nodes
+                .iter()
+                .any(|node| matches!(node.op, Op::Parameter { .. })),
+        "the body's inputs are not a step of the loop's"
+    );
+    let results: Vec<_> = body
+        .outputs
+        .iter()
+        .map(|&(_, id)| whole(&&body.nodes[id]))
+        .collect();
+    let mut wanted: Vec<_> = states.iter().map(step).collect();
+    ensure!(
+        results.len() == states.len() + collected + lasts,
+        "the body has another number of results than the loop"
+    );
+    wanted.extend(&results[states.len()..states.len() + collected]);
+    wanted.extend(rest[..*lasts].iter().map(whole));
+    ensure!(results == wanted, "the body's results are not its states");
+    let traced = states.len() + collected;
+    let rows = |(index, (dtype, ndim)): (usize, (DType, usize))| {
+        (dtype, ndim + usize::from(index < traced))
+    };
+    Ok(results.into_iter().enumerate().map(rows).collect())
 }
 
 /// Type and rank of an op's result; errors where the inputs do not fit it.
@@ -232,6 +322,15 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
     Ok(match op {
         Op::Parameter { .. } | Op::Data { .. } | Op::Constant { .. } => {
             return Err(GraphError("leaves are added by their own methods".into()));
+        }
+        Op::Loop { .. } => return Err(GraphError("computes nothing".into())),
+        Op::Foreign { .. } => unreachable!("its results are its parts"),
+        Op::Part { index } => {
+            count(1)?;
+            let parts = &inputs[0].parts;
+            *parts.get(*index).ok_or_else(|| {
+                GraphError(format!("result {index} of {} is out of range", parts.len()))
+            })?
         }
         Op::Map { function } => {
             let arity = function.arity();

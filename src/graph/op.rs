@@ -1,6 +1,7 @@
 //! Operations of the template graph: NumPy's semantics, shapes unknown, rank and type known.
 
-use super::DType;
+use super::{DType, Graph};
+use crate::foreign::Function;
 use crate::scalar::ScalarFn;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -70,6 +71,20 @@ impl IndexEntry {
     }
 }
 
+/// How many inputs of a loop mean what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoopArguments {
+    /// Sequences, of which each step reads a row.
+    pub sequences: usize,
+    /// For each traced state, how many steps before its values are read.
+    pub lags: Vec<Vec<usize>>,
+    /// Results that are collected without being read by later steps.
+    pub collected: usize,
+    /// States of which only the last value counts.
+    pub lasts: usize,
+}
+
 /// Operation of a template node. Negative axes are not allowed; `axes` name all reduced axes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
@@ -88,6 +103,25 @@ pub enum Op {
         shape: Vec<usize>,
         #[serde(with = "super::exact")]
         values: Vec<f64>,
+    },
+    /// A result of the op before it, which has several.
+    Part {
+        index: usize,
+    },
+    /// A body carried out step by step, PyTensor's Scan: (number of steps, sequences, buffers whose first rows
+    /// are initial states, states of which only the last value counts, what is the same in all steps).
+    /// The body's data inputs are, in order: a row of each sequence, each state at each of its lags, the
+    /// untraced states, what is the same; its outputs: the states, what is collected, the untraced states.
+    Loop {
+        body: Box<Graph>,
+        arguments: LoopArguments,
+    },
+    /// A function of others, given as an object: it has no JSON form. Inputs, and then the lengths of its results if
+    /// they are `given`; they are found out at bind if not.
+    #[serde(serialize_with = "refuse", skip_deserializing)]
+    Foreign {
+        function: Function,
+        given: bool,
     },
     /// An elementwise function; more than two inputs fold from the left where it has two.
     Map {
@@ -205,6 +239,15 @@ pub enum Op {
     },
 }
 
+/// A function of others cannot be written down.
+fn refuse<S: serde::Serializer>(function: &Function, _: &bool, _: S) -> Result<S::Ok, S::Error> {
+    Err(serde::ser::Error::custom(format!(
+        "{} is evaluated by code outside of the graph, which cannot be saved with it; register a translation of the Op \
+         with pymc_rustmc.rust_funcify.register",
+        function.name()
+    )))
+}
+
 impl Op {
     /// The op of a name with its attributes (a JSON object).
     pub fn parse(
@@ -245,6 +288,7 @@ impl fmt::Display for Op {
             Op::Map { function } => return write!(f, "{function}"),
             Op::Parameter { name } => return write!(f, "parameter {name:?}"),
             Op::Data { name } => return write!(f, "data {name:?}"),
+            Op::Foreign { function, .. } => return write!(f, "foreign {:?}", function.name()),
             Op::Constant { values, shape } => {
                 return match values.as_slice() {
                     [value] if shape.is_empty() => write!(f, "{value:?}"),

@@ -4,16 +4,15 @@ use super::block::Source;
 use super::buffer::Buffer;
 use super::isa::Isa;
 use super::simd::LANES;
-use super::{matrix, structural, sum};
+use super::sum;
+use super::whole::{self, Failure, State};
 use crate::bound::{Node, Op};
 use crate::tensor::{Tensor, size_of};
 
 /// The value of a node whose inputs have these values.
-pub fn node(node: &Node, inputs: &[&Tensor]) -> Tensor {
+pub fn node(node: &Node, inputs: &[&Tensor]) -> Result<Tensor, Failure> {
     let size = node.size();
     let mut out = Buffer::zeros(size);
-    let first = inputs[0].values();
-    let result = &mut out[..size];
     match &node.op {
         Op::Map(function) => {
             let mut sources = [Source {
@@ -35,22 +34,18 @@ pub fn node(node: &Node, inputs: &[&Tensor]) -> Tensor {
             // SAFETY: inputs have the node's size or one element in all lanes, and buffers are padded to whole chunks.
             unsafe { kernel(out.as_mut_ptr(), &sources, size.div_ceil(LANES)) };
         }
-        Op::Reshape => result.copy_from_slice(first),
-        Op::View { offset, strides } => {
-            structural::view(first, *offset, strides, &node.shape, result)
+        Op::Dot => {
+            out[0] = sum::dot(
+                inputs[0].buffer(),
+                inputs[1].buffer(),
+                size_of(inputs[0].shape()),
+            )
         }
-        Op::Gather(table) => structural::gather(first, table, result),
-        Op::ScatterAdd(table) => structural::scatter_add(first, table, result),
-        Op::Reduce(reduction, sizes) => structural::reduce(*reduction, *sizes, first, result),
-        Op::Dot => result[0] = sum::dot(inputs[0].buffer(), inputs[1].buffer(), first.len()),
-        Op::Run(running, sizes) => structural::run(*running, *sizes, first, result),
-        Op::Concat { outer, parts } => {
-            structural::concat(*outer, parts, |k| inputs[k].values(), result);
+        _ => {
+            let sizes: Vec<usize> = inputs.iter().map(|input| size_of(input.shape())).collect();
+            let mut state = State::new(node, &sizes);
+            whole::run(node, &mut state, |k| inputs[k].values(), &mut out[..size])?;
         }
-        Op::MatMul { sizes, transposed } => {
-            matrix::matmul(*sizes, *transposed, first, inputs[1].values(), result);
-        }
-        Op::Parameter { .. } | Op::Constant(_) => unreachable!("leaves are not folded"),
     }
-    Tensor::new(node.shape.clone(), &out[..size])
+    Ok(Tensor::new(node.shape.clone(), &out[..size]))
 }

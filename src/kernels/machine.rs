@@ -8,9 +8,9 @@ use super::buffer::{Buffer, padded};
 use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
 use super::simd::LANES;
-use super::structural;
 use super::sum::{self, BLOCK, Cascade, Partial, across};
-use crate::bound::Op;
+use super::whole::{self, Failure, State};
+use crate::bound::Node;
 use crate::tensor::{Table, Tensor};
 use std::sync::Arc;
 
@@ -78,16 +78,12 @@ pub enum Step {
     },
     /// One op on whole arrays.
     Whole {
-        /// The op: a view, reduction, running sum, concatenation, product or scatter.
-        op: Op,
-        /// Shape of the result.
-        shape: Vec<usize>,
+        /// The op and the shape of its result.
+        node: Node,
         /// Arrays and their numbers of elements.
         inputs: Vec<(Place, usize)>,
         /// Offset of the result in the arena.
         output: usize,
-        /// Elements of the result.
-        output_size: usize,
     },
 }
 
@@ -159,7 +155,7 @@ enum LinkedStep {
         index: usize,
         inputs: Vec<(*const f64, usize)>,
         output: *mut f64,
-        size: usize,
+        state: State,
     },
 }
 
@@ -257,19 +253,21 @@ impl Workspace {
                     }
                 }
                 Step::Whole {
+                    node,
                     inputs,
                     output,
-                    output_size,
-                    ..
-                } => LinkedStep::Whole {
-                    index,
-                    inputs: inputs
-                        .iter()
-                        .map(|(place, size)| (address(place), *size))
-                        .collect(),
-                    output: base.wrapping_add(*output),
-                    size: *output_size,
-                },
+                } => {
+                    let sizes: Vec<usize> = inputs.iter().map(|(_, size)| *size).collect();
+                    LinkedStep::Whole {
+                        index,
+                        inputs: inputs
+                            .iter()
+                            .map(|(place, size)| (address(place), *size))
+                            .collect(),
+                        output: base.wrapping_add(*output),
+                        state: State::new(node, &sizes),
+                    }
+                }
             })
             .collect();
         let outputs = program
@@ -291,19 +289,39 @@ impl Workspace {
     }
 
     /// Carries out all steps at a position.
-    pub fn evaluate(&mut self, position: &[f64]) {
-        for input in &self.program.inputs {
-            let values = &position[input.position..input.position + input.size];
-            // SAFETY: the plan gave the parameter that stretch of the arena, and no other reference is alive.
-            let target = unsafe {
-                std::slice::from_raw_parts_mut(self.base.add(input.arena), padded(input.size))
-            };
-            match values {
-                [value] => target[..LANES].fill(*value),
-                _ => target[..input.size].copy_from_slice(values),
-            }
+    pub fn evaluate(&mut self, position: &[f64]) -> Result<(), Failure> {
+        for index in 0..self.program.inputs.len() {
+            let Input {
+                position: start,
+                size,
+                ..
+            } = self.program.inputs[index];
+            self.load(index, &position[start..start + size]);
         }
-        for step in &self.steps {
+        self.run()
+    }
+
+    /// What the program reads.
+    pub fn inputs(&self) -> &[Input] {
+        &self.program.inputs
+    }
+
+    /// Copies the values of one of the program's inputs into the arena.
+    pub fn load(&mut self, index: usize, values: &[f64]) {
+        let input = &self.program.inputs[index];
+        // SAFETY: the plan gave the parameter that stretch of the arena, and no other reference is alive.
+        let target = unsafe {
+            std::slice::from_raw_parts_mut(self.base.add(input.arena), padded(input.size))
+        };
+        match values {
+            [value] => target[..LANES].fill(*value),
+            _ => target[..input.size].copy_from_slice(values),
+        }
+    }
+
+    /// Carries out all steps with the inputs loaded before.
+    pub fn run(&mut self) -> Result<(), Failure> {
+        for step in &mut self.steps {
             match step {
                 LinkedStep::Region {
                     size,
@@ -320,24 +338,25 @@ impl Workspace {
                     index,
                     inputs,
                     output,
-                    size,
+                    state,
                 } => {
-                    let Step::Whole { op, shape, .. } = &self.program.steps[*index] else {
+                    let Step::Whole { node, .. } = &self.program.steps[*index] else {
                         unreachable!("steps keep their kind")
                     };
                     // SAFETY: the plan keeps the result apart from the inputs, each within its buffer.
                     unsafe {
-                        run_whole(
-                            op,
-                            shape,
-                            inputs,
-                            std::slice::from_raw_parts_mut(*output, (*size).max(LANES)),
-                            *size,
-                        )
-                    };
+                        let (pointer, size) = (*output, node.size());
+                        let out = std::slice::from_raw_parts_mut(pointer, size);
+                        let input = |k: usize| std::slice::from_raw_parts(inputs[k].0, inputs[k].1);
+                        whole::run(node, state, input, out)?;
+                        if size == 1 {
+                            fill_lanes(pointer);
+                        }
+                    }
                 }
             }
         }
+        Ok(())
     }
 
     /// Number of results.
@@ -521,45 +540,4 @@ unsafe fn scatter_add(source: *const f64, table: &[u32], out: *mut f64) {
 unsafe fn fill_lanes(value: *mut f64) {
     // SAFETY: the caller vouches for the chunk.
     unsafe { std::slice::from_raw_parts_mut(value, LANES).fill(*value) }
-}
-
-/// Carries out an op on whole arrays; `out` is the result with at least one chunk.
-///
-/// # Safety
-/// Each input holds its number of elements and none overlaps `out`.
-unsafe fn run_whole(
-    op: &Op,
-    shape: &[usize],
-    inputs: &[(*const f64, usize)],
-    out: &mut [f64],
-    size: usize,
-) {
-    // SAFETY: the caller vouches for the inputs.
-    let input = |k: usize| unsafe { std::slice::from_raw_parts(inputs[k].0, inputs[k].1) };
-    let result = &mut out[..size];
-    match op {
-        Op::View { offset, strides } => structural::view(input(0), *offset, strides, shape, result),
-        Op::ScatterAdd(table) => {
-            result.fill(0.0);
-            structural::scatter_add(input(0), table, result);
-        }
-        Op::Reduce(reduction, sizes) => structural::reduce(*reduction, *sizes, input(0), result),
-        Op::Run(running, sizes) => structural::run(*running, *sizes, input(0), result),
-        Op::Concat { outer, parts } => structural::concat(*outer, parts, input, result),
-        Op::MatMul { sizes, transposed } => {
-            matrix::matmul(*sizes, *transposed, input(0), input(1), result);
-        }
-        Op::Parameter { .. }
-        | Op::Constant(_)
-        | Op::Map(_)
-        | Op::Reshape
-        | Op::Dot
-        | Op::Gather(_) => {
-            unreachable!("the plan puts these elsewhere")
-        }
-    }
-    if size == 1 {
-        let value = out[0];
-        out[..LANES].fill(value);
-    }
 }

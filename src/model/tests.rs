@@ -57,7 +57,7 @@ fn outputs_have_names_and_shapes_and_values() {
     assert_eq!(outputs, [("e", &[2][..]), ("empty", &[0, 3]), ("s", &[])]);
     let names = ["s", "empty", "e"].map(String::from);
     let mut workspace = Workspace::new(model.output_program(&names).unwrap());
-    workspace.evaluate(&[0.0, 1.0, 4.0]);
+    workspace.evaluate(&[0.0, 1.0, 4.0]).unwrap();
     assert_eq!(workspace.output(0), [4.0]);
     assert_eq!(workspace.output(1), [0.0; 0]);
     assert!(close(workspace.output(2)[1], 1f64.exp(), 1e-15));

@@ -11,25 +11,25 @@ pub use print::text;
 
 use crate::bound::{Builder, Id, Op};
 use crate::kernels::machine::Program;
+use crate::tensor::is_contiguous;
 
 /// The program that computes `roots`, in their order.
 pub fn plan(builder: &Builder, roots: &[Id]) -> Program {
     let schedule = schedule::schedule(builder, roots);
-    layout::layout(builder, roots, &schedule)
+    layout::layout(builder, roots, &schedule, false)
 }
 
-/// Whether a view's elements lie one after the other in its source.
-fn is_contiguous(op: &Op, shape: &[usize]) -> Option<usize> {
+/// As [`plan`], for a program that is run again with some inputs as they are: they keep their values.
+pub fn plan_repeated(builder: &Builder, roots: &[Id]) -> Program {
+    let schedule = schedule::schedule(builder, roots);
+    layout::layout(builder, roots, &schedule, true)
+}
+
+/// Where a view's elements begin in its source, if they lie there one after the other.
+fn stretch_start(op: &Op, shape: &[usize]) -> Option<usize> {
     match op {
         Op::Reshape => Some(0),
-        Op::View { offset, strides } => {
-            let contiguous = crate::tensor::contiguous_strides(shape);
-            let steps = strides.iter().zip(&contiguous).zip(shape);
-            let mut steps = steps.filter(|&(_, &length)| length > 1);
-            steps
-                .all(|((stride, wanted), _)| stride == wanted)
-                .then_some(*offset)
-        }
+        Op::View { offset, strides } => is_contiguous(strides, shape).then_some(*offset),
         _ => None,
     }
 }
@@ -44,7 +44,7 @@ fn storage(builder: &Builder, id: Id) -> (Id, usize) {
             Some(&source) if (node.size() == 1) == (builder.size(source) == 1) => source,
             _ => return (id, offset),
         };
-        match is_contiguous(&node.op, &node.shape) {
+        match stretch_start(&node.op, &node.shape) {
             Some(start) => {
                 offset += start;
                 id = source;

@@ -214,7 +214,7 @@ fn check(b: &Builder, roots: &[Id], position: &[f64]) -> Result<(), TestCaseErro
     }
     // Another position in between leaves nothing behind.
     let elsewhere: Vec<f64> = position.iter().map(|x| 0.3 - x).collect();
-    workspace.evaluate(&elsewhere);
+    workspace.evaluate(&elsewhere).unwrap();
     let bits =
         |values: &[Vec<f64>]| -> Vec<u64> { values.concat().iter().map(|v| v.to_bits()).collect() };
     let again = results(&mut workspace, position);

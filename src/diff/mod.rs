@@ -3,27 +3,103 @@
 //! The adjoint of a node may be a single element where all its elements are equal (behind a sum, say);
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
+mod foreign;
+mod loops;
+
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
 use crate::scalar::{Adjoint, ScalarFn};
-use crate::tensor::{Table, Tensor, contiguous_strides, size_of};
+use crate::tensor::{Table, Tensor, contiguous_strides, is_contiguous, size_of};
 use std::sync::Arc;
+
+/// What has flowed back to a node so far.
+#[derive(Clone, Default)]
+struct Flow {
+    /// The sum of the contributions to the whole node.
+    whole: Option<Id>,
+    /// Contributions to stretches of its elements: first element, and a vector.
+    stretches: Vec<(usize, Id)>,
+}
+
+impl Flow {
+    fn add(&mut self, b: &mut Builder, contribution: Id) {
+        self.whole = Some(match self.whole {
+            Some(sum) => b.add(sum, contribution),
+            None => contribution,
+        });
+    }
+
+    /// The adjoint of a node of this shape; stretches that do not overlap are joined, not added.
+    fn total(mut self, b: &mut Builder, shape: &[usize]) -> Option<Id> {
+        self.stretches.sort();
+        let mut rows: Vec<(usize, Vec<Id>)> = vec![];
+        for (start, stretch) in std::mem::take(&mut self.stretches) {
+            let row = match rows.iter().position(|(end, _)| *end <= start) {
+                Some(row) => row,
+                None => {
+                    rows.push((0, vec![]));
+                    rows.len() - 1
+                }
+            };
+            let (end, parts) = &mut rows[row];
+            parts.extend(zeros(b, start - *end));
+            *end = start + b.size(stretch);
+            parts.push(stretch);
+        }
+        for (end, mut parts) in rows {
+            parts.extend(zeros(b, size_of(shape) - end));
+            let row = b.concat(&parts, 0);
+            let row = b.reshape(row, shape);
+            self.add(b, row);
+        }
+        self.whole
+    }
+}
+
+/// A vector of zeros, unless it would be empty.
+fn zeros(b: &mut Builder, length: usize) -> Option<Id> {
+    (length > 0).then(|| b.constant(Tensor::new(vec![length], &vec![0.0; length])))
+}
 
 /// Adds the gradient of the scalar `logp` to the graph: one node for each of `parameters`, of its shape.
 pub fn gradient(b: &mut Builder, logp: Id, parameters: &[Id]) -> Result<Vec<Id>, BindError> {
-    let mut adjoints: Vec<Option<Id>> = vec![None; logp.index() + 1];
-    adjoints[logp.index()] = Some(b.number(1.0));
-    for index in (0..adjoints.len()).rev() {
-        let Some(adjoint) = adjoints[index] else {
-            continue;
-        };
+    let one = b.number(1.0);
+    pullback(b, &[(logp, one)], parameters)
+}
+
+/// Adds the adjoints of `targets`, each of its shape, given those of some `results`.
+pub fn pullback(
+    b: &mut Builder,
+    results: &[(Id, Id)],
+    targets: &[Id],
+) -> Result<Vec<Id>, BindError> {
+    let last = results.iter().map(|(id, _)| id.index()).max();
+    let mut flows = vec![Flow::default(); last.map_or(0, |last| last + 1)];
+    for &(id, adjoint) in results {
+        if flows_to(b, id) {
+            flows[id.index()].add(b, adjoint);
+        }
+    }
+    let mut adjoints: Vec<Option<Id>> = vec![None; flows.len()];
+    for index in (0..flows.len()).rev() {
         let id = Id(index as u32);
         let node = b.node(id).clone();
+        let Some(adjoint) = std::mem::take(&mut flows[index]).total(b, &node.shape) else {
+            continue;
+        };
+        adjoints[index] = Some(adjoint);
+        if let Some(start) = stretch_start(b, &node) {
+            if flows_to(b, node.inputs[0]) {
+                let stretch = whole(b, adjoint, &node.shape);
+                let stretch = b.reshape(stretch, &[node.size()]);
+                let flow = &mut flows[node.inputs[0].index()];
+                flow.stretches.push((start, stretch));
+            }
+            continue;
+        }
         let contributions = contributions(b, id, &node, adjoint)?;
         for (&input, contribution) in node.inputs.iter().zip(contributions) {
-            let target = b.node(input);
-            let flows = target.constant().is_none() && target.dtype == DType::Float64;
-            let Some(contribution) = contribution.filter(|_| flows) else {
+            let Some(contribution) = contribution.filter(|_| flows_to(b, input)) else {
                 continue;
             };
             // An elementwise function spreads a single element over all of its own.
@@ -33,21 +109,34 @@ pub fn gradient(b: &mut Builder, logp: Id, parameters: &[Id]) -> Result<Vec<Id>,
                 1
             };
             let contribution = fit(b, contribution, input, spread);
-            adjoints[input.index()] = Some(match adjoints[input.index()] {
-                Some(sum) => b.add(sum, contribution),
-                None => contribution,
-            });
+            flows[input.index()].add(b, contribution);
         }
     }
-    Ok(parameters
+    Ok(targets
         .iter()
-        .map(|&parameter| {
-            let shape = b.shape(parameter).to_vec();
-            let adjoint = adjoints.get(parameter.index()).copied().flatten();
+        .map(|&target| {
+            let shape = b.shape(target).to_vec();
+            let adjoint = adjoints.get(target.index()).copied().flatten();
             let adjoint = adjoint.unwrap_or_else(|| b.number(0.0));
             whole(b, adjoint, &shape)
         })
         .collect())
+}
+
+/// Whether a node can depend on a parameter smoothly.
+fn flows_to(b: &Builder, id: Id) -> bool {
+    let node = b.node(id);
+    node.constant().is_none() && node.dtype == DType::Float64
+}
+
+/// Where the stretch of its input begins that a node is, if it is one.
+fn stretch_start(b: &Builder, node: &Node) -> Option<usize> {
+    match &node.op {
+        Op::View { offset, strides } if b.size(node.inputs[0]) > 1 => {
+            is_contiguous(strides, &node.shape).then_some(*offset)
+        }
+        _ => None,
+    }
 }
 
 /// A contribution in the shape of its node: summed where the node was broadcast from a single element.
@@ -113,6 +202,7 @@ fn contributions(
             vec![Some(b.scale(g, y)), Some(b.scale(g, x))]
         }
         Op::Run(running, sizes) => vec![Some(run(b, id, node, g, *running, *sizes))],
+        Op::Foreign(call) => foreign::contributions(b, node, call, g)?,
         Op::Concat { outer, parts } => {
             let g = whole(b, g, &node.shape);
             let width: usize = parts.iter().sum();
@@ -127,6 +217,12 @@ fn contributions(
                     Some(b.reshape(slice, &shape))
                 })
                 .collect()
+        }
+        Op::Loop(l) => loops::contributions(b, id, node, l, g)?,
+        Op::LoopGradient(_) => {
+            return Err(BindError(
+                "second derivatives of a loop are not known".into(),
+            ));
         }
         Op::MatMul {
             transposed: [ta, tb],
