@@ -8,17 +8,24 @@ from conftest import PYMC6
 
 DATA = np.array([0.1, -0.2, 0.4, 0.3, 0.9, 1.0])
 X = np.linspace(-1, 1, 6)
-FAST = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
-SILENT = {"progressbar": False, **FAST}
 
 
-@pytest.fixture(scope="module")
+def _fast():
+    """Arguments of PyMC's functions, which add to them; compiling in the default mode takes seconds."""
+    return {"compile_kwargs": {"mode": "FAST_COMPILE"}}
+
+
+def _silent():
+    return {"progressbar": False, **_fast()}
+
+
+@pytest.fixture
 def model():
     with pm.Model(coords={"obs": range(6)}) as model:
         x = pm.Data("x", X, dims="obs")
         slope, sigma = pm.Normal("slope"), pm.HalfNormal("sigma")
         mu = pm.Deterministic("mu", slope * x, dims="obs")
-        pm.Normal("y", mu, sigma, observed=DATA, dims="obs", shape=x.shape)
+        pm.Normal("y", mu, sigma, observed=DATA, dims="obs")
     return model
 
 
@@ -38,8 +45,8 @@ def _pointwise(posterior):
 
 def test_pointwise_log_likelihood_and_log_prior(model, idata):
     with model:
-        pm.compute_log_likelihood(idata, **SILENT)
-        pm.compute_log_prior(idata, **SILENT)
+        pm.compute_log_likelihood(idata, **_silent())
+        pm.compute_log_prior(idata, **_silent())
     likelihood = idata.log_likelihood["y"]
     assert likelihood.dims == ("chain", "draw", "obs")
     np.testing.assert_allclose(likelihood, _pointwise(idata.posterior), rtol=1e-10)
@@ -50,7 +57,7 @@ def test_pointwise_log_likelihood_and_log_prior(model, idata):
 @pytest.mark.filterwarnings("ignore")  # ArviZ warns that the run is short
 def test_leave_one_out_and_comparison(model, idata):
     with model:
-        pm.compute_log_likelihood(idata, **SILENT)
+        pm.compute_log_likelihood(idata, **_silent())
     criteria = [az.loo, *([] if PYMC6 else [az.waic])]
     # A plug-in estimate, which both criteria lie below, and not far.
     draws = _pointwise(idata.posterior).reshape(-1, DATA.size)
@@ -65,7 +72,7 @@ def test_leave_one_out_and_comparison(model, idata):
 
 def test_posterior_predictive_in_and_out_of_sample(model, idata):
     with model:
-        pm.sample_posterior_predictive(idata, extend_inferencedata=True, random_seed=1, **SILENT)
+        pm.sample_posterior_predictive(idata, extend_inferencedata=True, random_seed=1, **_silent())
     predicted = idata.posterior_predictive["y"]
     assert predicted.dims == ("chain", "draw", "obs")
     posterior = idata.posterior
@@ -76,16 +83,15 @@ def test_posterior_predictive_in_and_out_of_sample(model, idata):
     with model:
         pm.set_data({"x": np.array([10.0, 20.0])}, coords={"obs": [6, 7]})
         later = pm.sample_posterior_predictive(
-            idata, var_names=["mu"], predictions=True, random_seed=1, **SILENT
+            idata, var_names=["mu"], predictions=True, random_seed=1, **_silent()
         )
-        pm.set_data({"x": X}, coords={"obs": range(6)})
     expected = posterior["slope"].values[..., None] * [10.0, 20.0]
     np.testing.assert_allclose(later.predictions["mu"], expected, rtol=1e-12)
 
 
 def test_prior_predictive_joins_the_result(model, idata, groups):
     with model:
-        prior = pm.sample_prior_predictive(30, random_seed=1, **FAST)
+        prior = pm.sample_prior_predictive(30, random_seed=1, **_fast())
     (idata.update if PYMC6 else idata.extend)(prior)
     assert {"posterior", "sample_stats", "prior", "prior_predictive"} <= groups(idata)
     assert idata.prior["mu"].shape == (1, 30, 6)
@@ -109,7 +115,7 @@ def test_predictive_samples_of_an_imputed_and_transformed_model(rust_sample):
         with pytest.warns(Warning, match="(?i)impute"):
             pm.NormalMixture("y", share, level, 1.0, observed=np.array([0.1, np.nan, 0.5]))
         idata = rust_sample(nuts={"jitter": False}, initvals={"level": [-1.0, 0.0, 1.0]})
-    predicted = pm.sample_posterior_predictive(idata, model=model, random_seed=1, **SILENT)
+    predicted = pm.sample_posterior_predictive(idata, model=model, random_seed=1, **_silent())
     assert np.isfinite(predicted.posterior_predictive["y_observed"]).all()
-    pm.compute_log_likelihood(idata, model=model, **SILENT)
+    pm.compute_log_likelihood(idata, model=model, **_silent())
     assert idata.log_likelihood["y_observed"].shape == (2, 20, 2)
