@@ -6,7 +6,6 @@ from typing import Any
 
 from pytensor.scan.op import Scan
 
-from pymc_rustmc._core import Graph
 from pymc_rustmc.errors import UnsupportedOpError
 from pymc_rustmc.translate.registry import register
 from pymc_rustmc.translate.walker import Walker, kind_dtype_of
@@ -23,7 +22,7 @@ def _scan(op: Scan, node: Any, walker: Walker) -> list[int]:
     if any(tap >= 0 for state in taps for tap in state):
         raise UnsupportedOpError(f"{op} with states read at later steps")
 
-    body = Graph()
+    body = walker.graph.inner()
     leaves = {}
     for index, inner in enumerate(op.fgraph.inputs):
         dtype = kind_dtype_of(inner)
@@ -36,15 +35,12 @@ def _scan(op: Scan, node: Any, walker: Walker) -> list[int]:
     # A collected result has its number of rows for an input, which is the number of steps.
     end = 1 + info.n_seqs + len(taps) + info.n_untraced_sit_sot
     inputs = [*node.inputs[:end], *node.inputs[end + info.n_nit_sot :]]
-    loop = walker.op(
-        "loop",
-        *(walker.id(variable) for variable in inputs),
-        body=body,
-        arguments={
-            "sequences": info.n_seqs,
-            "lags": [[-tap for tap in state] for state in taps],
-            "collected": info.n_nit_sot,
-            "lasts": info.n_untraced_sit_sot,
-        },
+    loop = walker.graph.repeat(
+        body,
+        [walker.id(variable) for variable in inputs],
+        sequences=info.n_seqs,
+        lags=[[-tap for tap in state] for state in taps],
+        collected=info.n_nit_sot,
+        lasts=info.n_untraced_sit_sot,
     )
     return [walker.op("part", loop, index=index) for index in range(len(node.outputs))]

@@ -20,8 +20,9 @@ from pytensor.tensor.reshape import JoinDims, SplitDims
 from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
 
 from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.translate.dtypes import kind_dtype
 from pymc_rustmc.translate.registry import register
-from pymc_rustmc.translate.walker import Walker, kind_dtype
+from pymc_rustmc.translate.walker import Walker
 
 
 @register(DimShuffle)

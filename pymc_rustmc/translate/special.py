@@ -14,7 +14,7 @@ from pytensor.tensor.extra_ops import CpuContiguous
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.special import LogSoftmax, Softmax
 
-from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.errors import RefusedOpError
 from pymc_rustmc.translate.reductions import all_axes
 from pymc_rustmc.translate.registry import existing, register
 from pymc_rustmc.translate.walker import Walker
@@ -53,7 +53,7 @@ def _check(op: CheckAndRaise, node: Any, walker: Walker) -> int:
 
 @register(RandomVariable)
 def _random(op: RandomVariable, node: Any, walker: Walker) -> int:
-    raise UnsupportedOpError(
+    raise RefusedOpError(
         op,
         "The density or a Deterministic draws random numbers, so it is no function of the parameters. "
         "Draw them with pm.sample_posterior_predictive after sampling.",
@@ -62,9 +62,9 @@ def _random(op: RandomVariable, node: Any, walker: Walker) -> int:
 
 @register(MinibatchOp)
 def _minibatch(op: MinibatchOp, node: Any, walker: Walker) -> int:
-    raise UnsupportedOpError(op, "pm.Minibatch works with pm.fit only; give the whole data set to pm.sample.")
+    raise RefusedOpError(op, "pm.Minibatch works with pm.fit only; give the whole data set to pm.sample.")
 
 
 @register(SimulatorRV)
 def _simulator(op: SimulatorRV, node: Any, walker: Walker) -> int:
-    raise UnsupportedOpError(op, "A pm.Simulator has no log density; sample the model with pm.sample_smc.")
+    raise RefusedOpError(op, "A pm.Simulator has no log density; sample the model with pm.sample_smc.")

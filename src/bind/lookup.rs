@@ -57,7 +57,8 @@ impl Binder<'_> {
             number += entry.leaves();
             axis += 1;
         }
-        let place = index::place(&lengths, spec, &known)?;
+        let room = |size: usize| Ok(self.b.check_size(size)?);
+        let place = index::place(&lengths, spec, &known, &room)?;
         let behind = match &place {
             Place::View { shape, .. } => shape.len(),
             Place::Table {

@@ -1,5 +1,6 @@
 //! Binds data to a template: every length becomes known, every parameter-free node a constant.
 
+mod foreign;
 pub(crate) mod index;
 mod lookup;
 mod loops;
@@ -86,6 +87,7 @@ pub(crate) fn bind_with(
                     offset: dim,
                     shape: shape.clone(),
                 };
+                binder.b.check_size(size_of(shape).saturating_add(dim))?;
                 dim += size_of(shape);
                 parameters.push(parameter);
                 match size_of(shape) {
@@ -305,7 +307,6 @@ impl Binder<'_> {
     }
 
     /// Names the results of a packed op, which lie one after the other in its vector; returns that vector.
-    #[allow(dead_code)]
     fn unpack(&mut self, id: NodeId, packed: Id, results: Vec<(Vec<usize>, DType)>) -> Id {
         let mut start = 0;
         let parts = results.into_iter().map(|(shape, dtype)| {
@@ -345,6 +346,7 @@ impl Binder<'_> {
         Ok(match &node.op {
             Op::Parameter { .. } | Op::Data { .. } => unreachable!("leaves are bound by name"),
             Op::Loop { body, arguments } => self.run_loop(id, body, arguments, &inputs)?,
+            Op::Foreign { function, given } => self.foreign(id, function, *given, inputs)?,
             Op::Part { index } => self.parts[&node.inputs[0]][*index],
             Op::Constant { shape, values } => self
                 .b
@@ -522,9 +524,10 @@ impl Binder<'_> {
                 }
                 let [start, stop, step] = bounds;
                 let length = ((stop - start) / step).ceil().max(0.0);
-                if !length.is_finite() {
+                if !length.is_finite() || length.is_nan() {
                     return fail("a range has the step 0");
                 }
+                self.b.check_size(length as usize)?;
                 let values: Vec<f64> = (0..length as usize)
                     .map(|i| start + i as f64 * step)
                     .collect();
@@ -533,9 +536,10 @@ impl Binder<'_> {
             }
             Op::Eye | Op::Tri => {
                 let shape = self.lengths(&inputs[..2])?;
+                self.b.check_size(size_of(&shape))?;
                 let diagonal = self.integer(inputs[2])?;
                 let keeps = |i: usize, j: usize| {
-                    let column = i as i64 + diagonal;
+                    let column = diagonal.saturating_add(i as i64);
                     if node.op == Op::Eye {
                         j as i64 == column
                     } else {
@@ -652,10 +656,14 @@ impl Binder<'_> {
     fn diagonal(&mut self, x: Id, offset: i64, axis1: usize, axis2: usize) -> Id {
         let from = self.b.shape(x).to_vec();
         let contiguous = contiguous_strides(&from);
-        let rows = from[axis1].saturating_sub((-offset).max(0) as usize);
-        let columns = from[axis2].saturating_sub(offset.max(0) as usize);
-        let start = contiguous[axis1] * (-offset).max(0) as isize
-            + contiguous[axis2] * offset.max(0) as isize;
+        let (below, above) = (offset.min(0).unsigned_abs(), offset.max(0).unsigned_abs());
+        let rows = from[axis1].saturating_sub(below as usize);
+        let columns = from[axis2].saturating_sub(above as usize);
+        // An empty diagonal may start anywhere.
+        let start = match rows.min(columns) {
+            0 => 0,
+            _ => contiguous[axis1] * below as isize + contiguous[axis2] * above as isize,
+        };
         let (mut shape, mut strides) = (vec![], vec![]);
         for axis in (0..from.len()).filter(|&axis| axis != axis1 && axis != axis2) {
             shape.push(from[axis]);
@@ -692,7 +700,8 @@ impl Binder<'_> {
                 None => return fail("an index depends on a parameter, which is not supported"),
             }
         }
-        index::place(self.b.shape(x), spec, &arrays)
+        let room = |size: usize| Ok(self.b.check_size(size)?);
+        index::place(self.b.shape(x), spec, &arrays, &room)
     }
 
     /// Flat positions that `x[index]` names, and what goes there, broadcast to their shape.
@@ -739,7 +748,8 @@ impl Binder<'_> {
 
 /// The shape with its -1 worked out.
 fn complete_shape(wanted: &[i64], size: usize) -> Result<Vec<usize>, BindError> {
-    let known: i64 = wanted.iter().filter(|&&n| n != -1).product();
+    let lengths = wanted.iter().filter(|&&n| n != -1);
+    let known: i64 = lengths.fold(1, |size: i64, &n| size.saturating_mul(n));
     let open = wanted.iter().filter(|&&n| n == -1).count();
     let fits = match open {
         0 => known == size as i64,

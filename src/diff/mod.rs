@@ -3,6 +3,7 @@
 //! The adjoint of a node may be a single element where all its elements are equal (behind a sum, say);
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
+mod foreign;
 mod lookup;
 mod loops;
 
@@ -202,6 +203,7 @@ fn contributions(
             vec![Some(b.scale(g, y)), Some(b.scale(g, x))]
         }
         Op::Run(running, sizes) => vec![Some(run(b, id, node, g, *running, *sizes))],
+        Op::Foreign(call) => foreign::contributions(b, node, call, g)?,
         Op::Concat { outer, parts } => {
             let g = whole(b, g, &node.shape);
             let width: usize = parts.iter().sum();

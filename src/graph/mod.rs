@@ -6,13 +6,15 @@
 mod dtype;
 mod exact;
 mod op;
+mod stored;
 
 pub use dtype::DType;
 pub use op::{IndexEntry, LoopArguments, Op, UniquePart};
+pub use stored::Array;
 
 use crate::scalar::ScalarFn;
-use crate::tensor::size_of;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fmt;
 use thiserror::Error;
 
@@ -42,12 +44,16 @@ pub struct Node {
 }
 
 /// A template graph with named outputs; the output `logp` is the log density.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Stored")]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     nodes: Vec<Node>,
     outputs: Vec<(String, NodeId)>,
+    /// Names of parameters and data.
+    names: HashSet<String>,
 }
+
+/// NumPy arrays had at most this many axes for twenty years.
+const MAX_RANK: usize = 32;
 
 macro_rules! ensure {
     ($condition:expr, $($message:tt)*) => {
@@ -56,47 +62,7 @@ macro_rules! ensure {
         }
     };
 }
-
-/// A graph as it was written, not verified yet.
-#[derive(Deserialize)]
-struct Stored {
-    nodes: Vec<Node>,
-    outputs: Vec<(String, NodeId)>,
-}
-
-impl TryFrom<Stored> for Graph {
-    type Error = GraphError;
-
-    fn try_from(stored: Stored) -> Result<Graph, GraphError> {
-        let mut graph = Graph::default();
-        for (id, node) in stored.nodes.into_iter().enumerate() {
-            let Node { dtype, ndim, .. } = node;
-            match node.op {
-                Op::Parameter { name } => graph.parameter(&name, ndim)?,
-                Op::Data { name } => graph.data(&name, dtype, ndim)?,
-                Op::Constant { shape, values } => {
-                    ensure!(
-                        size_of(&shape) == values.len(),
-                        "constant {id} does not fill its shape"
-                    );
-                    graph.constant(shape, values, dtype)
-                }
-                op => graph.add(op, &node.inputs)?,
-            };
-            let added = &graph.nodes[id];
-            ensure!(
-                (added.dtype, added.ndim) == (dtype, ndim),
-                "node {id} is {} of rank {}, not {dtype} of rank {ndim}",
-                added.dtype,
-                added.ndim
-            );
-        }
-        for (name, node) in stored.outputs {
-            graph.output(&name, node)?;
-        }
-        Ok(graph)
-    }
-}
+use ensure;
 
 impl Graph {
     /// All nodes, inputs before users.
@@ -111,10 +77,12 @@ impl Graph {
 
     /// Adds a parameter: a real array of which only the rank is known.
     pub fn parameter(&mut self, name: &str, ndim: usize) -> Result<NodeId, GraphError> {
-        let taken =
-            |node: &Node| matches!(&node.op, Op::Parameter { name: other } if other == name);
         ensure!(
-            !self.nodes.iter().any(taken),
+            ndim <= MAX_RANK,
+            "parameter {name:?} has more than {MAX_RANK} axes"
+        );
+        ensure!(
+            self.names.insert(name.into()),
             "parameter {name:?} is declared twice"
         );
         Ok(self.leaf(Op::Parameter { name: name.into() }, DType::Float64, ndim))
@@ -122,9 +90,12 @@ impl Graph {
 
     /// Adds an input that is bound later.
     pub fn data(&mut self, name: &str, dtype: DType, ndim: usize) -> Result<NodeId, GraphError> {
-        let taken = |node: &Node| matches!(&node.op, Op::Data { name: other } if other == name);
         ensure!(
-            !self.nodes.iter().any(taken),
+            ndim <= MAX_RANK,
+            "data {name:?} have more than {MAX_RANK} axes"
+        );
+        ensure!(
+            self.names.insert(name.into()),
             "data {name:?} are declared twice"
         );
         Ok(self.leaf(Op::Data { name: name.into() }, dtype, ndim))
@@ -162,6 +133,10 @@ impl Graph {
         });
         let (dtype, ndim, parts) =
             inferred.map_err(|error| GraphError(format!("op `{op}`: {}", error.0)))?;
+        ensure!(
+            ndim <= MAX_RANK,
+            "the result of op `{op}` has more than {MAX_RANK} axes"
+        );
         self.nodes.push(Node {
             op,
             inputs: inputs.to_vec(),
@@ -210,6 +185,20 @@ fn results(op: &Op, inputs: &[&Node]) -> Result<Vec<(DType, usize)>, GraphError>
     );
     match op {
         Op::Loop { body, arguments } => loop_results(body, arguments, inputs),
+        Op::Foreign { function, given } => {
+            let results = function.results().to_vec();
+            let lengths = results.iter().map(|(_, ndim)| ndim).sum();
+            let lengths = if *given { lengths } else { 0 };
+            ensure!(
+                inputs.len() >= lengths
+                    && inputs[inputs.len() - lengths..]
+                        .iter()
+                        .all(|node| node.ndim == 0 && node.dtype != DType::Float64),
+                "takes the lengths of its results, integers, after its inputs"
+            );
+            ensure!(!results.is_empty(), "has no results");
+            Ok(results)
+        }
         _ => Ok(vec![]),
     }
 }
@@ -336,6 +325,7 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
             return Err(GraphError("leaves are added by their own methods".into()));
         }
         Op::Loop { .. } => return Err(GraphError("computes nothing".into())),
+        Op::Foreign { .. } => unreachable!("its results are its parts"),
         Op::Part { index } => {
             count(1)?;
             let parts = &inputs[0].parts;

@@ -1,6 +1,7 @@
 //! Operations of the template graph: NumPy's semantics, shapes unknown, rank and type known.
 
 use super::{DType, Graph};
+use crate::foreign::Function;
 use crate::scalar::ScalarFn;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -128,6 +129,13 @@ pub enum Op {
     Loop {
         body: Box<Graph>,
         arguments: LoopArguments,
+    },
+    /// A function of others, given as an object: it has no JSON form. Inputs, and then the lengths of its results if
+    /// they are `given`; they are found out at bind if not.
+    #[serde(serialize_with = "refuse", skip_deserializing)]
+    Foreign {
+        function: Function,
+        given: bool,
     },
     /// An elementwise function; more than two inputs fold from the left where it has two.
     Map {
@@ -271,6 +279,15 @@ pub enum Op {
     },
 }
 
+/// A function of others cannot be written down.
+fn refuse<S: serde::Serializer>(function: &Function, _: &bool, _: S) -> Result<S::Ok, S::Error> {
+    Err(serde::ser::Error::custom(format!(
+        "{} is evaluated by code outside of the graph, which cannot be saved with it; register a translation of the Op \
+         with pymc_rustmc.rust_funcify.register",
+        function.name()
+    )))
+}
+
 impl Op {
     /// The op of a name with its attributes (a JSON object).
     pub fn parse(
@@ -311,6 +328,7 @@ impl fmt::Display for Op {
             Op::Map { function } => return write!(f, "{function}"),
             Op::Parameter { name } => return write!(f, "parameter {name:?}"),
             Op::Data { name } => return write!(f, "data {name:?}"),
+            Op::Foreign { function, .. } => return write!(f, "foreign {:?}", function.name()),
             Op::Constant { values, shape } => {
                 return match values.as_slice() {
                     [value] if shape.is_empty() => write!(f, "{value:?}"),

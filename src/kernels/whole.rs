@@ -43,6 +43,7 @@ pub fn run<'a>(
     match (&node.op, state) {
         (Op::Loop(l), State::Body(body)) => return loops::forward(l, body, input, out),
         (Op::LoopGradient(l), State::Body(body)) => return loops::backward(l, body, input, out),
+        (Op::Foreign(call), _) => return call.run(input, out),
         (op, _) => run_stateless(op, &node.shape, input, out),
     }
     Ok(())
@@ -84,6 +85,6 @@ fn run_stateless<'a>(
         Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Dot => {
             unreachable!("leaves hold their value, the others read whole chunks")
         }
-        Op::Loop(_) | Op::LoopGradient(_) => unreachable!("a loop has the state of its body"),
+        Op::Loop(_) | Op::LoopGradient(_) | Op::Foreign(_) => unreachable!("these can fail"),
     }
 }

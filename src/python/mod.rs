@@ -1,6 +1,7 @@
 //! The extension module `pymc_rustmc._core`: the only place that knows Python.
 
 mod density;
+mod foreign;
 mod graph;
 mod run;
 

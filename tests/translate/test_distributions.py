@@ -6,7 +6,7 @@ import pytest
 from oracle import check_model
 
 from pymc_rustmc.compile import translate_model
-from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.errors import NoGradientError
 
 PYMC_6 = int(pm.__version__.split(".")[0]) >= 6
 MATRIX = np.array([[2.0, 0.3], [0.3, 1.0]])
@@ -231,15 +231,14 @@ def test_likelihood(name):
     check_model(_likelihood_model(LIKELIHOODS[name]))
 
 
-# name: (likelihood or prior given `a` and `s`, Op without a translation)
-UNSUPPORTED = {
+# name: (likelihood or prior given `a` and `s`, Op that may have no rule: it is evaluated all the same)
+WITHOUT_RULE = {
     "GARCH11": (
         lambda a, s: pm.GARCH11("y", omega=s, alpha_1=0.2, beta_1=0.3, initial_vol=1, observed=REALS),
         "Scan",
     ),
     "MvNormal": (lambda a, s: pm.MvNormal("y", a[:2] * s, MATRIX), "SolveTriangular"),
     "MvStudentT": (lambda a, s: pm.MvStudentT("y", nu=s, mu=a[:2], scale=MATRIX), "SolveTriangular"),
-    "PolyaGamma": (lambda a, s: pm.PolyaGamma("y", h=1, z=s), "PolyaGamma"),
     "Rice": (lambda a, s: pm.Rice("y", nu=1, sigma=s, observed=POSITIVE), "i0e"),
     "Censored Poisson": (
         lambda a, s: pm.Censored("y", pm.Poisson.dist(s), lower=0, upper=2, observed=[0, 1, 2]),
@@ -256,13 +255,16 @@ UNSUPPORTED = {
 }
 
 if not PYMC_6:
-    UNSUPPORTED["LKJCorr"] = (lambda a, s: pm.LKJCorr("y", eta=2, n=3), "PositiveDefinite")
+    WITHOUT_RULE["LKJCorr"] = (lambda a, s: pm.LKJCorr("y", eta=2, n=3), "PositiveDefinite")
 
 
-@pytest.mark.parametrize("name", UNSUPPORTED)
-def test_unsupported_op_is_named_with_its_variable(name):
-    build, op = UNSUPPORTED[name]
-    with pytest.raises(UnsupportedOpError, match=op) as error:
-        translate_model(_likelihood_model(build))
-    assert "'y'" in str(error.value)
-    assert "nuts_sampler" in str(error.value)
+@pytest.mark.parametrize("name", WITHOUT_RULE)
+def test_op_without_rule(name):
+    build, _ = WITHOUT_RULE[name]
+    check_model(_likelihood_model(build))
+
+
+def test_op_without_gradient_is_named_with_its_variable():
+    model = _likelihood_model(lambda a, s: pm.PolyaGamma("y", h=1, z=s))
+    with pytest.raises(NoGradientError, match=r"_PolyaGammaLogDistFunc in the graph of 'y'.*rust_funcify"):
+        translate_model(model).bind()
