@@ -2,6 +2,7 @@
 
 mod foreign;
 pub(crate) mod index;
+mod linalg;
 mod lookup;
 mod loops;
 
@@ -598,6 +599,15 @@ impl Binder<'_> {
             Op::Cumsum { axis } => self.b.run(Running::Sum, inputs[0], *axis),
             Op::Cumprod { axis } => self.b.run(Running::Prod, inputs[0], *axis),
             Op::Matmul => self.matmul(inputs[0], inputs[1])?,
+            op @ (Op::Cholesky { .. }
+            | Op::SolveTriangular { .. }
+            | Op::Solve { .. }
+            | Op::Det
+            | Op::LogAbsDet
+            | Op::Inverse
+            | Op::Eigh { .. }
+            | Op::Qr
+            | Op::BlockDiagonal) => self.linalg(id, op, &inputs)?,
             Op::Softmax { axes } => {
                 let (x, _) = self.shifted(inputs[0], axes);
                 let e = self.b.map(ScalarFn::Exp, &[x]);
@@ -672,24 +682,6 @@ impl Binder<'_> {
         shape.push(rows.min(columns));
         strides.push(contiguous[axis1] + contiguous[axis2]);
         self.b.view(x, start as usize, strides, shape)
-    }
-
-    fn matmul(&mut self, x: Id, y: Id) -> Result<Id, BindError> {
-        let (sx, sy) = (self.b.shape(x).to_vec(), self.b.shape(y).to_vec());
-        let (lead_x, lead_y) = (sx.len() - 2, sy.len() - 2);
-        if sx[lead_x + 1] != sy[lead_y] {
-            return fail(format!(
-                "matrices of shapes {sx:?} and {sy:?} cannot be multiplied"
-            ));
-        }
-        let Some(batch) = broadcast_shapes(&sx[..lead_x], &sy[..lead_y]) else {
-            return fail(format!(
-                "stacks of matrices of shapes {sx:?} and {sy:?} do not broadcast"
-            ));
-        };
-        let x = self.b.broadcast(x, &[&batch, &sx[lead_x..]].concat());
-        let y = self.b.broadcast(y, &[&batch, &sy[lead_y..]].concat());
-        Ok(self.b.matmul(x, y, [false, false]))
     }
 
     fn place(&mut self, x: Id, spec: &[IndexEntry], leaves: &[Id]) -> Result<Place, BindError> {

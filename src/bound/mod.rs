@@ -5,6 +5,7 @@
 
 mod builder;
 mod convolution;
+mod linalg;
 mod lookup;
 pub mod loops;
 mod print;
@@ -13,6 +14,7 @@ pub use print::op_text;
 
 pub use builder::Builder;
 pub use convolution::Convolution;
+pub use linalg::{Linalg, Routine};
 pub use lookup::Lookup;
 
 use crate::foreign::Call;
@@ -117,6 +119,8 @@ pub enum Op {
     LoopGradient(Shared<LoopGradient>),
     /// A function of others; a packed vector of its results.
     Foreign(Call),
+    /// Linear algebra on stacks of matrices.
+    Linalg(Linalg),
 }
 
 /// A node of the bound graph.

@@ -30,6 +30,7 @@ pub fn op_text(op: &Op) -> String {
         Op::MatMul { sizes, transposed } => format!("matmul {sizes:?} transposed={transposed:?}"),
         Op::Lookup(lookup) => lookup.to_string(),
         Op::Convolve(convolution, sizes) => format!("{convolution:?} {sizes:?}").to_lowercase(),
+        Op::Linalg(linalg) => format!("{:?} {:?}", linalg.routine, linalg.sizes),
     }
 }
 

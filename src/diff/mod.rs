@@ -4,6 +4,7 @@
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
 mod foreign;
+mod linalg;
 mod lookup;
 mod loops;
 
@@ -243,6 +244,7 @@ fn contributions(
         }
         Op::Lookup(op) => lookup::lookup(b, op, node, g),
         Op::Convolve(convolution, _) => lookup::convolve(b, *convolution, node, g),
+        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
     })
 }
 

@@ -99,6 +99,20 @@ pub struct LoopArguments {
     pub lasts: usize,
 }
 
+/// What is known of a system's matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Assumption {
+    /// Nothing.
+    General,
+    /// The triangle that is not read mirrors the other.
+    Symmetric,
+    /// As symmetric, and the Cholesky factor exists.
+    PositiveDefinite,
+    /// What is not beside the diagonal is not read.
+    Tridiagonal,
+}
+
 /// Operation of a template node. Negative axes are not allowed; `axes` name all reduced axes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
@@ -268,6 +282,37 @@ pub enum Op {
     Convolve,
     /// Product of matrices in the last two axes, the others broadcast.
     Matmul,
+    /// Cholesky factors of matrices, in the triangle that is read; NaN where one is not positive definite.
+    Cholesky {
+        lower: bool,
+    },
+    /// (t, b): x with t x = b for triangular t, whose diagonal counts as ones if `unit`; b and x are vectors or
+    /// matrices (`b_ndim` 1 or 2), the other axes broadcast.
+    SolveTriangular {
+        lower: bool,
+        unit: bool,
+        b_ndim: usize,
+    },
+    /// (a, b): x with a x = b, as `solve_triangular`; only symmetric matrices are read in a triangle.
+    Solve {
+        assume: Assumption,
+        lower: bool,
+        b_ndim: usize,
+    },
+    /// Determinants.
+    Det,
+    /// Logarithms of absolute determinants.
+    LogAbsDet,
+    /// Inverses.
+    Inverse,
+    /// Ascending eigenvalues and, as columns, eigenvectors of symmetric matrices, of which one triangle is read.
+    Eigh {
+        lower: bool,
+    },
+    /// Q with as many columns as the smaller side, and R.
+    Qr,
+    /// Matrices along the diagonal of one.
+    BlockDiagonal,
     Softmax {
         axes: Vec<usize>,
     },

@@ -6,6 +6,7 @@ pub mod composite;
 pub mod convolution;
 pub mod evaluate;
 pub mod isa;
+pub mod linalg;
 pub mod lookup;
 pub mod loops;
 pub mod machine;
