@@ -61,8 +61,8 @@ class Graph:
         ----------
         body
             Its data inputs are, in order: a row of each sequence, each state at each of its lags, the states
-            whose last value counts, what is the same in all steps. Its outputs: the states, what is collected,
-            the states whose last value counts.
+            whose last value counts, what is the same in all steps. Its outputs: the states, what is
+            collected, the states whose last value counts.
         inputs
             Number of steps, sequences, buffers whose first rows are initial states, states whose last value
             counts, what is the same in all steps.

@@ -4,9 +4,9 @@
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
 mod foreign;
+mod linalg;
 mod lookup;
 mod loops;
-mod linalg;
 
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
@@ -242,9 +242,9 @@ fn contributions(
             };
             vec![Some(dx), Some(dy)]
         }
-        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
         Op::Lookup(op) => lookup::lookup(b, op, node, g),
         Op::Convolve(convolution, _) => lookup::convolve(b, *convolution, node, g),
+        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
     })
 }
 
