@@ -158,7 +158,8 @@ fn rows_on(isa: Isa, matrix: &[f64], length: usize, out: &mut [f64]) {
             across(lanes(row))
         } else {
             let mut cascade = Cascade::default();
-            row.chunks(BLOCK).for_each(|block| cascade.push(lanes(block)));
+            row.chunks(BLOCK)
+                .for_each(|block| cascade.push(lanes(block)));
             cascade.total()
         };
     }
@@ -219,7 +220,7 @@ fn columns_on(isa: Isa, matrix: &[f64], rows: usize, out: &mut [f64]) {
         }
     })[isa as usize];
     out.fill(0.0);
-    if rows > 0 {
+    if rows > 0 && !out.is_empty() {
         let blocks = matrix.chunks(ROWS * out.len());
         // SAFETY: the processor has `isa`.
         blocks.for_each(|block| unsafe { add_block(block, out) });

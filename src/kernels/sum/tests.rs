@@ -107,13 +107,25 @@ fn a_cleared_cascade_starts_anew() {
 
 #[test]
 fn rows_and_columns_are_summed_each() {
-    for (rows, width) in [(1, 1), (5, 3), (16, 2), (17, 8), (100, 27), (3, 300), (0, 3), (3, 0)] {
+    for (rows, width) in [
+        (1, 1),
+        (5, 3),
+        (16, 2),
+        (17, 8),
+        (100, 27),
+        (3, 300),
+        (0, 3),
+        (3, 0),
+    ] {
         let matrix = Random::new(17).vector(rows * width, -1.0, 1.0);
         let at = |row: usize, column: usize| matrix[row * width + column];
         let close = |found: &[f64], wanted: Vec<f64>| {
             let mut pairs = found.iter().zip(&wanted);
             assert_eq!(found.len(), wanted.len());
-            assert!(pairs.all(|(u, v)| (u - v).abs() < 1e-12), "{rows} x {width}");
+            assert!(
+                pairs.all(|(u, v)| (u - v).abs() < 1e-12),
+                "{rows} x {width}"
+            );
         };
         let both = |isa: Isa| {
             let (mut of_rows, mut of_columns) = (vec![f64::NAN; rows], vec![f64::NAN; width]);
@@ -122,8 +134,18 @@ fn rows_and_columns_are_summed_each() {
             (of_rows, of_columns)
         };
         let first = both(Isa::Baseline);
-        close(&first.0, (0..rows).map(|i| (0..width).map(|j| at(i, j)).sum()).collect());
-        close(&first.1, (0..width).map(|j| (0..rows).map(|i| at(i, j)).sum()).collect());
+        close(
+            &first.0,
+            (0..rows)
+                .map(|i| (0..width).map(|j| at(i, j)).sum())
+                .collect(),
+        );
+        close(
+            &first.1,
+            (0..width)
+                .map(|j| (0..rows).map(|i| at(i, j)).sum())
+                .collect(),
+        );
         for isa in Isa::available() {
             assert_eq!(both(isa), first, "{rows} x {width} on {isa:?}");
         }
