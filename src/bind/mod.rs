@@ -2,9 +2,9 @@
 
 mod foreign;
 pub(crate) mod index;
+mod linalg;
 mod lookup;
 mod loops;
-mod linalg;
 
 use crate::bound::{BindError, Builder, Id, Reduction, Running};
 use crate::graph::{DType, Graph, IndexEntry, NodeId, Op};

@@ -5,16 +5,16 @@
 
 mod builder;
 mod convolution;
+mod linalg;
 mod lookup;
 pub mod loops;
-mod linalg;
 mod print;
 
 pub use print::op_text;
 
 pub use builder::Builder;
-pub use linalg::{Linalg, Routine};
 pub use convolution::Convolution;
+pub use linalg::{Linalg, Routine};
 pub use lookup::Lookup;
 
 use crate::foreign::Call;

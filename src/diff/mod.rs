@@ -4,9 +4,9 @@
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
 mod foreign;
+mod linalg;
 mod lookup;
 mod loops;
-mod linalg;
 
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
