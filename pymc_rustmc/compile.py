@@ -108,14 +108,12 @@ def _check_model(model: Any) -> None:
             check_values(rv.name, np.asarray(value.data), observed=True)
 
 
-def _cloned(outputs: list[Variable]) -> FunctionGraph:
-    """Graph of `outputs` that shares its inputs, and nothing else, with the model: rewrites work in place."""
-    return FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
-
-
 def _canonical(outputs: list[Variable]) -> FunctionGraph:
-    """Graph of `outputs` in PyTensor's canonical form, on plain arrays."""
-    fgraph = _cloned(outputs)
+    """Graph of `outputs`, made canonical and stable; the Ops of ``pymc.dims`` become those on plain arrays.
+
+    It shares its inputs, and nothing else, with the model: rewrites work in place.
+    """
+    fgraph = FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
     if needed := xtensor_rewrites():
         rewrite_graph(fgraph, include=needed)
     return rewrite_pregrad(fgraph)

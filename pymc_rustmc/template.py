@@ -96,17 +96,20 @@ class Template:
         if shapes is None:
             shapes = self.source.shapes(arrays)
         shapes = {name: tuple(int(length) for length in shapes[name]) for name in self.parameters}
+        return self.bind_to(arrays, self._coords(arrays, current_coords, coords), shapes)
+
+    def bind_to(self, data: Arrays, coords: Coords, shapes: Shapes) -> BoundModel:
+        """Bind the template to data, coordinate values and shapes that are known to fit."""
         try:
-            density = self.graph.bind({name: arrays[name] for name in self.inputs}, shapes, _memory())
+            density = self.graph.bind({name: data[name] for name in self.inputs}, shapes, memory())
         except NoGradientError as error:
             raise self.source.named(error) from error.__cause__
         except ParameterShapeError as error:
             whole = {name: str(error) for name in error.outputs if name not in self.whole}
             if self.with_whole is None or not whole:
                 raise
-            other = self.with_whole(whole)
-            return other._bind(current, current_coords, given, coords, shapes)
-        return BoundModel(self, density, shapes, arrays, self._coords(arrays, current_coords, coords))
+            return self.with_whole(whole).bind_to(data, coords, shapes)
+        return BoundModel(self, density, shapes, data, coords)
 
     def _arrays(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:
         """Value of every data input: given, or current; checked."""
@@ -267,7 +270,7 @@ def _as_input(name: str, value: npt.ArrayLike, item: DataInput) -> npt.NDArray[A
     return converted
 
 
-def _memory() -> int | None:
+def memory() -> int | None:
     """Bytes of memory of this machine, more than which no model may need; None where that is not known."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -242,9 +242,9 @@ fn contributions(
             };
             vec![Some(dx), Some(dy)]
         }
-        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
         Op::Lookup(op) => lookup::lookup(b, op, node, g),
         Op::Convolve(convolution, _) => lookup::convolve(b, *convolution, node, g),
+        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
     })
 }
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytensor
 from leaves import broadcast, real
-from program import BINDINGS, Entry, Program, require
-
-PYTENSOR_2 = pytensor.__version__.startswith("2.")
+from program import BINDINGS, PYTENSOR_2, Entry, Program, require
 
 
 def join(program: Program) -> None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from leaves import batch_axes, broadcast, fit, real, reals
-from program import BINDINGS, Entry, Program, require
+from program import BINDINGS, PYTENSOR_2, Entry, Program, require
 
 
 def rows(x: Entry) -> list[int]:
@@ -72,7 +72,7 @@ def cholesky(program: Program) -> None:
     bound = math.sqrt(a.high)
     upper = program.choose(["", ", lower=False"])
     factor = program.emit(f"pt.linalg.cholesky({a}{upper})", [a], a.shapes, -bound, bound)
-    if program.flag():
+    if not PYTENSOR_2 and program.flag():  # there it has no gradient
         y, ndim = right_side(program, a)
         text = f"pt.linalg.cho_solve(({factor}, {not upper}), {y}, b_ndim={ndim})"
         bound = 4.0 * max(rows(a))
@@ -130,15 +130,18 @@ def eigenvalues(program: Program) -> None:
             ("pt.linalg.eigh({})[1] ** 2", 0, 1, 0),
         ]
     )
-    require(a.ndim == 2 or "eigvalsh" not in text)
+    require(a.ndim == 2 or not (PYTENSOR_2 or "eigvalsh" in text))  # no stacks there
+    require(not PYTENSOR_2 or "eigvalsh" not in text)  # which needs a second matrix there
     program.emit(text.format(a), [a], [shape[: len(shape) - drop] for shape in a.shapes], low, high)
 
 
 def qr(program: Program) -> None:
+    """Factors up to their signs; PyTensor 3 has no gradient for a matrix of unknown shape."""
     a = square(program)
-    k = program.integer(0, 1)
-    bound = 1.0 if k == 0 else 64.0
-    program.emit(f"pt.linalg.qr({a})[{k}] ** 2", [a], a.shapes, 0, bound)
+    require(len(set(a.shapes)) == 1)
+    bound = program.integer(0, 1)
+    text = f"pt.linalg.qr(pt.specify_shape({a}, {a.shapes[0]}), mode='economic')[{bound}] ** 2"
+    program.emit(text, [a], a.shapes, 0, 64.0**bound)
 
 
 def kronecker(program: Program) -> None:

@@ -23,6 +23,7 @@ import pytensor.tensor as pt
 from hypothesis import strategies as st
 from twins import OURS, TWIN
 
+PYTENSOR_2 = pytensor.__version__.startswith("2.")
 BINDINGS = 2  # data sets a program is bound to, of other values and lengths
 LIMIT = 64.0  # a larger real value is squashed before it is used
 CLOSE = 1e-9  # arguments of a decision that are closer than this may be decided either way
