@@ -15,6 +15,7 @@ from pymc_rustmc.compile import translate_model
 from pymc_rustmc.description import Arrays, Coords, Shapes
 from pymc_rustmc.errors import DataError
 from pymc_rustmc.sample import RustMC
+from pymc_rustmc.storage import FilePath, read_model, save_model
 from pymc_rustmc.template import BoundModel, Given, GivenCoords, quoted
 
 _RUN_ARGUMENTS = frozenset(inspect.signature(RustMC.sample_from_init).parameters) - {"self", "model"}
@@ -163,3 +164,49 @@ class CompiledModel:
             If the shapes of data and parameters do not fit together.
         """
         return CompiledModel(self._bound.bind(data, coords))
+
+    def save(self, path: FilePath) -> None:
+        """Write the model, with the data that it is bound to, to a file.
+
+        The file holds the graphs and plain arrays, and nothing that can be run; `load_model` reads it where
+        the PyMC model does not exist.
+
+        Parameters
+        ----------
+        path
+            The file, which is replaced if it exists.
+
+        Raises
+        ------
+        pymc_rustmc.errors.SaveError
+            If the model holds an Op that is evaluated by PyTensor, or coords that are no strings, numbers or
+            times.
+        """
+        save_model(self._bound, path)
+
+    @classmethod
+    def load(cls, path: FilePath) -> CompiledModel:
+        """Read a file that `save` wrote; as `load_model`."""
+        return cls(read_model(path))
+
+
+def load_model(path: FilePath) -> CompiledModel:
+    """Read a compiled model from a file that `CompiledModel.save` wrote.
+
+    Nothing in the file is run, wherever it comes from. Results have the groups, dims, coords and attributes
+    that the PyMC model gives; starting points are PyMC's, jittered by numbers of their own, and ``initvals``
+    name value variables.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    pymc_rustmc.errors.ModelFileError
+        If it is no such file, of another version, or damaged; the text says what to do.
+    """
+    return CompiledModel.load(path)

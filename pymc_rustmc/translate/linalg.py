@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pymc.math import BatchedDiag
 from pytensor.compile.builders import OpFromGraph
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import vectorize_graph
@@ -31,7 +30,7 @@ _ASSUMPTIONS = {
 
 
 def _existing(name: str) -> tuple[type, ...]:
-    """The class of linear algebra of a name, wherever this PyTensor keeps it."""
+    """Find the class of linear algebra of a name, wherever this PyTensor keeps it."""
     homes = (
         "linalg.decomposition.cholesky",
         "linalg.decomposition.eigen",
@@ -148,24 +147,20 @@ def _eigvalsh(op: Any, node: Any, walker: Walker) -> int:
 
 
 @_on_stacks("QR")
-def _qr(op: Any, node: Any, walker: Walker) -> list[int]:
-    if op.mode != "economic" or op.pivoting:
+def _qr(op: Any, node: Any, walker: Walker) -> int | list[int]:
+    rows, columns = node.inputs[0].type.shape[-2:]
+    is_wide = None not in (rows, columns) and rows <= columns
+    # Of a matrix that is no taller than wide all modes give the same Q and R.
+    if op.pivoting or op.mode == "raw" or not (op.mode == "economic" or is_wide):
         raise UnsupportedOpError(op)
     packed = walker.op("qr", *walker.inputs(node))
-    return [walker.op("part", packed, index=index) for index in (0, 1)]
+    q, r = (walker.op("part", packed, index=index) for index in (0, 1))
+    return r if op.mode == "r" else [q, r]
 
 
 @_on_stacks("BlockDiagonal")
 def _block_diagonal(op: Any, node: Any, walker: Walker) -> int:
     return walker.op("block_diagonal", *walker.inputs(node))
-
-
-@register(BatchedDiag)
-def _batched_diagonal(op: BatchedDiag, node: Any, walker: Walker) -> int:
-    (x,) = walker.inputs(node)
-    n = walker.op("shape_i", x, axis=1)
-    identity = walker.op("eye", n, n, walker.constant(0))
-    return walker.op("mul", walker.op("dimshuffle", x, order=[0, 1, -1]), identity)
 
 
 @register(*existing("pymc.distributions.multivariate", "PosDefMatrix"))

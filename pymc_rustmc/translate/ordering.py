@@ -103,7 +103,7 @@ def _out_of_bounds_below_zero(index: int, length: int, walker: Walker) -> int:
 
 
 def _lengths(dims: Variable, count: int, walker: Walker) -> list[int]:
-    """The entries of a vector of lengths."""
+    """Split a vector of lengths into its entries."""
     vector = walker.id(dims)
     return [walker.op("index", vector, walker.constant(axis), spec=["i"]) for axis in range(count)]
 

@@ -5,16 +5,16 @@
 
 mod builder;
 mod convolution;
+mod linalg;
 mod lookup;
 pub mod loops;
-mod linalg;
 mod print;
 
 pub use print::op_text;
 
 pub use builder::Builder;
-pub use linalg::{Linalg, Routine};
 pub use convolution::Convolution;
+pub use linalg::{Linalg, Routine};
 pub use lookup::Lookup;
 
 use crate::foreign::Call;
@@ -153,12 +153,23 @@ impl Node {
 
 /// Why a graph cannot be bound or differentiated, in words for the user.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct BindError(pub String);
+pub enum BindError {
+    /// Data or shapes do not fit, or something is not known how to be done.
+    #[error("{0}")]
+    Misfit(String),
+    /// A shape, or a position that must be known at bind, depends on a parameter.
+    #[error("{text}")]
+    Varies {
+        /// What depends on which parameter.
+        text: String,
+        /// The outputs that it is needed for.
+        outputs: Vec<String>,
+    },
+}
 
 impl From<Failure> for BindError {
     fn from(failure: Failure) -> BindError {
-        BindError(failure.0)
+        BindError::Misfit(failure.0)
     }
 }
 

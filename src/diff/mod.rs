@@ -4,9 +4,9 @@
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
 mod foreign;
+mod linalg;
 mod lookup;
 mod loops;
-mod linalg;
 
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
@@ -182,7 +182,7 @@ fn contributions(
             Adjoint::Zero => vec![None; inputs.len()],
             Adjoint::Rule(rule) => rule(b, inputs, id, g),
             Adjoint::Missing => {
-                return Err(BindError(format!(
+                return Err(BindError::Misfit(format!(
                     "the derivative of `{function}` is not known"
                 )));
             }
@@ -222,7 +222,7 @@ fn contributions(
         }
         Op::Loop(l) => loops::contributions(b, id, node, l, g)?,
         Op::LoopGradient(_) => {
-            return Err(BindError(
+            return Err(BindError::Misfit(
                 "second derivatives of a loop are not known".into(),
             ));
         }
@@ -242,9 +242,9 @@ fn contributions(
             };
             vec![Some(dx), Some(dy)]
         }
-        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
         Op::Lookup(op) => lookup::lookup(b, op, node, g),
         Op::Convolve(convolution, _) => lookup::convolve(b, *convolution, node, g),
+        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
     })
 }
 

@@ -1,7 +1,8 @@
 //! Convolutions and correlations of pairs of vectors, over a batch.
 
 use super::isa::{Isa, per_isa};
-use super::matrix::{axpy, dot};
+use super::simd::{LANES, Lanes};
+use super::sum::across;
 use crate::bound::Convolution;
 
 /// `out[s][i + j] += x[s][i] w[s][j]` (full), or `out[s][i] = sum_j x[s][i + j] w[s][j]` (correlation, n >= k), of
@@ -43,6 +44,33 @@ pub fn convolve(
                 }
             }
         }
+    }
+}
+
+/// Sum of the products of two vectors of one length.
+#[inline(always)]
+fn dot<V: Lanes>(x: &[f64], y: &[f64]) -> f64 {
+    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let mut lanes = V::splat(0.0);
+    for (x, y) in x.iter().zip(y) {
+        lanes = V::from_array(*x).mul_add(V::from_array(*y), lanes);
+    }
+    let tail: f64 = x_tail.iter().zip(y_tail).map(|(x, y)| x * y).sum();
+    across(lanes.to_array()) + tail
+}
+
+/// y + a x, in place of y.
+#[inline(always)]
+fn axpy<V: Lanes>(a: f64, x: &[f64], y: &mut [f64]) {
+    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks_mut::<LANES>());
+    let factor = V::splat(a);
+    for (x, y) in x.iter().zip(y) {
+        *y = factor
+            .mul_add(V::from_array(*x), V::from_array(*y))
+            .to_array();
+    }
+    for (x, y) in x_tail.iter().zip(y_tail) {
+        *y += a * x;
     }
 }
 

@@ -256,17 +256,15 @@ impl Workspace {
                     node,
                     inputs,
                     output,
-                } => {
-                    LinkedStep::Whole {
-                        index,
-                        inputs: inputs
-                            .iter()
-                            .map(|(place, size)| (address(place), *size))
-                            .collect(),
-                        output: base.wrapping_add(*output),
-                        state: State::new(node),
-                    }
-                }
+                } => LinkedStep::Whole {
+                    index,
+                    inputs: inputs
+                        .iter()
+                        .map(|(place, size)| (address(place), *size))
+                        .collect(),
+                    output: base.wrapping_add(*output),
+                    state: State::new(node),
+                },
             })
             .collect();
         let outputs = program

@@ -4,34 +4,7 @@ use super::block::{Source, store};
 use super::buffer::Buffer;
 use super::isa::per_isa;
 use super::simd::{LANES, Lanes};
-use super::sum::{BLOCK, across, first_lanes};
-
-/// Sum of the products of two vectors of one length.
-#[inline(always)]
-pub fn dot<V: Lanes>(x: &[f64], y: &[f64]) -> f64 {
-    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    let mut lanes = V::splat(0.0);
-    for (x, y) in x.iter().zip(y) {
-        lanes = V::from_array(*x).mul_add(V::from_array(*y), lanes);
-    }
-    let tail: f64 = x_tail.iter().zip(y_tail).map(|(x, y)| x * y).sum();
-    across(lanes.to_array()) + tail
-}
-
-/// y + a x, in place of y.
-#[inline(always)]
-pub fn axpy<V: Lanes>(a: f64, x: &[f64], y: &mut [f64]) {
-    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks_mut::<LANES>());
-    let factor = V::splat(a);
-    for (x, y) in x.iter().zip(y) {
-        *y = factor
-            .mul_add(V::from_array(*x), V::from_array(*y))
-            .to_array();
-    }
-    for (x, y) in x_tail.iter().zip(y_tail) {
-        *y += a * x;
-    }
-}
+use super::sum::{BLOCK, first_lanes};
 
 /// A matrix in blocks of [`BLOCK`] rows, column-major within a block and padded to whole chunks:
 /// one pass over it serves both X v and X' w.

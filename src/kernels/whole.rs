@@ -79,10 +79,6 @@ pub fn run<'a>(
             let (a, b) = (input(0), input(1));
             linalg::product::multiply(*sizes, *transposed, a, b, out, state.scratch());
         }
-        Op::Linalg(op) => linalg::run(op, input, out, state.scratch()),
-        Op::Loop(l) => loops::forward(l, state.body(), input, out)?,
-        Op::LoopGradient(l) => loops::backward(l, state.body(), input, out)?,
-        Op::Foreign(call) => call.run(input, out)?,
         Op::Lookup(lookup) => match lookup {
             Lookup::Positions { axes } => lookup::positions(axes, input, out),
             Lookup::Gather => lookup::gather(input(0), input(1), out),
@@ -94,6 +90,10 @@ pub fn run<'a>(
         Op::Convolve(convolution, sizes) => {
             convolution::convolve(*convolution, *sizes, input(0), input(1), out);
         }
+        Op::Linalg(op) => linalg::run(op, input, out, state.scratch()),
+        Op::Loop(l) => loops::forward(l, state.body(), input, out)?,
+        Op::LoopGradient(l) => loops::backward(l, state.body(), input, out)?,
+        Op::Foreign(call) => call.run(input, out)?,
         Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Dot => {
             unreachable!("leaves hold their value, the others read whole chunks")
         }

@@ -180,6 +180,27 @@ impl Graph {
         self.node(node).map(|node| node.ndim)
     }
 
+    fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let leaves = |pick: fn(&Op) -> Option<&String>| -> Vec<String> {
+            let nodes = self.graph.nodes().iter();
+            nodes.filter_map(|node| pick(&node.op)).cloned().collect()
+        };
+        let parameters = leaves(|op| match op {
+            Op::Parameter { name } => Some(name),
+            _ => None,
+        });
+        let data = leaves(|op| match op {
+            Op::Data { name } => Some(name),
+            _ => None,
+        });
+        let outputs: Vec<&String> = self.graph.outputs().iter().map(|(name, _)| name).collect();
+        let names = PyDict::new(py);
+        names.set_item("parameters", parameters)?;
+        names.set_item("data", data)?;
+        names.set_item("outputs", outputs)?;
+        Ok(names)
+    }
+
     fn __str__(&self) -> String {
         self.graph.to_string()
     }
@@ -200,7 +221,7 @@ impl Graph {
         guarded(|| {
             let model = py
                 .detach(|| Model::within(room(memory), &self.graph, data, &parameter_shapes))
-                .map_err(|error| self.exceptions.graph_error(py, error.to_string()))?;
+                .map_err(|error| self.exceptions.bind_error(py, error))?;
             Ok(Density::new(model, self.exceptions.clone()))
         })
     }

@@ -22,5 +22,8 @@ pub fn log(b: &mut Builder, x: Id) -> Option<(&'static str, Id)> {
         return None;
     };
     let (factors, a) = (determinant.inputs[0], determinant.inputs[1]);
-    Some(("log |det A| from the factors", b.determinant(true, factors, a)))
+    Some((
+        "log |det A| from the factors",
+        b.determinant(true, factors, a),
+    ))
 }
