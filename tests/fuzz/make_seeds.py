@@ -105,7 +105,18 @@ def case(build):
     }
 
 
-MODELS = [regression, mixture, counts, indexing, reductions, process, covariance, process_prior, loop, truncation]
+MODELS = [
+    regression,
+    mixture,
+    counts,
+    indexing,
+    reductions,
+    process,
+    covariance,
+    process_prior,
+    loop,
+    truncation,
+]
 
 if __name__ == "__main__":
     for build in MODELS:
