@@ -11,6 +11,12 @@ __version__: str
 class GraphError(ValueError):
     """A malformed graph, or data that do not fit it; the text names the input."""
 
+class ParameterShapeError(GraphError):
+    """A shape, or an index that must be known when data are bound, depends on a parameter."""
+
+    outputs: list[str]
+    """The outputs of the graph that it is needed for."""
+
 class ModelError(RuntimeError):
     """The model itself failed while it was sampled."""
 
@@ -55,8 +61,8 @@ class Graph:
         ----------
         body
             Its data inputs are, in order: a row of each sequence, each state at each of its lags, the states
-            whose last value counts, what is the same in all steps. Its outputs: the states, what is collected,
-            the states whose last value counts.
+            whose last value counts, what is the same in all steps. Its outputs: the states, what is
+            collected, the states whose last value counts.
         inputs
             Number of steps, sequences, buffers whose first rows are initial states, states whose last value
             counts, what is the same in all steps.

@@ -9,7 +9,6 @@ from pytensor.tensor.basic import (
     Alloc,
     AllocEmpty,
     ARange,
-    ExtractDiag,
     Eye,
     Join,
     MakeVector,
@@ -106,7 +105,7 @@ def _join(op: Join, node: Any, walker: Walker) -> int:
     tensors = node.inputs
     axis = getattr(op, "axis", None)
     if axis is None:  # PyTensor 2: the axis is the first input
-        axis, tensors = _constant_axis(node.inputs[0], op), node.inputs[1:]
+        axis, tensors = constant_axis(node.inputs[0], op), node.inputs[1:]
     return walker.op("join", *map(walker.id, tensors), axis=int(axis) % node.outputs[0].type.ndim)
 
 
@@ -115,7 +114,7 @@ def _split(op: Split, node: Any, walker: Walker) -> list[int]:
     x, *_, sizes = node.inputs
     axis = getattr(op, "axis", None)
     if axis is None:  # PyTensor 2: inputs (x, axis, sizes)
-        axis = _constant_axis(node.inputs[1], op)
+        axis = constant_axis(node.inputs[1], op)
     axis = int(axis) % x.type.ndim
     ends_vector = walker.op("cumsum", walker.id(sizes), axis=0)
     ends = [
@@ -129,7 +128,8 @@ def _split(op: Split, node: Any, walker: Walker) -> list[int]:
     ]
 
 
-def _constant_axis(variable: Any, op: Any) -> int:
+def constant_axis(variable: Any, op: Any) -> int:
+    """Value of the axis that PyTensor 2 gives some Ops as an input."""
     if not isinstance(variable, Constant):
         raise UnsupportedOpError(f"{op} along an axis that is not constant")
     return int(variable.data)
@@ -149,9 +149,3 @@ def _eye(op: Eye, node: Any, walker: Walker) -> int:
 def _nonzero(op: Nonzero, node: Any, walker: Walker) -> list[int]:
     x = walker.cast(walker.id(node.inputs[0]), "bool")
     return [walker.op("nonzero", x, axis=axis) for axis in range(walker.ndim(x))]
-
-
-@register(ExtractDiag)
-def _extract_diag(op: ExtractDiag, node: Any, walker: Walker) -> int:
-    x = walker.id(node.inputs[0])
-    return walker.op("extract_diag", x, offset=op.offset, axis1=op.axis1, axis2=op.axis2)

@@ -10,6 +10,7 @@ from pymc.logprob.utils import CheckParameterValue
 from pytensor.compile.ops import DeepCopyOp, TypeCastingOp
 from pytensor.printing import Print
 from pytensor.raise_op import CheckAndRaise
+from pytensor.tensor.extra_ops import CpuContiguous
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.special import LogSoftmax, Softmax
 
@@ -32,7 +33,7 @@ def _symbolic_elementwise(op: Any, node: Any, walker: Walker) -> int:
     return walker.op(type(op).__name__.lower(), *walker.inputs(node))
 
 
-@register(TypeCastingOp, DeepCopyOp, Print)
+@register(TypeCastingOp, DeepCopyOp, Print, CpuContiguous)
 def _identity(op: Any, node: Any, walker: Walker) -> int:
     # TypeCastingOp is the base of ViewOp, SpecifyAssumptions and the casts between tensor and xtensor.
     return walker.id(node.inputs[0])

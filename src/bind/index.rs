@@ -4,6 +4,7 @@ use super::fail;
 use crate::bound::BindError;
 use crate::graph::{DType, IndexEntry};
 use crate::tensor::{Tensor, broadcast_shapes, contiguous_strides, size_of};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Where the elements of `x[index]` lie in x.
@@ -18,6 +19,8 @@ pub enum Place {
     Table {
         positions: Vec<u32>,
         shape: Vec<usize>,
+        /// Axes of the result that stem from index arrays.
+        advanced: Range<usize>,
     },
 }
 
@@ -129,14 +132,21 @@ pub fn place(
         &kept_shape[before..],
     ]
     .concat();
-    Ok(Place::Table { positions, shape })
+    let advanced = before..before + advanced_shape.len();
+    Ok(Place::Table {
+        positions,
+        shape,
+        advanced,
+    })
 }
 
 impl Place {
     /// The flat positions and their shape.
     pub fn into_positions(self) -> Result<(Vec<u32>, Vec<usize>), BindError> {
         match self {
-            Place::Table { positions, shape } => Ok((positions, shape)),
+            Place::Table {
+                positions, shape, ..
+            } => Ok((positions, shape)),
             Place::View {
                 offset,
                 strides,

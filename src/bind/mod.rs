@@ -2,6 +2,8 @@
 
 mod foreign;
 pub(crate) mod index;
+mod linalg;
+mod lookup;
 mod loops;
 
 use crate::bound::{BindError, Builder, Id, Reduction, Running};
@@ -48,7 +50,15 @@ pub struct Bound {
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn fail<T>(message: impl Into<String>) -> Result<T, BindError> {
-    Err(BindError(message.into()))
+    Err(BindError::Misfit(message.into()))
+}
+
+/// The error of what must be known at bind and depends on a parameter.
+fn varies<T>(message: impl Into<String>) -> Result<T, BindError> {
+    Err(BindError::Varies {
+        text: message.into(),
+        outputs: vec![],
+    })
 }
 
 /// Binds `data` and the parameters' shapes, both by name.
@@ -73,7 +83,7 @@ pub(crate) fn bind_with(
         let bound = match &node.op {
             Op::Parameter { name } => {
                 let shape = shapes.get(name).ok_or_else(|| {
-                    BindError(format!("no shape was given for parameter {name:?}"))
+                    BindError::Misfit(format!("no shape was given for parameter {name:?}"))
                 })?;
                 if shape.len() != node.ndim {
                     return fail(format!(
@@ -101,7 +111,7 @@ pub(crate) fn bind_with(
             Op::Data { name } => {
                 let Data { value, dtype } = data
                     .remove(name)
-                    .ok_or_else(|| BindError(format!("no data were given for {name:?}")))?;
+                    .ok_or_else(|| BindError::Misfit(format!("no data were given for {name:?}")))?;
                 check_data(name, &value, dtype, node.dtype, node.ndim)?;
                 binder.b.typed_constant(value, node.dtype)
             }
@@ -261,17 +271,36 @@ impl Binder<'_> {
             }
         }
         names.sort();
-        match names.is_empty() {
-            true => error,
-            false => BindError(format!("{} (computed from {})", error.0, names.join(", "))),
+        let explained = match names.is_empty() {
+            true => error.to_string(),
+            false => format!("{error} (computed from {})", names.join(", ")),
+        };
+        match error {
+            BindError::Misfit(_) => BindError::Misfit(explained),
+            BindError::Varies { .. } => BindError::Varies {
+                text: explained,
+                outputs: self.needing(id),
+            },
         }
+    }
+
+    /// The outputs that are computed from a node.
+    fn needing(&self, id: NodeId) -> Vec<String> {
+        let mut needs = vec![false; self.graph.nodes().len()];
+        needs[id] = true;
+        for (other, node) in self.graph.nodes().iter().enumerate().skip(id + 1) {
+            needs[other] = node.inputs.iter().any(|&input| needs[input]);
+        }
+        let outputs = self.graph.outputs().iter();
+        let outputs = outputs.filter(|(_, node)| needs[*node]);
+        outputs.map(|(name, _)| name.clone()).collect()
     }
 
     /// The integers of a node that decides about a shape or a position.
     fn integers(&self, id: Id) -> Result<Vec<i64>, BindError> {
         match self.b.constant_value(id) {
             Some(tensor) => Ok(tensor.values().iter().map(|&value| value as i64).collect()),
-            None => fail("a shape or an index depends on a parameter, which is not supported"),
+            None => varies("a shape or an index depends on a parameter"),
         }
     }
 
@@ -435,6 +464,22 @@ impl Binder<'_> {
                 }
                 inputs[0]
             }
+            Op::Index { spec } if !self.is_known(&inputs[1..]) => {
+                let positions = self.positions(inputs[0], spec, &inputs[1..])?;
+                self.b.gather_at(inputs[0], positions)
+            }
+            Op::SetIndex { spec } | Op::IncIndex { spec } if !self.is_known(&inputs[2..]) => {
+                let positions = self.positions(inputs[0], spec, &inputs[2..])?;
+                let y = self.fitted(inputs[1], &self.b.shape(positions).to_vec())?;
+                match node.op {
+                    Op::SetIndex { .. } => self.b.set_at(inputs[0], y, positions),
+                    _ => {
+                        let shape = self.b.shape(inputs[0]).to_vec();
+                        let added = self.b.scatter_add_at(y, positions, shape);
+                        self.b.add(inputs[0], added)
+                    }
+                }
+            }
             Op::Index { spec } => {
                 let place = self.place(inputs[0], spec, &inputs[1..])?;
                 match place {
@@ -443,10 +488,11 @@ impl Binder<'_> {
                         strides,
                         shape,
                     } => self.b.view(inputs[0], offset, strides, shape),
-                    Place::Table { positions, shape } => {
-                        self.b
-                            .gather(inputs[0], Arc::new(Table::new(positions)), shape)
-                    }
+                    Place::Table {
+                        positions, shape, ..
+                    } => self
+                        .b
+                        .gather(inputs[0], Arc::new(Table::new(positions)), shape),
                 }
             }
             Op::SetIndex { spec } => {
@@ -498,9 +544,7 @@ impl Binder<'_> {
                 let mut bounds = [0.0; 3];
                 for (bound, &id) in bounds.iter_mut().zip(&inputs) {
                     let Some(value) = self.b.constant_value(id) else {
-                        return fail(
-                            "the length of a range depends on a parameter, which is not supported",
-                        );
+                        return varies("the length of a range depends on a parameter");
                     };
                     *bound = value.values()[0];
                 }
@@ -536,9 +580,7 @@ impl Binder<'_> {
             }
             Op::Nonzero { axis } => {
                 let Some(x) = self.b.constant_value(inputs[0]) else {
-                    return fail(
-                        "`nonzero` of a value that depends on a parameter is not supported",
-                    );
+                    return varies("`nonzero` is of a value that depends on a parameter");
                 };
                 let strides = contiguous_strides(x.shape());
                 let along =
@@ -563,9 +605,32 @@ impl Binder<'_> {
             Op::Any { axes } => self.b.reduce(Reduction::Any, inputs[0], axes),
             Op::All { axes } => self.b.reduce(Reduction::All, inputs[0], axes),
             Op::Argmax { axes } => self.b.reduce(Reduction::Argmax, inputs[0], axes),
+            Op::Bitwise { function, axes } => {
+                let reduction = match function {
+                    ScalarFn::BitAnd => Reduction::BitAnd,
+                    ScalarFn::BitOr => Reduction::BitOr,
+                    _ => Reduction::BitXor,
+                };
+                self.b.reduce(reduction, inputs[0], axes)
+            }
+            Op::Sort { axis } => self.sorted(inputs[0], *axis, true),
+            Op::Argsort { axis } => self.sorted(inputs[0], *axis, false),
+            Op::Searchsorted { right } => self.b.searchsorted(inputs[0], inputs[1], *right),
+            Op::Unique { axis, part } => self.unique(inputs[0], *axis, *part)?,
+            Op::IfElse => self.if_else(inputs[0], inputs[1], inputs[2])?,
+            Op::Convolve => self.convolve(inputs[0], inputs[1], inputs[2])?,
             Op::Cumsum { axis } => self.b.run(Running::Sum, inputs[0], *axis),
             Op::Cumprod { axis } => self.b.run(Running::Prod, inputs[0], *axis),
             Op::Matmul => self.matmul(inputs[0], inputs[1])?,
+            op @ (Op::Cholesky { .. }
+            | Op::SolveTriangular { .. }
+            | Op::Solve { .. }
+            | Op::Det
+            | Op::LogAbsDet
+            | Op::Inverse
+            | Op::Eigh { .. }
+            | Op::Qr
+            | Op::BlockDiagonal) => self.linalg(id, op, &inputs)?,
             Op::Softmax { axes } => {
                 let (x, _) = self.shifted(inputs[0], axes);
                 let e = self.b.map(ScalarFn::Exp, &[x]);
@@ -642,30 +707,12 @@ impl Binder<'_> {
         self.b.view(x, start as usize, strides, shape)
     }
 
-    fn matmul(&mut self, x: Id, y: Id) -> Result<Id, BindError> {
-        let (sx, sy) = (self.b.shape(x).to_vec(), self.b.shape(y).to_vec());
-        let (lead_x, lead_y) = (sx.len() - 2, sy.len() - 2);
-        if sx[lead_x + 1] != sy[lead_y] {
-            return fail(format!(
-                "matrices of shapes {sx:?} and {sy:?} cannot be multiplied"
-            ));
-        }
-        let Some(batch) = broadcast_shapes(&sx[..lead_x], &sy[..lead_y]) else {
-            return fail(format!(
-                "stacks of matrices of shapes {sx:?} and {sy:?} do not broadcast"
-            ));
-        };
-        let x = self.b.broadcast(x, &[&batch, &sx[lead_x..]].concat());
-        let y = self.b.broadcast(y, &[&batch, &sy[lead_y..]].concat());
-        Ok(self.b.matmul(x, y, [false, false]))
-    }
-
     fn place(&mut self, x: Id, spec: &[IndexEntry], leaves: &[Id]) -> Result<Place, BindError> {
         let mut arrays = Vec::with_capacity(leaves.len());
         for &leaf in leaves {
             match self.b.constant_value(leaf) {
                 Some(value) => arrays.push((value.clone(), self.b.node(leaf).dtype)),
-                None => return fail("an index depends on a parameter, which is not supported"),
+                None => return varies("an index depends on a parameter"),
             }
         }
         let room = |size: usize| Ok(self.b.check_size(size)?);
@@ -676,14 +723,19 @@ impl Binder<'_> {
     fn target(&mut self, inputs: &[Id], spec: &[IndexEntry]) -> Result<(Vec<u32>, Id), BindError> {
         let place = self.place(inputs[0], spec, &inputs[2..])?;
         let (positions, shape) = place.into_positions()?;
+        Ok((positions, self.fitted(inputs[1], &shape)?))
+    }
+
+    /// What is assigned, broadcast to the shape of its place.
+    fn fitted(&mut self, y: Id, shape: &[usize]) -> Result<Id, BindError> {
         // NumPy drops leading axes of length 1 from what is assigned.
-        let given = self.b.shape(inputs[1]).to_vec();
+        let given = self.b.shape(y).to_vec();
         let extra = given.len().saturating_sub(shape.len());
         let y = match given[..extra].iter().all(|&length| length == 1) {
-            true => self.b.reshape(inputs[1], &given[extra..]),
-            false => inputs[1],
+            true => self.b.reshape(y, &given[extra..]),
+            false => y,
         };
-        Ok((positions, self.broadcast(y, &shape)?))
+        self.broadcast(y, shape)
     }
 
     /// `x` with `y` at flat positions; of equal positions the last one counts.

@@ -305,7 +305,7 @@ impl Builder {
                     .iter()
                     .map(|&i| format!("{:?}", self.shape(i)))
                     .collect();
-                BindError(format!(
+                BindError::Misfit(format!(
                     "shapes {} do not broadcast in `{function}`",
                     shapes.join(" and ")
                 ))
@@ -484,7 +484,9 @@ impl Builder {
         let length: usize = axes.iter().map(|&axis| shape[axis]).product();
         let dtype = match reduction {
             Reduction::Any | Reduction::All => DType::Bool,
-            Reduction::Argmax => DType::Int64,
+            Reduction::Argmax | Reduction::BitAnd | Reduction::BitOr | Reduction::BitXor => {
+                DType::Int64
+            }
             Reduction::Sum | Reduction::Prod => self.node(id).dtype.max(DType::Int64),
             Reduction::Max | Reduction::Min => self.node(id).dtype,
         };

@@ -28,6 +28,9 @@ pub fn op_text(op: &Op) -> String {
         Op::LoopGradient(l) => format!("loop_gradient steps={}", l.forward.steps),
         Op::Foreign(call) => format!("foreign {:?}", call.function.name()),
         Op::MatMul { sizes, transposed } => format!("matmul {sizes:?} transposed={transposed:?}"),
+        Op::Lookup(lookup) => lookup.to_string(),
+        Op::Convolve(convolution, sizes) => format!("{convolution:?} {sizes:?}").to_lowercase(),
+        Op::Linalg(linalg) => format!("{:?} {:?}", linalg.routine, linalg.sizes),
     }
 }
 

@@ -4,6 +4,8 @@
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
 mod foreign;
+mod linalg;
+mod lookup;
 mod loops;
 
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
@@ -180,7 +182,7 @@ fn contributions(
             Adjoint::Zero => vec![None; inputs.len()],
             Adjoint::Rule(rule) => rule(b, inputs, id, g),
             Adjoint::Missing => {
-                return Err(BindError(format!(
+                return Err(BindError::Misfit(format!(
                     "the derivative of `{function}` is not known"
                 )));
             }
@@ -220,7 +222,7 @@ fn contributions(
         }
         Op::Loop(l) => loops::contributions(b, id, node, l, g)?,
         Op::LoopGradient(_) => {
-            return Err(BindError(
+            return Err(BindError::Misfit(
                 "second derivatives of a loop are not known".into(),
             ));
         }
@@ -240,6 +242,9 @@ fn contributions(
             };
             vec![Some(dx), Some(dy)]
         }
+        Op::Lookup(op) => lookup::lookup(b, op, node, g),
+        Op::Convolve(convolution, _) => lookup::convolve(b, *convolution, node, g),
+        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
     })
 }
 
@@ -316,7 +321,12 @@ fn reduce(
             let g = spread(b, g);
             Some(b.scale(g, others))
         }
-        Reduction::Any | Reduction::All | Reduction::Argmax => None,
+        Reduction::Any
+        | Reduction::All
+        | Reduction::BitAnd
+        | Reduction::BitOr
+        | Reduction::BitXor
+        | Reduction::Argmax => None,
     }
 }
 

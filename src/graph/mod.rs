@@ -9,9 +9,10 @@ mod op;
 mod stored;
 
 pub use dtype::DType;
-pub use op::{IndexEntry, LoopArguments, Op};
+pub use op::{Assumption, IndexEntry, LoopArguments, Op, UniquePart};
 pub use stored::Array;
 
+use crate::scalar::ScalarFn;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
@@ -182,6 +183,7 @@ fn results(op: &Op, inputs: &[&Node]) -> Result<Vec<(DType, usize)>, GraphError>
         matches!(op, Op::Part { .. }) || inputs.iter().all(|node| node.parts.is_empty()),
         "takes one result of an op that has several, not all of them"
     );
+    let real = |ndim: usize| (DType::Float64, ndim);
     match op {
         Op::Loop { body, arguments } => loop_results(body, arguments, inputs),
         Op::Foreign { function, given } => {
@@ -197,6 +199,14 @@ fn results(op: &Op, inputs: &[&Node]) -> Result<Vec<(DType, usize)>, GraphError>
             );
             ensure!(!results.is_empty(), "has no results");
             Ok(results)
+        }
+        Op::Eigh { .. } => {
+            let ndim = matrices(inputs, 1)?;
+            Ok(vec![real(ndim - 1), real(ndim)])
+        }
+        Op::Qr => {
+            let ndim = matrices(inputs, 1)?;
+            Ok(vec![real(ndim), real(ndim)])
         }
         _ => Ok(vec![]),
     }
@@ -270,6 +280,20 @@ fn loop_results(
         (dtype, ndim + usize::from(index < traced))
     };
     Ok(results.into_iter().enumerate().map(rows).collect())
+}
+
+/// The highest rank of so many stacks of matrices.
+fn matrices(inputs: &[&Node], count: usize) -> Result<usize, GraphError> {
+    ensure!(
+        inputs.len() == count && count > 0,
+        "takes {count} inputs, not {}",
+        inputs.len()
+    );
+    ensure!(
+        inputs.iter().all(|node| node.ndim >= 2),
+        "takes matrices; vectors need an axis more"
+    );
+    Ok(inputs.iter().map(|node| node.ndim).max().unwrap_or(2))
 }
 
 /// Type and rank of an op's result; errors where the inputs do not fit it.
@@ -488,6 +512,61 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         }
         Op::Any { axes } | Op::All { axes } => (DType::Bool, reduced(axes)?),
         Op::Argmax { axes } => (DType::Int64, reduced(axes)?),
+        Op::Bitwise { function, axes } => {
+            ensure!(
+                matches!(
+                    function,
+                    ScalarFn::BitAnd | ScalarFn::BitOr | ScalarFn::BitXor
+                ),
+                "`{function}` does not combine bits"
+            );
+            let ndim = reduced(axes)?;
+            integers(inputs)?;
+            (DType::Int64, ndim)
+        }
+        Op::Sort { axis } | Op::Argsort { axis } => {
+            count(1)?;
+            ensure!(*axis < inputs[0].ndim, "the axis is out of range");
+            let dtype = match op {
+                Op::Sort { .. } => inputs[0].dtype,
+                _ => DType::Int64,
+            };
+            (dtype, inputs[0].ndim)
+        }
+        Op::Searchsorted { .. } => {
+            count(2)?;
+            ensure!(inputs[0].ndim == 1, "searches in a vector");
+            (DType::Int64, inputs[1].ndim)
+        }
+        Op::Unique { axis, part } => {
+            count(1)?;
+            ensure!(
+                axis.is_none_or(|axis| axis < inputs[0].ndim),
+                "the axis is out of range"
+            );
+            match part {
+                UniquePart::Values => (inputs[0].dtype, axis.map_or(1, |_| inputs[0].ndim)),
+                _ => (DType::Int64, 1),
+            }
+        }
+        Op::IfElse => {
+            count(3)?;
+            ensure!(inputs[0].ndim == 0, "the condition must be a scalar");
+            ensure!(
+                (inputs[1].dtype, inputs[1].ndim) == (inputs[2].dtype, inputs[2].ndim),
+                "both branches must have one type and rank"
+            );
+            (inputs[1].dtype, inputs[1].ndim)
+        }
+        Op::Convolve => {
+            count(3)?;
+            ensure!(
+                inputs[..2].iter().all(|node| node.ndim >= 1),
+                "takes vectors"
+            );
+            ensure!(inputs[2].ndim == 0, "the mode must be a scalar");
+            (widest(&inputs[..2]).max(DType::Int64), rank(&inputs[..2]))
+        }
         Op::Cumsum { axis } | Op::Cumprod { axis } => {
             count(1)?;
             ensure!(*axis < inputs[0].ndim, "the axis is out of range");
@@ -501,6 +580,19 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
             );
             (widest(inputs).max(DType::Int64), rank(inputs))
         }
+        Op::Cholesky { .. } | Op::Inverse => (DType::Float64, matrices(inputs, 1)?),
+        Op::Det | Op::LogAbsDet => (DType::Float64, matrices(inputs, 1)? - 2),
+        Op::BlockDiagonal => (DType::Float64, matrices(inputs, inputs.len())?),
+        Op::SolveTriangular { b_ndim, .. } | Op::Solve { b_ndim, .. } => {
+            count(2)?;
+            ensure!(
+                matches!(b_ndim, 1 | 2) && inputs[0].ndim >= 2 && inputs[1].ndim >= *b_ndim,
+                "takes matrices, and vectors or matrices on the right-hand side"
+            );
+            let lead = (inputs[0].ndim - 2).max(inputs[1].ndim - b_ndim);
+            (DType::Float64, lead + b_ndim)
+        }
+        Op::Eigh { .. } | Op::Qr => unreachable!("ops with several results were typed before"),
         Op::Softmax { axes } | Op::LogSoftmax { axes } => {
             reduced(axes)?;
             (DType::Float64, inputs[0].ndim)

@@ -257,18 +257,15 @@ impl Workspace {
                     node,
                     inputs,
                     output,
-                } => {
-                    let sizes: Vec<usize> = inputs.iter().map(|(_, size)| *size).collect();
-                    LinkedStep::Whole {
-                        index,
-                        inputs: inputs
-                            .iter()
-                            .map(|(place, size)| (address(place), *size))
-                            .collect(),
-                        output: base.wrapping_add(*output),
-                        state: State::new(node, &sizes),
-                    }
-                }
+                } => LinkedStep::Whole {
+                    index,
+                    inputs: inputs
+                        .iter()
+                        .map(|(place, size)| (address(place), *size))
+                        .collect(),
+                    output: base.wrapping_add(*output),
+                    state: State::new(node),
+                },
             })
             .collect();
         let outputs = program

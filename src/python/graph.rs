@@ -222,7 +222,7 @@ impl Graph {
         guarded(|| {
             let model = py
                 .detach(|| Model::within(room(memory), &self.graph, data, &parameter_shapes))
-                .map_err(|error| self.exceptions.graph_error(py, error.to_string()))?;
+                .map_err(|error| self.exceptions.bind_error(py, error))?;
             Ok(Density::new(model, self.exceptions.clone()))
         })
     }

@@ -3,6 +3,7 @@
 //! Equal nodes are merged and constants folded by [`crate::bound::Builder`] itself.
 
 pub mod branches;
+pub mod determinant;
 pub mod fuse;
 pub mod identities;
 pub mod linear;
@@ -27,6 +28,9 @@ pub fn map(
         (ScalarFn::Ge | ScalarFn::Le, _) => ranges::comparison(b, function, operands),
         (ScalarFn::Where, &[condition, x, y]) => identities::map(b, function, operands, dtype)
             .or_else(|| branches::select(b, condition, x, y)),
+        (ScalarFn::Log, &[x]) => {
+            determinant::log(b, x).or_else(|| identities::map(b, function, operands, dtype))
+        }
         _ => identities::map(b, function, operands, dtype),
     }?;
     if b.node(id).dtype != dtype {

@@ -79,6 +79,7 @@ PRIORS = {
     "Uniform": (lambda: pm.Uniform("x", -1, 4, shape=3), {}),
     "VonMises": (lambda: pm.VonMises("x", 0.2, 1.5, shape=3), {}),
     "Wald": (lambda: pm.Wald("x", mu=1, lam=2, shape=3), {}),
+    "Interpolated": (lambda: pm.Interpolated("x", np.linspace(-2, 3, 9), np.arange(1.0, 10), shape=3), {}),
     "Weibull": (lambda: pm.Weibull("x", 2.5, 1.5, shape=3), {}),
     "ZeroSumNormal": (lambda: pm.ZeroSumNormal("x", sigma=1.5, shape=(3, 4)), {}),
     "ZeroSumNormal over two axes": (
@@ -236,7 +237,6 @@ WITHOUT_RULE = {
         lambda a, s: pm.GARCH11("y", omega=s, alpha_1=0.2, beta_1=0.3, initial_vol=1, observed=REALS),
         "Scan",
     ),
-    "Interpolated": (lambda a, s: pm.Interpolated("y", np.linspace(0, 1, 10), np.ones(10)), "SplineWrapper"),
     "MvNormal": (lambda a, s: pm.MvNormal("y", a[:2] * s, MATRIX), "SolveTriangular"),
     "MvStudentT": (lambda a, s: pm.MvStudentT("y", nu=s, mu=a[:2], scale=MATRIX), "SolveTriangular"),
     "Rice": (lambda a, s: pm.Rice("y", nu=1, sigma=s, observed=POSITIVE), "i0e"),
@@ -253,9 +253,6 @@ WITHOUT_RULE = {
         "gammaincc",
     ),
 }
-
-if not PYMC_6:
-    WITHOUT_RULE["LKJCorr"] = (lambda a, s: pm.LKJCorr("y", eta=2, n=3), "FillDiagonal")
 
 
 @pytest.mark.parametrize("name", WITHOUT_RULE)
