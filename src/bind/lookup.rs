@@ -149,6 +149,26 @@ impl Binder<'_> {
         })
     }
 
+    /// What data are at every place along their first axes.
+    pub(super) fn common(&mut self, x: Id, axes: usize) -> Result<Id, BindError> {
+        let node = self.b.node(x);
+        let (shape, dtype) = (node.shape[axes..].to_vec(), node.dtype);
+        let Some(value) = node.constant() else {
+            return fail("a shape depends on a parameter, which is not supported");
+        };
+        let mut slices = value.values().chunks(size_of(&shape).max(1));
+        let Some(first) = slices.next().filter(|first| first.len() == size_of(&shape)) else {
+            return fail("a stack without arrays has no shape of them");
+        };
+        if slices.any(|slice| slice != first) {
+            return fail(
+                "the arrays of a stack are cut at places that differ, which is not supported",
+            );
+        }
+        let first = Tensor::new(shape, first);
+        Ok(self.b.typed_constant(first, dtype))
+    }
+
     /// One of two branches; both are computed where the condition depends on a parameter.
     pub(super) fn if_else(&mut self, condition: Id, x: Id, y: Id) -> Result<Id, BindError> {
         match self.b.uniform_value(condition) {
