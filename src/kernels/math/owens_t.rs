@@ -29,7 +29,7 @@ fn tail(z: f64) -> f64 {
     0.5 * erfc(z * FRAC_1_SQRT_2)
 }
 
-/// T(h, a), the probability of X > h and 0 < Y < a X for standard normal X and Y, to 1e-14 relative.
+/// T(h, a), the probability of X > h and 0 < Y < a X for standard normal X and Y, to 1e-13 relative.
 #[inline(always)]
 pub fn owens_t<V: Lanes>([h, a]: [f64; 2]) -> f64 {
     if h.is_nan() || a.is_nan() {
