@@ -1,11 +1,14 @@
 """The reference models, each with its data; numbers in the docstrings are what tests/benchmarks checks."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor
+import pytensor.tensor as pt
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,88 @@ def correlated_regression() -> Any:
     return model
 
 
+def garch() -> Any:
+    """GARCH(1,1) on 200 returns."""
+    random = np.random.default_rng(101)
+    returns, volatility = np.zeros(200), 1.0
+    for t in range(200):
+        returns[t] = volatility * random.normal()
+        volatility = np.sqrt(0.2 + 0.3 * returns[t] ** 2 + 0.5 * volatility**2)
+    with pm.Model() as model:
+        omega = pm.HalfNormal("omega", 1)
+        alpha = pm.Beta("alpha", 2, 4)
+        beta = pm.Beta("beta", 4, 4)
+        pm.GARCH11("returns", omega=omega, alpha_1=alpha, beta_1=beta, initial_vol=1.0, observed=returns)
+    return model
+
+
+def arma() -> Any:
+    """ARMA(1,1) on 200 points, its one-step predictions by a scan."""
+    random = np.random.default_rng(102)
+    noise = random.normal(0, 0.5, 201)
+    y = np.zeros(201)
+    for t in range(1, 201):
+        y[t] = 0.3 + 0.7 * y[t - 1] + 0.4 * noise[t - 1] + noise[t]
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 10)
+        phi = pm.Normal("phi", 0, 2)
+        theta = pm.Normal("theta", 0, 2)
+        sigma = pm.HalfCauchy("sigma", 2.5)
+
+        def step(previous: Any, prediction: Any, mu: Any, phi: Any, theta: Any) -> Any:
+            return mu + phi * previous + theta * (previous - prediction)
+
+        first = mu + phi * mu
+        rest = _scan(step, [pt.as_tensor(y[1:-1])], first, [mu, phi, theta])
+        prediction = pt.concatenate([first[None], rest])
+        pm.Normal("y", prediction, sigma, observed=y[1:])
+    return model
+
+
+def hmm() -> Any:
+    """Two hidden states with normal emissions, 100 points, by forward recursion."""
+    random = np.random.default_rng(103)
+    stay = np.array([0.9, 0.8])
+    states = np.zeros(100, dtype=int)
+    for t in range(1, 100):
+        states[t] = states[t - 1] if random.random() < stay[states[t - 1]] else 1 - states[t - 1]
+    y = random.normal(np.array([3.0, 10.0])[states], 1)
+    with pm.Model() as model:
+        transition = pm.Dirichlet("transition", np.ones((2, 2)))
+        mu = pm.Normal("mu", [3.0, 10.0], 1)
+
+        emission = -0.5 * (y[:, None] - mu) ** 2 - 0.5 * np.log(2 * np.pi)
+
+        def step(emission: Any, forward: Any, transition: Any) -> Any:
+            return emission + pt.logsumexp(forward[:, None] + pt.log(transition), axis=0)
+
+        forward = _scan(step, [emission[1:]], emission[0] - np.log(2), [transition])
+        pm.Potential("y", pt.logsumexp(forward[-1]))
+    return model
+
+
+def ar5() -> Any:
+    """AR(5) on 200 points."""
+    random = np.random.default_rng(104)
+    coefficients = np.array([0.5, -0.3, 0.2, 0.1, -0.1])
+    y = random.normal(0, 1, 200)
+    for t in range(5, 200):
+        y[t] += y[t - 5 : t][::-1] @ coefficients
+    with pm.Model() as model:
+        rho = pm.Normal("rho", 0, 1, shape=5)
+        sigma = pm.HalfNormal("sigma", 2)
+        pm.AR("y", rho=rho, sigma=sigma, init_dist=pm.Normal.dist(0, 10), observed=y)
+    return model
+
+
+def _scan(step: Callable[..., Any], sequences: list[Any], first: Any, same: list[Any]) -> Any:
+    """States after each step; PyTensor 3 warns of updates that it no longer returns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        states, _ = pytensor.scan(step, sequences=sequences, outputs_info=[first], non_sequences=same)
+    return states
+
+
 MODELS = {
     model.name: model
     for model in (
@@ -188,6 +273,10 @@ MODELS = {
         ReferenceModel("sparse_logistic", sparse_logistic),
         ReferenceModel("latent_gp", latent_gp, draws=250),
         ReferenceModel("large_regression", large_regression),
+        ReferenceModel("garch", garch),
+        ReferenceModel("arma", arma),
+        ReferenceModel("hmm", hmm),
+        ReferenceModel("ar5", ar5),
         ReferenceModel("small_simple", small_simple, chains=1),
         ReferenceModel("small_medium", small_medium, chains=1),
         ReferenceModel("small_stress", small_stress, chains=1),

@@ -11,6 +11,12 @@ __version__: str
 class GraphError(ValueError):
     """A malformed graph, or data that do not fit it; the text names the input."""
 
+class ParameterShapeError(GraphError):
+    """A shape, or an index that must be known when data are bound, depends on a parameter."""
+
+    outputs: list[str]
+    """The outputs of the graph that it is needed for."""
+
 class ModelError(RuntimeError):
     """The model itself failed while it was sampled."""
 
@@ -30,6 +36,42 @@ class Graph:
     def op(self, name: str, inputs: Sequence[int], **attributes: Any) -> int:
         """Add an op on earlier nodes."""
 
+    def foreign(self, function: Any, inputs: Sequence[int], given: bool) -> int:
+        """Add a call of a `ForeignFunction`, whose results are read by "part".
+
+        The inputs, and then the lengths of all axes of all results if they are `given`; else the shapes are
+        those of a trial when data are bound.
+        """
+
+    def inner(self) -> Graph:
+        """Start the body of a loop."""
+
+    def repeat(
+        self,
+        body: Graph,
+        inputs: Sequence[int],
+        sequences: int,
+        lags: Sequence[Sequence[int]],
+        collected: int,
+        lasts: int,
+    ) -> int:
+        """Add a loop; its results are read by "part" ops.
+
+        Parameters
+        ----------
+        body
+            Its data inputs are, in order: a row of each sequence, each state at each of its lags, the states
+            whose last value counts, what is the same in all steps. Its outputs: the states, what is
+            collected, the states whose last value counts.
+        inputs
+            Number of steps, sequences, buffers whose first rows are initial states, states whose last value
+            counts, what is the same in all steps.
+        sequences, collected, lasts
+            How many there are of each.
+        lags
+            For each state that is kept, how many steps later its values are read.
+        """
+
     def output(self, name: str, node: int) -> None:
         """Name a node; the 0-d output "logp" is the density, every other one a value per draw."""
 
@@ -39,16 +81,63 @@ class Graph:
     def ndim(self, node: int) -> int:
         """Rank of a node."""
 
+    def names(self) -> dict[str, list[str]]:
+        """List the names of "parameters", "data" and "outputs", in order of declaration."""
+
     def __len__(self) -> int: ...
-    def bind(
-        self, data: Mapping[str, NDArray[Any]], parameter_shapes: Mapping[str, tuple[int, ...]]
-    ) -> Density:
-        """Give data and parameter shapes; differentiate and plan.
+    def to_stored(self) -> tuple[str, list[NDArray[np.float64]]]:
+        """Give the graph as JSON, and the large constants that it refers to.
 
         Raises
         ------
         GraphError
-            If data or shapes do not fit.
+            If an op cannot be stored; the text names it.
+        """
+
+    @staticmethod
+    def from_stored(stored: str, arrays: Sequence[NDArray[np.float64]]) -> Graph:
+        """Read what `to_stored` gives.
+
+        Raises
+        ------
+        GraphError
+            If it is no graph, or one that could not have been built.
+        """
+
+    def explain(
+        self,
+        data: Mapping[str, NDArray[Any]],
+        parameter_shapes: Mapping[str, tuple[int, ...]],
+        position: Sequence[float],
+        memory: int | None = None,
+    ) -> str:
+        """Account for a binding as `bind` makes it, as JSON; the steps are timed at a position."""
+
+    def evaluate(
+        self, data: Mapping[str, NDArray[Any]], memory: int | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Evaluate the outputs of a graph without parameters.
+
+        Raises
+        ------
+        GraphError
+            If data do not fit, or if values need more than ``memory`` bytes.
+        """
+
+    def bind(
+        self,
+        data: Mapping[str, NDArray[Any]],
+        parameter_shapes: Mapping[str, tuple[int, ...]],
+        memory: int | None = None,
+    ) -> Density:
+        """Give data and parameter shapes; differentiate and plan.
+
+        ``memory`` is the number of bytes that values may take at most.
+
+        Raises
+        ------
+        GraphError
+            If data or shapes do not fit, or need more memory.
         """
 
 class Density:
@@ -68,6 +157,9 @@ class Density:
         self, names: Sequence[str], positions: NDArray[np.float64]
     ) -> dict[str, NDArray[np.float64]]:
         """Evaluate outputs at positions, ``(n, dim)``; each is ``(n, *shape)``."""
+
+    def foreign_times(self) -> list[ForeignTimes]:
+        """Count the calls of each foreign node so far, those of its gradient included."""
 
     def graph_text(self) -> str:
         """Print the bound graph readably."""
@@ -94,6 +186,14 @@ class Density:
         ValueError
             If a setting is unknown or impossible.
         """
+
+class ForeignTimes(TypedDict):
+    """What the calls of a foreign node took."""
+
+    name: str
+    """The Op."""
+    calls: int
+    seconds: float
 
 class ChainProgress(TypedDict):
     """Counters of one chain."""

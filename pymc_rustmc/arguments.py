@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
-from pymc.model import Model
+
+from pymc_rustmc.description import Variables
 
 # PyMC 6 splits a base class off Model, for its frozen models.
 _ANY_MODEL = getattr(pm.model.core, "BaseModel", pm.Model)
@@ -48,27 +49,27 @@ def check_model_type(model: Any) -> None:
 
 
 def kept_variables(
-    model: Model, var_names: Sequence[str] | None, include_transformed: bool
+    variables: Variables, var_names: Sequence[str] | None, include_transformed: bool
 ) -> dict[str, np.dtype[Any]]:
     """Names and dtypes of the variables that the result holds, in PyMC's order."""
-    unobserved = model.free_RVs + model.deterministics
+    unobserved = {variable.name: variable.dtype for variable in variables.free} | dict(
+        variables.deterministics
+    )
     if isinstance(var_names, str):
         raise TypeError(f"`var_names` must be a list of names, such as [{var_names!r}].")
     if var_names is not None:
-        names = [var.name for var in unobserved]
-        unknown = [name for name in var_names if name not in names]
-        if unknown:
+        if unknown := [name for name in var_names if name not in unobserved]:
             raise ValueError(
                 f"`var_names` holds {', '.join(map(repr, unknown))}, not among the unobserved variables of "
-                f"the model: {', '.join(map(repr, names))}."
+                f"the model: {', '.join(map(repr, unobserved))}."
             )
-        kept = [var for var in unobserved if var.name in var_names]
-    else:
-        values = [model.rvs_to_values[rv] for rv in model.free_RVs]
-        untransformed = {rv.name for rv in model.free_RVs}
-        plain = [value for value in values if include_transformed or value.name in untransformed]
-        kept = plain + [var for var in unobserved if var.name not in {value.name for value in plain}]
-    return {var.name: np.dtype(var.dtype) for var in kept}
+        return {name: dtype for name, dtype in unobserved.items() if name in var_names}
+    values = {
+        variable.value_name: variable.value_dtype
+        for variable in variables.free
+        if include_transformed or variable.transform is None
+    }
+    return values | {name: dtype for name, dtype in unobserved.items() if name not in values}
 
 
 def unknown_options(names: Iterable[str], accepted: Sequence[str]) -> str:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pymc as pm
 from pymc.exceptions import SamplingError
 from pymc.pytensorf import rewrite_pregrad
-from pytensor.compile.builders import OpFromGraph
-from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.tensor.blockwise import Blockwise
-from pytensor.tensor.elemwise import Elemwise
 
 from pymc_rustmc._core import Graph
 from pymc_rustmc.arguments import check_model_type
 from pymc_rustmc.errors import UnsupportedModelError, UnsupportedOpError
+from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
+from pymc_rustmc.live import DataNames, LiveModel, describe
 from pymc_rustmc.template import BoundModel, Template, check_values, output_name, quoted
 from pymc_rustmc.translate import Walker
+from pymc_rustmc.translate.foreign import translate_whole
 
 __all__ = ["BoundModel", "Template", "translate_model"]
 
@@ -51,35 +50,45 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
         If observed constants hold NaN or infinite values.
     """
     _check_model(model)
+    return _translate(model, var_names, {})
+
+
+def _translate(model: pm.Model, var_names: Sequence[str] | None, whole: Mapping[str, str]) -> Template:
+    """Translate; outputs of the graph in `whole`, of name to reason, each become one foreign node."""
     graph = Graph()
     parameters = {value: graph.parameter(value.name, value.type.ndim) for value in model.value_vars}
-    data_names = _DataNames(model)
+    data_names = DataNames(model)
     walker = Walker(graph, parameters, data_names, check_bounds=model.check_bounds)
 
     outputs = _outputs(model, var_names)
-    with no_compiler():
-        logp = rewrite_pregrad(_cloned([model.logp()]))
-        backward = rewrite_graph(
-            _cloned(list(outputs.values())), include=(*xtensor_rewrites(), "canonicalize", "stabilize")
-        )
     try:
-        (logp_id,) = walker.translate(logp)
-        output_ids = walker.translate(backward)
+        _add_outputs(walker, {"logp": model.logp()}, whole)
+        _add_outputs(walker, {output_name(name): output for name, output in outputs.items()}, whole)
     except UnsupportedOpError as error:
-        holders = _holders(model, dict(zip(outputs, backward.outputs, strict=True)), error.node)
-        raise UnsupportedOpError(error.op, error.remedy, holders) from None
-    graph.output("logp", logp_id)
-    for name, node in zip(outputs, output_ids, strict=True):
-        graph.output(output_name(name), node)
+        raise named(error, model) from None
 
     return Template(
-        model=model,
+        description=describe(model, data_names),
         graph=graph,
-        parameters=tuple(value.name for value in model.value_vars),
-        data=data_names.data,
         inputs=tuple(walker.data),
         outputs={name: np.dtype(variable.type.dtype) for name, variable in outputs.items()},
+        source=LiveModel(model, data_names.data),
+        whole=whole,
+        with_whole=lambda others: _translate(model, var_names, {**whole, **others}),
     )
+
+
+def _add_outputs(walker: Walker, outputs: Mapping[str, Variable], whole: Collection[str]) -> None:
+    """Translate outputs into the walker's graph, those in `whole` as one foreign node each."""
+    native = [output for name, output in outputs.items() if name not in whole]
+    with no_compiler():
+        translated = iter(walker.translate(_canonical(native)))
+        for name, output in outputs.items():
+            if name in whole:
+                node = translate_whole(name, _canonical([output]).outputs[0], walker)
+            else:
+                node = next(translated)
+            walker.graph.output(name, node)
 
 
 def _check_model(model: Any) -> None:
@@ -99,36 +108,15 @@ def _check_model(model: Any) -> None:
             check_values(rv.name, np.asarray(value.data), observed=True)
 
 
-class _DataNames:
-    """A name of its own for every shared variable of a model: its PyMC name, its dim or a generated one."""
+def _canonical(outputs: list[Variable]) -> FunctionGraph:
+    """Graph of `outputs`, made canonical and stable; the Ops of ``pymc.dims`` become those on plain arrays.
 
-    def __init__(self, model: pm.Model):
-        self.data: dict[str, SharedVariable] = {}
-        self._names: dict[SharedVariable, str] = {}
-        self._values = {value.name for value in model.value_vars}
-        for shared in model.data_vars:
-            self(shared)
-        for dim, length in model.dim_lengths.items():
-            if isinstance(length, SharedVariable):
-                self._add(length, f"length of dim {dim!r}")
-
-    def __call__(self, shared: SharedVariable) -> str:
-        """Name of a shared variable of the model."""
-        return self._names.get(shared) or self._add(shared, shared.name or "shared")
-
-    def _add(self, shared: SharedVariable, base: str) -> str:
-        name, count = base, 0
-        while name in self.data or name in self._values:
-            count += 1
-            name = f"{base}_{count}"
-        self.data[name] = shared
-        self._names[shared] = name
-        return name
-
-
-def _cloned(outputs: list[Variable]) -> FunctionGraph:
-    """Graph of `outputs` that shares its inputs, and nothing else, with the model: rewrites work in place."""
-    return FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
+    It shares its inputs, and nothing else, with the model: rewrites work in place.
+    """
+    fgraph = FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
+    if needed := xtensor_rewrites():
+        rewrite_graph(fgraph, include=needed)
+    return rewrite_pregrad(fgraph)
 
 
 def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Variable]:
@@ -140,31 +128,3 @@ def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Vari
         if var_names is None or variable.name in var_names
     ]
     return dict(zip((v.name for v in wanted), model.replace_rvs_by_values(wanted), strict=True))
-
-
-def _holders(model: pm.Model, outputs: Mapping[str, Variable], node: Apply[Any]) -> list[str]:
-    """Names of the model variables whose graphs hold an Op of the kind of `node`."""
-    factors = {
-        variable.name: rewrite_pregrad(_cloned(model.logp([variable], sum=False))).outputs[0]
-        for variable in (*model.free_RVs, *model.observed_RVs, *model.potentials)
-    }
-    return [
-        name
-        for name, graph in (*factors.items(), *outputs.items())
-        if any(
-            _kind(other.op) == _kind(node.op) for other in _nodes(FunctionGraph(outputs=[graph], clone=True))
-        )
-    ]
-
-
-def _kind(op: Any) -> tuple[type, ...]:
-    inner = op.scalar_op if isinstance(op, Elemwise) else op.core_op if isinstance(op, Blockwise) else None
-    return type(op), type(inner)
-
-
-def _nodes(fgraph: FunctionGraph) -> Iterator[Apply[Any]]:
-    """All nodes of a graph and of the graphs inside them."""
-    for node in fgraph.apply_nodes:
-        yield node
-        if isinstance(node.op, OpFromGraph):
-            yield from _nodes(node.op.fgraph)

@@ -38,20 +38,81 @@ class UnsupportedOpError(RustMCError, NotImplementedError):
 
     DEFAULT_REMEDY = (
         "Sample the model with another nuts_sampler, or register a translation of the Op with "
-        "pymc_rustmc.translate.rust_funcify.register."
+        "pymc_rustmc.rust_funcify.register."
     )
 
     def __init__(self, op: object, remedy: str = DEFAULT_REMEDY, variables: Sequence[str] = ()):
+        super().__init__()
         self.op = op
         self.remedy = remedy
-        self.variables = tuple(variables)
         self.node: Any = None
+        self.name_variables(variables)
+
+    def name_variables(self, variables: Sequence[str]) -> None:
+        """Say in the text which variables of the model it is about."""
+        self.variables = tuple(variables)
         where = f" in the graph of {', '.join(map(repr, self.variables))}" if self.variables else ""
-        super().__init__(f"rustmc cannot translate the PyTensor Op {op}{where}. {remedy}")
+        self.args = (self._text(where),)
+
+    def _text(self, where: str) -> str:
+        return f"rustmc cannot translate the PyTensor Op {self.op}{where}. {self.remedy}"
+
+
+class RefusedOpError(UnsupportedOpError):
+    """An Op that makes the density no function of the parameters, so that nothing can evaluate it."""
+
+
+class NoGradientError(UnsupportedOpError):
+    """An Op that a gradient is needed of has none.
+
+    Parameters
+    ----------
+    op
+        The PyTensor Op.
+    reason
+        What PyTensor says.
+    variables
+        Names of the model variables whose graphs hold the Op.
+    """
+
+    DEFAULT_REMEDY = (
+        "Give the Op a `pullback` (in PyTensor 2 `L_op`) method, or register a translation of it with "
+        "pymc_rustmc.rust_funcify.register; step methods without gradients, such as pm.Slice, need neither."
+    )
+
+    def __init__(self, op: object, reason: str, variables: Sequence[str] = ()):
+        self.reason = reason
+        super().__init__(op, self.DEFAULT_REMEDY, variables)
+
+    def _text(self, where: str) -> str:
+        return f"rustmc needs the gradient of the PyTensor Op {self.op}{where}. {self.reason} {self.remedy}"
 
 
 class DataError(RustMCError, ValueError):
     """A data set does not fit the model: unknown name, wrong dtype, rank or length, or a missing value."""
+
+
+class SaveError(RustMCError, ValueError):
+    """A compiled model holds something that no file can hold; the text names it."""
+
+
+class ModelFileError(RustMCError, ValueError):
+    """A file is no compiled model that can be read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    problem
+        What is wrong with it.
+    remedy
+        What the user can do about it.
+    """
+
+    DEFAULT_REMEDY = "copy or download it again, or save the model again with CompiledModel.save"
+
+    def __init__(self, path: object, problem: str, remedy: str = DEFAULT_REMEDY):
+        super().__init__(f"the file {str(path)!r} {problem}; {remedy}")
 
 
 def warn_user(message: str) -> None:

@@ -1,13 +1,14 @@
 """Results: draws and statistics of a run as PyMC's InferenceData (PyMC 5) or DataTree (PyMC 6).
 
 PyMC's own converter does the work, so that groups, dims, coords, dtypes and attributes are its own;
-`_Trace` shows it the arrays of a run as it would see a ``MultiTrace``.
+`_Trace` shows it the arrays of a run as it would see a ``MultiTrace``, and `_Model` the names and data of a
+bound model, which may come from a file, as it would see a ``Model``.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,12 @@ import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
 from pymc.backends.arviz import dict_to_dataset
-from pymc.model import Model
+from pymc.stats.log_density import compute_log_likelihood, compute_log_prior
+from pytensor.tensor import constant
 
 from pymc_rustmc._core import __version__
+from pymc_rustmc.live import LiveModel
+from pymc_rustmc.template import BoundModel
 
 # The first dataset of a process makes xarray and ArviZ import what they need (up to 0.1 s with
 # `sparse` installed, and 0.3 s more where the disk is cold); better here than after sampling.
@@ -103,14 +107,14 @@ def check_idata_kwargs(idata_kwargs: Mapping[str, Any] | None) -> dict[str, Any]
     return dict(idata_kwargs or {})
 
 
-def to_inference_data(draws: Draws, model: Model, idata_kwargs: Mapping[str, Any]) -> Any:
+def to_inference_data(draws: Draws, bound: BoundModel, idata_kwargs: Mapping[str, Any]) -> Any:
     """Convert the draws of a model to ``arviz.InferenceData`` (PyMC 5) or ``xarray.DataTree`` (PyMC 6).
 
     Parameters
     ----------
     draws
         Draws and statistics of all chains.
-    model
+    bound
         The model that they are from.
     idata_kwargs
         ``log_likelihood``, ``log_prior``, ``coords``, ``dims`` and ``include_transformed`` as in
@@ -118,9 +122,42 @@ def to_inference_data(draws: Draws, model: Model, idata_kwargs: Mapping[str, Any
         group names to attributes of that group.
     """
     options = {key: value for key, value in idata_kwargs.items() if key in _CONVERTER_KEYS}
-    idata = pm.to_inference_data(_Trace.of(draws), model=model, save_warmup=draws.warmup > 0, **options)
+    densities = {key: options.pop(key) for key in _COMPUTE if options.get(key)}
+    idata = pm.to_inference_data(
+        _Trace.of(draws), model=_Model.of(bound), save_warmup=draws.warmup > 0, **options
+    )
+    for key, names in densities.items():
+        idata = _COMPUTE[key](
+            idata,
+            var_names=None if names is True else names,
+            extend_inferencedata=True,
+            model=_pymc_model(bound),
+            progressbar=False,
+        )
     _set_attributes(idata, draws, idata_kwargs.get("attrs", {}))
     return idata
+
+
+_COMPUTE = {"log_likelihood": compute_log_likelihood, "log_prior": compute_log_prior}
+"""Pointwise densities that a result may get in addition, by the key that asks for them."""
+
+
+def check_densities(bound: BoundModel, idata_kwargs: Mapping[str, Any]) -> None:
+    """Raise ValueError if pointwise densities are asked for and cannot be computed afterwards."""
+    if any(idata_kwargs.get(key) for key in _COMPUTE):
+        _pymc_model(bound)
+
+
+def _pymc_model(bound: BoundModel) -> pm.Model:
+    """Return the PyMC model of a bound model, if it holds the same data."""
+    source = bound.template.source
+    if isinstance(source, LiveModel) and source.has_current(bound.data):
+        return source.model
+    raise ValueError(
+        "`log_likelihood` and `log_prior` in `idata_kwargs` need the PyMC model with the data that were "
+        "bound. Set these in the model with `pm.set_data`, and call "
+        "`pm.compute_log_likelihood(idata, model=model)`."
+    )
 
 
 def _set_attributes(idata: Any, draws: Draws, user_attrs: Mapping[str, Any]) -> None:
@@ -185,3 +222,36 @@ class _Trace:
     def get_sampler_stats(self, name: str, combine: bool, squeeze: bool) -> NDArray[Any]:
         """One statistic, ``(chains, draws)``."""
         return self._stats[name]
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """A variable of which PyMC's converter reads the name and the value."""
+
+    name: str
+    data: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The part of PyMC's ``Model`` that its converter reads."""
+
+    coords: Mapping[str, NDArray[Any]]
+    named_vars_to_dims: Mapping[str, Sequence[str | None]]
+    observed_RVs: Sequence[_Data]
+    rvs_to_values: Mapping[_Data, Any]
+    data_vars: Sequence[_Data]
+    basic_RVs: Sequence[Any] = ()
+    deterministics: Sequence[Any] = ()
+    potentials: Sequence[Any] = ()
+
+    @classmethod
+    def of(cls, bound: BoundModel) -> _Model:
+        values = {_Data(name): constant(value) for name, value in bound.observed_data().items()}
+        return cls(
+            coords=bound.coords,
+            named_vars_to_dims=bound.template.description.dims,
+            observed_RVs=list(values),
+            rvs_to_values=values,
+            data_vars=[_Data(name, value) for name, value in bound.constant_data().items()],
+        )

@@ -7,8 +7,9 @@ import inspect
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -26,10 +27,12 @@ from pymc_rustmc.arguments import (
 )
 from pymc_rustmc.compile import BoundModel, translate_model
 from pymc_rustmc.convergence import report_convergence
+from pymc_rustmc.description import InitVals, Point
 from pymc_rustmc.errors import warn_user
-from pymc_rustmc.inference_data import Draws, check_idata_kwargs, to_inference_data
+from pymc_rustmc.inference_data import Draws, check_densities, check_idata_kwargs, to_inference_data
+from pymc_rustmc.live import describe_variables
 from pymc_rustmc.progress import RunProgressBar, watch
-from pymc_rustmc.starts import InitVals, checked_starts, start_functions
+from pymc_rustmc.starts import checked_starts, start_functions
 
 try:  # the interface that PyMC is about to get; until then a plain class of the same shape
     from pymc.sampling.samplers.base import Sampler
@@ -154,7 +157,7 @@ class RustMC(Sampler):  # type: ignore[misc]
     def sample_from_init(
         self,
         *,
-        model: Model | None = None,
+        model: Model | BoundModel | None = None,
         draws: int = 1000,
         tune: int | None = None,
         chains: int | None = None,
@@ -179,7 +182,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         Parameters
         ----------
         model
-            The model, or that of the ``with`` context.
+            The model, or that of the ``with`` context; or a model that is bound already.
         draws, tune
             Draws and warm-up draws a chain; ``tune=None`` is the sampler's own default.
         chains, cores
@@ -217,23 +220,31 @@ class RustMC(Sampler):  # type: ignore[misc]
         pymc_rustmc.errors.DataError
             If the data hold NaN or do not fit the model.
         """
-        model = modelcontext(model)
-        check_model_type(model)
+        if isinstance(model, BoundModel):
+            variables = model.template.description.variables
+        else:
+            model = modelcontext(model)
+            check_model_type(model)
+            variables = describe_variables(model)
         cores = min(4, _cpu_count()) if cores is None else cores
         chains = max(2, cores) if chains is None else chains
         check_counts(draws=draws, tune=tune, chains=chains, cores=cores, keep_tune=not discard_tuned_samples)
         idata_kwargs = check_idata_kwargs(idata_kwargs)
-        dtypes = kept_variables(model, var_names, idata_kwargs.get("include_transformed", False))
+        dtypes = kept_variables(variables, var_names, idata_kwargs.get("include_transformed", False))
         settings = {**self._settings, "draws": draws, "save_warmup": not discard_tuned_samples}
         if tune is not None:
             settings["tune"] = tune
         RunProgressBar(chains, draws, 0, progressbar)  # refuses a wrong `progressbar` before any work
 
         if not quiet:
-            _log.info(f"{self._settings.get('kind', 'nuts').upper()}[rustmc]: {model.free_RVs}")
+            names = ", ".join(variable.name for variable in variables.free)
+            _log.info(f"{self._settings.get('kind', 'nuts').upper()}[rustmc]: [{names}]")
         seeds = _seeds_per_chain(random_seed, chains)
         with _garbage_kept():
             bound, starts = self._start(model, initvals, seeds, list(dtypes))
+            check_densities(bound, idata_kwargs)
+        if not quiet:
+            _report_foreign(bound)
         began = time.perf_counter()
         run = bound.density.sample(json.dumps(settings), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
@@ -255,27 +266,34 @@ class RustMC(Sampler):  # type: ignore[misc]
         if not quiet:
             _log_end(drawn)
         with _garbage_kept():
-            idata = to_inference_data(drawn, model, idata_kwargs)
+            idata = to_inference_data(drawn, bound, idata_kwargs)
         if compute_convergence_checks:
-            report_convergence(idata, model, quiet)
+            report_convergence(idata, variables, quiet)
         return idata
 
     def _start(
-        self, model: Model, initvals: InitVals, seeds: list[int], var_names: list[str] | None = None
+        self,
+        model: Model | BoundModel,
+        initvals: InitVals,
+        seeds: list[int],
+        var_names: list[str] | None = None,
     ) -> tuple[BoundModel, NDArray[np.float64]]:
         """Bind the model to its data and find the starting positions, ``(chains, dim)``."""
-        functions = start_functions(model, initvals, len(seeds), self.jitter)
-        shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
-        bound = translate_model(model, var_names).bind(shapes=shapes)
+        functions: Sequence[Callable[[int], Point]]
+        if isinstance(model, BoundModel):
+            bound = model
+            functions = bound.template.source.start_functions(bound.data, initvals, len(seeds), self.jitter)
+        else:
+            functions = start_functions(model, initvals, len(seeds), self.jitter)
+            shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
+            bound = translate_model(model, var_names).bind(shapes=shapes)
+
+        def density(point: Point) -> tuple[float, NDArray[np.float64]]:
+            return bound.density.logp_and_gradient(bound.position(point))
 
         retries = self.jitter_max_retries if self.jitter else 0
-        points = checked_starts(
-            model,
-            functions,
-            seeds,
-            lambda point: bound.density.logp_and_gradient(bound.position(point)),
-            retries,
-        )
+        explain = partial(bound.template.source.explain_start, bound.data)
+        points = checked_starts(functions, seeds, density, retries, explain)
         return bound, np.stack([bound.position(point) for point in points])
 
 
@@ -335,6 +353,20 @@ def _evaluate(
     for name, output in outputs.items():
         values[name] = output.reshape(chains, n, *output.shape[1:])
     return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
+
+
+def _report_foreign(bound: BoundModel) -> None:
+    """Say what runs slowly, and why."""
+    whole = bound.template.whole
+    for name, reason in whole.items():
+        _log.warning(f"PyTensor evaluates {name!r} as a whole, since {reason}.")
+    ops = {times["name"] for times in bound.density.foreign_times()} - set(whole)
+    if ops:
+        _log.warning(
+            f"Python evaluates these Ops, one call at a time, for want of a native rule: "
+            f"{', '.join(sorted(ops))}. The draws are right, but slow; pymc_rustmc.rust_funcify.register "
+            f"adds a rule."
+        )
 
 
 def _report_interruption(drawn: Draws, chains: int, draws: int, quiet: bool) -> None:

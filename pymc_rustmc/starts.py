@@ -18,25 +18,30 @@ from pymc.model import Model
 from pymc.pytensorf import find_rng_nodes, replace_rng_nodes, reseed_rngs
 from pytensor import config
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant, Variable
-from pytensor.graph.traversal import ancestors
+from pytensor.graph.basic import Variable
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.utils import rewrite_graph
 
-from pymc_rustmc.interpreted import PYTHON_MODE, interpreted, no_compiler
-
-Point: TypeAlias = dict[str, NDArray[Any]]
-"""Unconstrained value of every value variable, by name."""
-
-InitVals: TypeAlias = Mapping[Any, Any] | Sequence[Mapping[Any, Any] | None] | None
-"""What ``pm.sample(initvals=...)`` takes: nothing, one mapping for all chains, or one a chain."""
+from pymc_rustmc._core import Graph
+from pymc_rustmc.description import InitVals, Point
+from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.interpreted import SharedValues, interpreted, no_compiler, xtensor_rewrites
+from pymc_rustmc.template import output_name
+from pymc_rustmc.translate import Walker
 
 Density: TypeAlias = Callable[[Point], tuple[float, NDArray[np.float64]]]
 """Log density and its gradient at a point."""
 
+Explain: TypeAlias = Callable[[Point, float, NDArray[np.float64]], str]
+"""Why sampling cannot start at a point with that log density and gradient."""
+
 
 def start_functions(
     model: Model, initvals: InitVals, chains: int, jitter: bool
-) -> list[Callable[[int], Point]]:
-    """Make a function of a seed for each chain, which draws that chain's starting point.
+) -> list[Callable[..., Point]]:
+    """Make a function for each chain, which draws that chain's starting point.
+
+    Its arguments are a seed, and optionally values in place of those that shared variables hold now.
 
     Parameters
     ----------
@@ -67,11 +72,11 @@ def start_functions(
 
 
 def checked_starts(
-    model: Model,
     functions: Sequence[Callable[[int], Point]],
     seeds: Sequence[int],
     density: Density,
     retries: int,
+    explain: Explain,
 ) -> list[Point]:
     """Draw starting points, one a chain, at which log density and gradient are finite.
 
@@ -80,16 +85,16 @@ def checked_starts(
     Raises
     ------
     pymc.exceptions.SamplingError
-        If no finite point was found; the text has PyMC's table of the terms of the log density.
+        If no finite point was found; the text is that of ``explain``.
     """
     return [
-        _checked_start(model, function, seed, density, retries)
+        _checked_start(function, seed, density, retries, explain)
         for function, seed in zip(functions, seeds, strict=True)
     ]
 
 
 def _checked_start(
-    model: Model, function: Callable[[int], Point], seed: int, density: Density, retries: int
+    function: Callable[[int], Point], seed: int, density: Density, retries: int, explain: Explain
 ) -> Point:
     rng = np.random.default_rng(seed)
     for _ in range(retries + 1):
@@ -98,51 +103,19 @@ def _checked_start(
         if np.isfinite(logp) and np.all(np.isfinite(gradient)):
             return point
         seed = int(rng.integers(2**30, dtype=np.int64))
-    raise SamplingError(_explain(model, point, logp, gradient) + _hint_at_data(model))
+    raise SamplingError(explain(point, logp, gradient))
 
 
-def _explain(model: Model, point: Point, logp: float, gradient: NDArray[np.float64]) -> str:
-    try:
-        with no_compiler():
-            model.check_start_vals(point, mode=PYTHON_MODE)  # raises where a term of logp is not finite
-    except SamplingError as error:
-        return str(error)
-    return (
-        f"The log density ({logp}) or its gradient is not finite at the starting point.\n"
-        f"Starting values:\n{point}\n\n"
-        f"Gradient:\n{_by_variable(point, gradient)}\n"
-        "Give other starting values by `initvals=`, or call `model.debug(fn='dlogp')` for more details."
-    )
-
-
-def _hint_at_data(model: Model) -> str:
-    """Name arrays with NaN or infinite values, which may be legitimate, or the cause."""
-    found: dict[Variable, str] = {}
-    for factor in (*model.free_RVs, *model.observed_RVs, *model.potentials):
-        for variable in ancestors([factor]):
-            if variable not in found and _holds_values_that_are_not_finite(variable):
-                named = isinstance(variable, SharedVariable) and variable.name is not None
-                found[variable] = f"data {variable.name!r}" if named else f"an array used by {factor.name!r}"
-    return f"\nNaN or infinite values in: {', '.join(found.values())}." if found else ""
-
-
-def _holds_values_that_are_not_finite(variable: Variable) -> bool:
-    if not str(getattr(variable.type, "dtype", "")).startswith("float"):
-        return False
-    if isinstance(variable, SharedVariable):
-        return not np.isfinite(variable.get_value(borrow=True)).all()
-    return isinstance(variable, Constant) and variable.ndim > 0 and not np.isfinite(variable.data).all()
-
-
-def _by_variable(point: Point, gradient: NDArray[np.float64]) -> Point:
+def by_variable(point: Point, gradient: NDArray[np.float64]) -> Point:
+    """Split a gradient into that of each value variable."""
     parts = np.split(gradient, np.cumsum([value.size for value in point.values()])[:-1])
     return {name: part.reshape(value.shape) for (name, value), part in zip(point.items(), parts, strict=True)}
 
 
-def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any]) -> Callable[[int], Point]:
-    names = [model.rvs_to_values[rv].name for rv in model.free_RVs]
+def start_expressions(model: Model, initvals: Mapping[Any, Any], jittered: set[Any]) -> list[Variable]:
+    """Expressions of the starting point, one a value variable; jittered along the variables in `jittered`."""
     _check_initvals(model, initvals)
-    expressions = make_initial_point_expression(
+    expressions: list[Variable] = make_initial_point_expression(
         free_rvs=model.free_RVs,
         rvs_to_transforms=model.rvs_to_transforms,
         initval_strategies={
@@ -152,13 +125,44 @@ def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any
         jitter_rvs=jittered,
         return_transformed=True,
     )
-    expressions = replace_rng_nodes(expressions)
+    return expressions
+
+
+def start_graph(model: Model, data: Mapping[str, SharedVariable]) -> Graph | None:
+    """Translate the starting point without jitter: an output for each value variable, computed from data.
+
+    None if it is drawn from a prior, or holds an Op without translation.
+    """
+    names = {id(shared.container): name for name, shared in data.items()}  # PyMC's copies have it too
+
+    def data_name(shared: SharedVariable) -> str:
+        if id(shared.container) not in names:
+            raise UnsupportedOpError(shared)
+        return names[id(shared.container)]
+
+    graph = Graph()
+    expressions = start_expressions(model, {}, jittered=set())
+    fgraph = FunctionGraph(outputs=expressions, clone=True, copy_inputs=False)
+    with no_compiler():
+        rewrite_graph(fgraph, include=(*xtensor_rewrites(), "ShapeOpt", "canonicalize", "stabilize"))
+    try:
+        outputs = Walker(graph, {}, data_name).translate(fgraph)
+    except UnsupportedOpError:
+        return None
+    for value, node in zip(model.value_vars, outputs, strict=True):
+        graph.output(output_name(value.name), node)
+    return graph
+
+
+def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any]) -> Callable[..., Point]:
+    names = [model.rvs_to_values[rv].name for rv in model.free_RVs]
+    expressions = replace_rng_nodes(start_expressions(model, initvals, jittered))
     rngs = find_rng_nodes(expressions)
     evaluate = interpreted(expressions)
 
-    def start(seed: int) -> Point:
+    def start(seed: int, values: SharedValues | None = None) -> Point:
         reseed_rngs(rngs, seed)
-        return dict(zip(names, evaluate(), strict=True))
+        return dict(zip(names, evaluate(values or {}), strict=True))
 
     return start
 

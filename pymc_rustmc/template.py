@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pymc as pm
-import pytensor.tensor as pt
-from pytensor import In, function
-from pytensor.compile.sharedvalue import SharedVariable
 
-from pymc_rustmc._core import Density, Graph
-from pymc_rustmc.errors import DataError
-from pymc_rustmc.interpreted import PYTHON_MODE, no_compiler
-from pymc_rustmc.translate.walker import kind_dtype
+from pymc_rustmc._core import Density, Graph, ParameterShapeError
+from pymc_rustmc.description import Arrays, Coords, DataInput, ModelDescription, Shapes, Source
+from pymc_rustmc.errors import DataError, NoGradientError
+from pymc_rustmc.translate.dtypes import kind_dtype
 
-Arrays = Mapping[str, npt.ArrayLike]
-Shapes = Mapping[str, tuple[int, ...]]
+Given = Mapping[str, npt.ArrayLike]
+"""New data by name."""
+
+GivenCoords = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
+"""New coordinate values by dim."""
 
 
 @dataclass(frozen=True)
@@ -29,28 +28,38 @@ class Template:
 
     Attributes
     ----------
-    model : pymc.Model
-        The model it came from.
+    description : ModelDescription
+        Names, dtypes, dims and data inputs.
     graph : Graph
         Op graph of the log density (output "logp") and of `outputs`.
-    parameters : tuple of str
-        Names of the value variables, in the order of `model.value_vars` and of the position vector.
-    data : dict of str to SharedVariable
-        What a data set may set: `pm.Data`, dim lengths and other shared variables of the model.
     inputs : tuple of str
-        Names in `data` that the graph reads.
+        Names of the data inputs that the graph reads.
     outputs : dict of str to dtype
-        Name and PyTensor dtype of the back-transformed free variables and the Deterministics.
+        Name and dtype of the back-transformed free variables and the Deterministics.
+    source : Source
+        Where it came from, which gives current data, shapes and starting points.
+    whole : dict of str to str
+        Outputs of the graph that PyTensor evaluates as a whole, and why.
+    with_whole : callable
+        Translates the model again with more such outputs; None for a template that has no model.
     """
 
-    model: pm.Model = field(repr=False)
+    description: ModelDescription
     graph: Graph = field(repr=False)
-    parameters: tuple[str, ...]
-    data: Mapping[str, SharedVariable]
     inputs: tuple[str, ...]
     outputs: Mapping[str, np.dtype[Any]]
+    source: Source = field(repr=False)
+    whole: Mapping[str, str] = field(default_factory=dict)
+    with_whole: Callable[[Mapping[str, str]], Template] | None = field(default=None, repr=False)
 
-    def bind(self, data: Arrays | None = None, shapes: Shapes | None = None) -> BoundModel:
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the value variables, in the order of the position vector."""
+        return tuple(variable.value_name for variable in self.description.variables.free)
+
+    def bind(
+        self, data: Given | None = None, shapes: Shapes | None = None, coords: GivenCoords | None = None
+    ) -> BoundModel:
         """Bind the template to data.
 
         Parameters
@@ -60,47 +69,73 @@ class Template:
             `pm.set_data` is seen. Lengths of dims follow the new data that have these dims.
         shapes
             Shape of each value variable, as from a start point; computed if not given.
+        coords
+            New coordinate values of dims; they also set the lengths of dims. A dim whose length changes
+            without them is numbered from 0.
 
         Raises
         ------
         DataError
             If a data set has an unknown name, a wrong dtype or rank, lengths that disagree or missing values.
         GraphError
-            If the shapes of data and parameters do not fit together.
+            If the shapes of data and parameters do not fit together, or if they are too large.
+        NoGradientError
+            If the density depends on parameters through an Op without a gradient.
         """
-        arrays = self._arrays(data or {})
-        if shapes is None:
-            shapes = self._parameter_shapes(arrays)
-        shapes = {name: tuple(int(length) for length in shapes[name]) for name in self.parameters}
-        density = self.graph.bind({name: arrays[name] for name in self.inputs}, shapes)
-        return BoundModel(self, density, shapes)
+        return self._bind(self.source.values(), self.source.coords(), data or {}, coords or {}, shapes)
 
-    def _arrays(self, given: Arrays) -> dict[str, npt.NDArray[Any]]:
-        """Value of every name in `data`: given, or current; checked."""
-        if unknown := sorted(set(given) - set(self.data)):
+    def _bind(
+        self,
+        current: Arrays,
+        current_coords: Coords,
+        given: Given,
+        coords: GivenCoords,
+        shapes: Shapes | None,
+    ) -> BoundModel:
+        arrays = self._arrays(current, given, coords)
+        if shapes is None:
+            shapes = self.source.shapes(arrays)
+        shapes = {name: tuple(int(length) for length in shapes[name]) for name in self.parameters}
+        return self.bind_to(arrays, self._coords(arrays, current_coords, coords), shapes)
+
+    def bind_to(self, data: Arrays, coords: Coords, shapes: Shapes) -> BoundModel:
+        """Bind the template to data, coordinate values and shapes that are known to fit."""
+        try:
+            density = self.graph.bind({name: data[name] for name in self.inputs}, shapes, memory())
+        except NoGradientError as error:
+            raise self.source.named(error) from error.__cause__
+        except ParameterShapeError as error:
+            whole = {name: str(error) for name in error.outputs if name not in self.whole}
+            if self.with_whole is None or not whole:
+                raise
+            return self.with_whole(whole).bind_to(data, coords, shapes)
+        return BoundModel(self, density, shapes, data, coords)
+
+    def _arrays(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:
+        """Value of every data input: given, or current; checked."""
+        inputs = self.description.data
+        if unknown := sorted(set(given) - set(inputs)):
             raise DataError(
-                f"the model has no data named {quoted(unknown)}; it has {quoted(self.data) or 'none'}"
+                f"the model has no data named {quoted(unknown)}; it has {quoted(inputs) or 'none'}"
             )
         arrays = {
-            name: _as_input(name, given[name] if name in given else shared.get_value(borrow=True), shared)
-            for name, shared in self.data.items()
+            name: _as_input(name, given[name] if name in given else current[name], item)
+            for name, item in inputs.items()
         }
-        self._fit_dim_lengths(arrays, given)
-        observed = {self.model.rvs_to_values[rv] for rv in self.model.observed_RVs}
-        for name, shared in self.data.items():
-            check_values(name, arrays[name], observed=shared in observed)
+        self._fit_dim_lengths(arrays, given, coords)
+        for name, item in inputs.items():
+            check_values(name, arrays[name], observed=item.observed)
         return arrays
 
-    def _fit_dim_lengths(self, arrays: dict[str, npt.NDArray[Any]], given: Arrays) -> None:
+    def _fit_dim_lengths(
+        self, arrays: dict[str, npt.NDArray[Any]], given: Given, coords: GivenCoords
+    ) -> None:
         """Set the dim lengths that new data imply; check that all data agree with the lengths."""
-        names = {shared: name for name, shared in self.data.items()}
-        length_of = {dim: names[length] for dim, length in self.model.dim_lengths.items() if length in names}
-        axes = [
-            (name, axis, length_of[dim])
-            for name in self.data
-            for axis, dim in enumerate(self.model.named_vars_to_dims.get(name, ()))
-            if dim in length_of
-        ]
+        lengths = self.description.lengths
+        for dim, values in coords.items():
+            if dim in lengths and lengths[dim] not in given:
+                arrays[lengths[dim]] = np.asarray(len(values), dtype=np.int64)
+        axes = [(name, axis, lengths[dim]) for name, axis, dim in self.description.axes if dim in lengths]
         for name, axis, length in axes:
             if name in given and length not in given:
                 arrays[length] = np.asarray(arrays[name].shape[axis], dtype=np.int64)
@@ -111,30 +146,26 @@ class Template:
                     f"{length} is {arrays[length]}; give all data of that dim the same length"
                 )
 
-    def _parameter_shapes(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, tuple[int, ...]]:
-        values = self.model.value_vars
-        shapes = {value.name: value.type.shape for value in values if None not in value.type.shape}
-        if len(shapes) < len(values):
-            unknown = [value.name for value in values if value.name not in shapes]
-            shapes |= dict(zip(unknown, self._shape_function(*arrays.values()), strict=True))
-        return shapes
-
-    @cached_property
-    def _shape_function(self) -> Any:
-        """Shapes of the value variables without a static shape, as a function of all data.
-
-        Evaluated node by node in Python: PyTensor's default mode would take seconds to compile it.
-        """
-        shapes = []
-        for rv in self.model.free_RVs:
-            if None in self.model.rvs_to_values[rv].type.shape:
-                transform = self.model.rvs_to_transforms[rv]
-                value = rv if transform is None else transform.forward(rv, *rv.owner.inputs)
-                shapes.append(pt.as_tensor(value.shape))  # a tuple for the variables of pymc.dims
-        inputs = {shared: shared.type() for shared in self.data.values()}
-        arguments = [In(variable, allow_downcast=True) for variable in inputs.values()]
-        with no_compiler():
-            return function(arguments, shapes, givens=inputs, mode=PYTHON_MODE, on_unused_input="ignore")
+    def _coords(self, arrays: Arrays, current: Coords, given: GivenCoords) -> dict[str, npt.NDArray[Any]]:
+        """Coordinate values of the dims that have some: given, or current where they still fit."""
+        lengths = {dim: int(arrays[name]) for dim, name in self.description.lengths.items()}
+        for name, axis, dim in self.description.axes:
+            lengths.setdefault(dim, arrays[name].shape[axis])
+        named = {dim for dims in self.description.dims.values() for dim in dims if dim is not None}
+        known = named | {*lengths, *current}
+        if unknown := sorted(set(given) - known):
+            raise DataError(
+                f"the model has no dim {quoted(unknown)}; it has {quoted(sorted(known)) or 'none'}"
+            )
+        coords = {**current, **{dim: np.asarray(values) for dim, values in given.items()}}
+        for dim, length in lengths.items():
+            if dim in coords and len(coords[dim]) != length:
+                if dim in given:
+                    raise DataError(
+                        f"the dim {dim!r} has the length {length}, but {len(coords[dim])} coords were given"
+                    )
+                del coords[dim]
+        return coords
 
 
 @dataclass(frozen=True)
@@ -148,20 +179,32 @@ class BoundModel:
         Log density, gradient and outputs at positions of shape ``(density.dim,)``.
     shapes : dict of str to tuple of int
         Shape of each value variable, in the order of the position vector.
+    data : dict of str to array
+        Value of every data input.
+    coords : dict of str to array
+        Coordinate values of the dims that have some.
     """
 
     template: Template
     density: Density
     shapes: Shapes
+    data: Arrays = field(repr=False)
+    coords: Coords = field(repr=False)
 
-    def position(self, point: Arrays) -> npt.NDArray[np.float64]:
+    def bind(self, data: Given | None = None, coords: GivenCoords | None = None) -> BoundModel:
+        """Bind the template to these data with some of them replaced; as `Template.bind`."""
+        return self.template._bind(self.data, self.coords, data or {}, coords or {}, None)
+
+    def position(self, point: Given) -> npt.NDArray[np.float64]:
         """Position vector, shape ``(dim,)``, of a point given as value variables by name."""
         parts = []
         for name, shape in self.shapes.items():
-            value = np.asarray(point[name], dtype=np.float64)
+            value = np.asarray(point[name])
+            if value.dtype.kind not in "fiub":
+                raise DataError(f"the value of {name!r} must be real numbers, not {value.dtype}")
             if value.shape != shape:
                 raise DataError(f"the value of {name!r} has shape {value.shape}, but the model needs {shape}")
-            parts.append(value.ravel())
+            parts.append(value.astype(np.float64).ravel())
         return np.concatenate(parts)
 
     def evaluate(
@@ -178,6 +221,19 @@ class BoundModel:
         return {
             name: part.reshape(positions.shape[:-1] + shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+    def observed_data(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the values of the observed variables."""
+        observations = self.template.description.observations
+        return {name: observation.of(self.data) for name, observation in observations.items()}
+
+    def constant_data(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the data that are no mere observations, in the dtypes of the model."""
+        description = self.template.description
+        return {
+            name: self.data[key].astype(description.data[key].dtype, copy=False)
+            for name, key in description.constants.items()
         }
 
 
@@ -200,18 +256,26 @@ def check_values(name: str, array: npt.NDArray[Any], observed: bool) -> None:
         raise DataError(f"observed data {name!r} hold infinite values; drop or replace those entries")
 
 
-def _as_input(name: str, value: npt.ArrayLike, shared: SharedVariable) -> npt.NDArray[Any]:
-    """`value` as an array of the dtype and rank of the data input for `shared`."""
-    dtype = np.dtype(kind_dtype(shared.type.dtype))
+def _as_input(name: str, value: npt.ArrayLike, item: DataInput) -> npt.NDArray[Any]:
+    """`value` as an array of our dtype and the rank of a data input."""
+    dtype = np.dtype(kind_dtype(item.dtype))
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise DataError(f"data {name!r} have dtype {array.dtype}; give numbers or booleans")
-    if array.ndim != shared.type.ndim:
-        raise DataError(f"data {name!r} have {array.ndim} axes, but the model needs {shared.type.ndim}")
+    if array.ndim != item.ndim:
+        raise DataError(f"data {name!r} have {array.ndim} axes, but the model needs {item.ndim}")
     converted = array.astype(dtype)
     if dtype.kind != "f" and not np.array_equal(converted, array):
         raise DataError(f"data {name!r} must be {dtype}, but hold other values; round or recode them")
     return converted
+
+
+def memory() -> int | None:
+    """Bytes of memory of this machine, more than which no model may need; None where that is not known."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        return None
 
 
 def quoted(names: Iterable[str]) -> str:

@@ -1,15 +1,17 @@
 //! A bound model ready to evaluate: log density with gradient, and the outputs of a draw.
 
 use crate::bind::{self, Bound, Data, Parameter};
-use crate::bound::{BindError, Builder, Id};
+use crate::bound::{BindError, Builder, Id, Op};
 use crate::density::{Density, DensityError};
 use crate::diff;
+use crate::foreign::Meter;
 use crate::graph::Graph;
 use crate::kernels::machine::{Program, Workspace};
 use crate::kernels::whole::Failure;
 use crate::plan;
 use crate::rewrite::fuse::fuse;
-use std::collections::HashMap;
+use crate::tensor::Tensor;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Name of the output that is the log density.
@@ -19,9 +21,11 @@ pub const LOGP: &str = "logp";
 pub struct Model {
     bound: Bound,
     /// The log density with its gradient, fused; `roots` are its nodes.
-    fused: Builder,
-    roots: Vec<Id>,
-    program: Arc<Program>,
+    pub(crate) fused: Builder,
+    pub(crate) roots: Vec<Id>,
+    pub(crate) program: Arc<Program>,
+    /// How often each rule was applied to the log density and its gradient, and to the outputs.
+    pub(crate) rewrites: BTreeMap<&'static str, usize>,
 }
 
 impl Model {
@@ -31,34 +35,40 @@ impl Model {
         data: HashMap<String, Data>,
         shapes: &HashMap<String, Vec<usize>>,
     ) -> Result<Model, BindError> {
-        let mut bound = bind::bind(graph, data, shapes)?;
-        let find = |name: &str| {
-            bound
-                .outputs
-                .iter()
-                .find(|(other, _)| other == name)
-                .map(|(_, id)| *id)
-        };
-        let logp = find(LOGP).ok_or_else(|| BindError("the graph has no output `logp`".into()))?;
-        let parameters: Vec<Id> = bound
-            .parameters
-            .iter()
-            .filter(|parameter| !parameter.shape.contains(&0))
-            .map(|p| {
-                bound
-                    .builder
-                    .parameter(p.name.as_str().into(), p.offset, p.shape.clone())
-            })
-            .collect();
-        let mut roots = vec![logp];
-        roots.extend(diff::gradient(&mut bound.builder, logp, &parameters)?);
-        let (fused, roots) = fuse(&bound.builder, &roots);
+        Model::within(usize::MAX, graph, data, shapes)
+    }
+
+    /// As [`Model::new`]; no array, not all constants together, and not all values of an evaluation have more
+    /// elements than `room`.
+    pub fn within(
+        room: usize,
+        graph: &Graph,
+        data: HashMap<String, Data>,
+        shapes: &HashMap<String, Vec<usize>>,
+    ) -> Result<Model, BindError> {
+        let bound = bind::bind_with(Builder::default().limited_to(room), graph, data, shapes)?;
+        let (density, roots) = differentiate(&bound)?;
+        let (fused, roots) = fuse(&density, &roots);
         let program = Arc::new(plan::plan(&fused, &roots));
+        if program.arena > room {
+            return Err(BindError::Misfit(format!(
+                "an evaluation would need {} MB of memory, where there are {}: check the data and the lengths",
+                program.arena >> 17,
+                room >> 17
+            )));
+        }
+        let mut rewrites = BTreeMap::new();
+        for fired in [bound.builder.fired(), density.fired(), fused.fired()] {
+            for (rule, count) in fired {
+                *rewrites.entry(*rule).or_default() += count;
+            }
+        }
         Ok(Model {
             bound,
             fused,
             roots,
             program,
+            rewrites,
         })
     }
 
@@ -76,6 +86,14 @@ impl Model {
     pub fn outputs(&self) -> impl Iterator<Item = (&str, &[usize])> {
         let outputs = self.bound.outputs.iter().filter(|(name, _)| name != LOGP);
         outputs.map(|(name, id)| (name.as_str(), self.bound.builder.shape(*id)))
+    }
+
+    /// Functions of others that log density, gradient or an output call, by name, and what their calls took so far.
+    pub fn foreign(&self) -> Vec<(String, Arc<Meter>)> {
+        let outputs: Vec<Id> = self.bound.outputs.iter().map(|(_, id)| *id).collect();
+        let mut found = vec![];
+        foreign_calls(&self.bound.builder, &outputs, &mut found);
+        found
     }
 
     /// An evaluator of the log density for one thread.
@@ -170,6 +188,51 @@ impl Model {
     pub fn plan_text(&self) -> String {
         plan::text(&self.fused, &self.roots)
     }
+}
+
+/// The outputs of a graph without parameters, under these data.
+pub fn fold(
+    room: usize,
+    graph: &Graph,
+    data: HashMap<String, Data>,
+) -> Result<Vec<(String, Arc<Tensor>)>, BindError> {
+    let builder = Builder::default().limited_to(room);
+    let bound = bind::bind_with(builder, graph, data, &HashMap::new())?;
+    let constant = |(name, id): &(String, Id)| match bound.builder.constant_value(*id) {
+        Some(value) => Ok((name.clone(), value.clone())),
+        None => Err(BindError::Misfit(format!(
+            "{name:?} is not known from data alone"
+        ))),
+    };
+    bound.outputs.iter().map(constant).collect()
+}
+
+/// Functions of others that `roots` call, in the bodies of loops too.
+fn foreign_calls(builder: &Builder, roots: &[Id], found: &mut Vec<(String, Arc<Meter>)>) {
+    for id in builder.reachable(roots) {
+        match &builder.node(id).op {
+            Op::Foreign(call) => found.push((call.function.name().into(), call.meter.clone())),
+            Op::Loop(l) => foreign_calls(&l.builder, &l.results, found),
+            _ => {}
+        }
+    }
+}
+
+/// The log density and its gradient in a graph of their own, so that they do not depend on the other outputs.
+pub(crate) fn differentiate(bound: &Bound) -> Result<(Builder, Vec<Id>), BindError> {
+    let logp = bound.outputs.iter().find(|(name, _)| name == LOGP);
+    let logp = logp.ok_or_else(|| BindError::Misfit("the graph has no output `logp`".into()))?;
+    let (mut builder, logp) = bound.builder.extract(logp.1);
+    let parameters = bound.parameters.iter().filter(|p| !p.shape.contains(&0));
+    let parameters: Vec<Id> = parameters
+        .map(|p| builder.parameter(p.name.as_str().into(), p.offset, p.shape.clone()))
+        .collect();
+    let gradient = diff::gradient(&mut builder, logp, &parameters)?;
+    if let Some(failure) = builder.take_failure() {
+        return Err(failure.into());
+    }
+    let roots = [&[logp][..], &gradient].concat();
+    Ok((builder, roots))
 }
 
 /// The log density of a [`Model`] with the memory to evaluate it.

@@ -4,16 +4,18 @@ use crate::kernels::buffer::Buffer;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 
-/// Number of elements of a shape.
+/// Number of elements of a shape; the largest number where there are more.
 pub fn size_of(shape: &[usize]) -> usize {
-    shape.iter().product()
+    shape
+        .iter()
+        .fold(1, |size: usize, &n| size.saturating_mul(n))
 }
 
-/// Row-major strides of a shape, in elements.
+/// Row-major strides of a shape, in elements; without meaning where they would not be representable.
 pub fn contiguous_strides(shape: &[usize]) -> Vec<isize> {
     let mut strides = vec![1isize; shape.len()];
     for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * shape[axis] as isize;
+        strides[axis - 1] = strides[axis].wrapping_mul(shape[axis] as isize);
     }
     strides
 }

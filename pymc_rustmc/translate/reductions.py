@@ -21,6 +21,9 @@ _REDUCTIONS = {
     "OR": "any",
 }
 
+# Reductions of integers bit by bit.
+_BITWISE = {"AND": "bit_and", "OR": "bit_or", "XOR": "bit_xor"}
+
 
 def all_axes(axis: int | tuple[int, ...] | None, ndim: int) -> list[int]:
     """List the axes that PyTensor's `axis` (None, one or several, maybe negative) means for rank `ndim`."""
@@ -31,14 +34,28 @@ def all_axes(axis: int | tuple[int, ...] | None, ndim: int) -> list[int]:
 
 @register(CAReduce)
 def _reduce(op: CAReduce, node: Any, walker: Walker) -> int:
-    name = _REDUCTIONS.get(type(op.scalar_op).__name__)
-    if name is None:
-        raise UnsupportedOpError(op)
+    kind = type(op.scalar_op).__name__
     (x,) = walker.inputs(node)
-    if name in ("all", "any") and node.inputs[0].type.dtype != "bool":
-        raise UnsupportedOpError(f"{op} on integers (bitwise)")
     axes = all_axes(op.axis, walker.ndim(x))
-    return walker.op(name, x, axes=axes) if axes else x
+    if not axes:
+        return x
+    if kind == "MulWithoutZeros":
+        return _product_without_zeros(x, axes, walker)
+    if kind in _BITWISE and (kind == "XOR" or walker.graph.dtype(x) != "bool"):
+        return walker.op("bitwise", x, function=_BITWISE[kind], axes=axes)
+    if kind not in _REDUCTIONS:
+        raise UnsupportedOpError(op)
+    return walker.op(_REDUCTIONS[kind], x, axes=axes)
+
+
+def _product_without_zeros(x: int, axes: list[int], walker: Walker) -> int:
+    """Product of the factors that are not 0; 0 where all are."""
+    is_zero = walker.op("eq", x, walker.constant(0))
+    product = walker.op("prod", walker.op("where", is_zero, walker.constant(1), x), axes=axes)
+    lengths = [walker.op("shape_i", x, axis=axis) for axis in axes]
+    some = [walker.op("gt", length, walker.constant(0)) for length in lengths]
+    none_left = walker.op("and", walker.op("all", is_zero, axes=axes), *some)
+    return walker.op("where", none_left, walker.constant(0), product)
 
 
 @register(Argmax)

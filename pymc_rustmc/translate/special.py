@@ -10,10 +10,11 @@ from pymc.logprob.utils import CheckParameterValue
 from pytensor.compile.ops import DeepCopyOp, TypeCastingOp
 from pytensor.printing import Print
 from pytensor.raise_op import CheckAndRaise
+from pytensor.tensor.extra_ops import CpuContiguous
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.special import LogSoftmax, Softmax
 
-from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.errors import RefusedOpError
 from pymc_rustmc.translate.reductions import all_axes
 from pymc_rustmc.translate.registry import existing, register
 from pymc_rustmc.translate.walker import Walker
@@ -32,7 +33,7 @@ def _symbolic_elementwise(op: Any, node: Any, walker: Walker) -> int:
     return walker.op(type(op).__name__.lower(), *walker.inputs(node))
 
 
-@register(TypeCastingOp, DeepCopyOp, Print)
+@register(TypeCastingOp, DeepCopyOp, Print, CpuContiguous)
 def _identity(op: Any, node: Any, walker: Walker) -> int:
     # TypeCastingOp is the base of ViewOp, SpecifyAssumptions and the casts between tensor and xtensor.
     return walker.id(node.inputs[0])
@@ -52,7 +53,7 @@ def _check(op: CheckAndRaise, node: Any, walker: Walker) -> int:
 
 @register(RandomVariable)
 def _random(op: RandomVariable, node: Any, walker: Walker) -> int:
-    raise UnsupportedOpError(
+    raise RefusedOpError(
         op,
         "The density or a Deterministic draws random numbers, so it is no function of the parameters. "
         "Draw them with pm.sample_posterior_predictive after sampling.",
@@ -61,9 +62,9 @@ def _random(op: RandomVariable, node: Any, walker: Walker) -> int:
 
 @register(MinibatchOp)
 def _minibatch(op: MinibatchOp, node: Any, walker: Walker) -> int:
-    raise UnsupportedOpError(op, "pm.Minibatch works with pm.fit only; give the whole data set to pm.sample.")
+    raise RefusedOpError(op, "pm.Minibatch works with pm.fit only; give the whole data set to pm.sample.")
 
 
 @register(SimulatorRV)
 def _simulator(op: SimulatorRV, node: Any, walker: Walker) -> int:
-    raise UnsupportedOpError(op, "A pm.Simulator has no log density; sample the model with pm.sample_smc.")
+    raise RefusedOpError(op, "A pm.Simulator has no log density; sample the model with pm.sample_smc.")

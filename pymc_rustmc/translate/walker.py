@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pytensor.compile.builders import OpFromGraph
@@ -12,15 +12,13 @@ from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 
 from pymc_rustmc._core import Graph
-from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.errors import RefusedOpError, UnsupportedOpError
+from pymc_rustmc.translate.dtypes import kind_dtype, kind_dtype_of
+from pymc_rustmc.translate.foreign import translate_foreign
 from pymc_rustmc.translate.registry import register, rust_funcify
 
-_KIND_DTYPES = {"f": "float64", "i": "int64", "u": "int64", "b": "bool"}
-
-
-def kind_dtype(dtype: str | np.dtype[Any]) -> str | None:
-    """Our dtype for a NumPy dtype: "float64", "int64" or "bool"; None where there is none (complex, ...)."""
-    return _KIND_DTYPES.get(np.dtype(dtype).kind)
+_OVERRIDES = ("pullback_overrides", "lop_overrides", "grad_overrides")
+"""Attributes of an OpFromGraph with a gradient of its own; PyTensor 3 has the first, 2 the others."""
 
 
 class Walker:
@@ -41,7 +39,12 @@ class Walker:
     ----------
     data : dict of str to SharedVariable
         The data inputs met so far.
+    without_rule : set of Apply
+        The PyTensor nodes met so far that no rule covers.
     """
+
+    LATER: ClassVar[int] = -1
+    """For the node id of a value that the op graph cannot hold: it is computed by the nodes that read it."""
 
     def __init__(
         self,
@@ -56,12 +59,22 @@ class Walker:
         self._data_name = data_name
         self._leaves = {variable: self._with_ones(node, variable) for variable, node in parameters.items()}
         self._ids: dict[Variable, int] = {}
+        self.without_rule: set[Apply[Any]] = set()
+        self._read: set[Variable] = set()
 
     def translate(self, fgraph: FunctionGraph) -> list[int]:
         """Translate every node of `fgraph` in topological order; returns the ids of its outputs."""
-        for node in fgraph.toposort():
+        nodes = list(fgraph.toposort())
+        self._read.update(fgraph.outputs, *(node.inputs for node in nodes))
+        for node in nodes:
             self._translate_node(node)
-        return [self.id(output) for output in fgraph.outputs]
+        return [self._result(output) for output in fgraph.outputs]
+
+    def child(self, graph: Graph, leaves: Mapping[Variable, int]) -> Walker:
+        """Walker for a graph inside this one, such as the body of a loop, which sees only `leaves`."""
+        child = Walker(graph, leaves, self._data_name, self.check_bounds)
+        child.without_rule = self.without_rule
+        return child
 
     def inline(self, fgraph: FunctionGraph, inputs: Sequence[Variable]) -> list[int]:
         """Translate an inner graph on outer variables; returns the ids of its outputs."""
@@ -111,16 +124,53 @@ class Walker:
         """Rank of a node."""
         return self.graph.ndim(node)
 
+    def holds(self, variable: Variable) -> bool:
+        """Whether the op graph can hold the values of a variable: dense arrays of real numbers."""
+        return kind_dtype_of(variable) is not None
+
+    def is_known(self, variable: Variable) -> bool:
+        """Whether a variable has, or gets, a node in the op graph."""
+        found = self._ids.get(variable, self._leaves.get(variable))
+        if found is None:
+            return isinstance(variable, SharedVariable) and self.holds(variable)
+        return found != self.LATER and self.holds(variable)
+
+    def is_read(self, variable: Variable) -> bool:
+        """Whether a node of the graphs translated so far, or their outputs, need a variable."""
+        return variable in self._read
+
     def _translate_node(self, node: Apply[Any]) -> None:
         try:
-            outputs = rust_funcify(node.op, node, self)
+            outputs = self._outputs(node)
         except UnsupportedOpError as error:
             error.node = error.node or node
             raise
         ids = [outputs] if isinstance(outputs, int) else outputs
         for variable, node_id in zip(node.outputs, ids, strict=True):
-            dtype = kind_dtype_of(variable)
+            dtype = None if node_id == self.LATER else kind_dtype_of(variable)
             self._ids[variable] = node_id if dtype is None else self.cast(node_id, dtype)
+
+    def _outputs(self, node: Apply[Any]) -> int | Sequence[int]:
+        """Ids of a node's outputs: by the rule of its Op, or a foreign node, so too if an input has no id."""
+        if any(_is_array(variable) and not self._is_input(variable) for variable in node.inputs):
+            return translate_foreign(node, self)
+        try:
+            return rust_funcify(node.op, node, self)
+        except RefusedOpError:
+            raise
+        except UnsupportedOpError:
+            self.without_rule.add(node)
+            return translate_foreign(node, self)
+
+    def _is_input(self, variable: Variable) -> bool:
+        return self.is_known(variable) or (isinstance(variable, Constant) and self.holds(variable))
+
+    def _result(self, variable: Variable) -> int:
+        """Node id of an output, even if its length may depend on parameters."""
+        if self._ids.get(variable) == self.LATER and self.holds(variable):
+            found: int = translate_foreign(variable.owner, self, is_result=True)[variable.index]
+            return found
+        return self.id(variable)
 
     def _leaf(self, variable: Variable) -> int:
         if isinstance(variable, Constant):
@@ -139,12 +189,13 @@ class Walker:
         return self.op("dimshuffle", leaf, order=order) if -1 in order else leaf
 
 
-def kind_dtype_of(variable: Variable) -> str | None:
-    """Our dtype for a PyTensor variable; None if it holds no real numbers (slice, RNG, ...)."""
-    dtype = getattr(variable.type, "dtype", None)
-    return None if dtype is None else kind_dtype(dtype)
+def _is_array(variable: Variable) -> bool:
+    """Whether a variable holds numbers, of whatever kind."""
+    return hasattr(variable.type, "dtype")
 
 
 @register(OpFromGraph)
 def _inner_graph(op: OpFromGraph, node: Apply[Any], walker: Walker) -> list[int]:
+    if any(getattr(op, name, None) is not None for name in _OVERRIDES):
+        raise UnsupportedOpError(op)  # its gradient may be meant to differ from that of the inner graph
     return walker.inline(op.fgraph, node.inputs)

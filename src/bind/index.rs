@@ -4,6 +4,7 @@ use super::fail;
 use crate::bound::BindError;
 use crate::graph::{DType, IndexEntry};
 use crate::tensor::{Tensor, broadcast_shapes, contiguous_strides, size_of};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Where the elements of `x[index]` lie in x.
@@ -18,6 +19,8 @@ pub enum Place {
     Table {
         positions: Vec<u32>,
         shape: Vec<usize>,
+        /// Axes of the result that stem from index arrays.
+        advanced: Range<usize>,
     },
 }
 
@@ -28,11 +31,13 @@ struct Advanced {
     shape: Vec<usize>,
 }
 
-/// Resolves an index expression on an array of the given shape; `leaves` are its inputs in order.
+/// Resolves an index expression on an array of the given shape; `leaves` are its inputs in order, `room` refuses
+/// sizes that are too large.
 pub fn place(
     shape: &[usize],
     spec: &[IndexEntry],
     leaves: &[(Arc<Tensor>, DType)],
+    room: &dyn Fn(usize) -> Result<(), BindError>,
 ) -> Result<Place, BindError> {
     let contiguous = contiguous_strides(shape);
     let mut leaves = leaves.iter();
@@ -58,7 +63,9 @@ pub fn place(
                 let (start, step, length) = slice(shape[axis], bounds)?;
                 offset += start as isize * contiguous[axis];
                 kept_shape.push(length);
-                kept_strides.push(contiguous[axis] * step as isize);
+                // With one element or none, the step may be any number.
+                let step = if length > 1 { step as isize } else { 1 };
+                kept_strides.push(contiguous[axis] * step);
                 axis += 1;
                 last_was_advanced = false;
             }
@@ -107,7 +114,8 @@ pub fn place(
             shape: kept_shape,
         });
     }
-    let (offsets, advanced_shape) = combine(&advanced)?;
+    let (offsets, advanced_shape) = combine(&advanced, room)?;
+    room(size_of(&kept_shape).saturating_mul(offsets.len()))?;
     let before = if adjacent { before } else { 0 };
     let head = offsets_of(&kept_shape[..before], &kept_strides[..before]);
     let tail = offsets_of(&kept_shape[before..], &kept_strides[before..]);
@@ -124,14 +132,21 @@ pub fn place(
         &kept_shape[before..],
     ]
     .concat();
-    Ok(Place::Table { positions, shape })
+    let advanced = before..before + advanced_shape.len();
+    Ok(Place::Table {
+        positions,
+        shape,
+        advanced,
+    })
 }
 
 impl Place {
     /// The flat positions and their shape.
     pub fn into_positions(self) -> Result<(Vec<u32>, Vec<usize>), BindError> {
         match self {
-            Place::Table { positions, shape } => Ok((positions, shape)),
+            Place::Table {
+                positions, shape, ..
+            } => Ok((positions, shape)),
             Place::View {
                 offset,
                 strides,
@@ -205,7 +220,7 @@ fn slice(
     let stop = stop.map_or(last, clamp);
     let distance = if step > 0 { stop - start } else { start - stop };
     let count = if distance > 0 {
-        (distance - 1) / step.abs() + 1
+        (distance - 1) / step.saturating_abs() + 1
     } else {
         0
     };
@@ -255,7 +270,10 @@ fn mask(
 }
 
 /// Offsets of the advanced axes together, and their broadcast shape.
-fn combine(advanced: &[Advanced]) -> Result<(Vec<isize>, Vec<usize>), BindError> {
+fn combine(
+    advanced: &[Advanced],
+    room: &dyn Fn(usize) -> Result<(), BindError>,
+) -> Result<(Vec<isize>, Vec<usize>), BindError> {
     let mut shape = vec![];
     for one in advanced {
         shape = match broadcast_shapes(&shape, &one.shape) {
@@ -268,6 +286,7 @@ fn combine(advanced: &[Advanced]) -> Result<(Vec<isize>, Vec<usize>), BindError>
             }
         };
     }
+    room(size_of(&shape))?;
     let mut offsets = vec![0; size_of(&shape)];
     for one in advanced {
         let own = contiguous_strides(&one.shape);

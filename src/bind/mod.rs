@@ -1,6 +1,10 @@
 //! Binds data to a template: every length becomes known, every parameter-free node a constant.
 
+mod foreign;
 pub(crate) mod index;
+mod linalg;
+mod lookup;
+mod loops;
 
 use crate::bound::{BindError, Builder, Id, Reduction, Running};
 use crate::graph::{DType, Graph, IndexEntry, NodeId, Op};
@@ -46,7 +50,15 @@ pub struct Bound {
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn fail<T>(message: impl Into<String>) -> Result<T, BindError> {
-    Err(BindError(message.into()))
+    Err(BindError::Misfit(message.into()))
+}
+
+/// The error of what must be known at bind and depends on a parameter.
+fn varies<T>(message: impl Into<String>) -> Result<T, BindError> {
+    Err(BindError::Varies {
+        text: message.into(),
+        outputs: vec![],
+    })
 }
 
 /// Binds `data` and the parameters' shapes, both by name.
@@ -65,19 +77,13 @@ pub(crate) fn bind_with(
     mut data: HashMap<String, Data>,
     shapes: &HashMap<String, Vec<usize>>,
 ) -> Result<Bound, BindError> {
-    let mut binder = Binder {
-        graph,
-        b: builder,
-        ids: Vec::with_capacity(graph.nodes().len()),
-        fixed: Vec::with_capacity(graph.nodes().len()),
-        parts: HashMap::new(),
-    };
+    let mut binder = Binder::new(graph, builder);
     let (mut parameters, mut dim) = (vec![], 0);
     for (id, node) in graph.nodes().iter().enumerate() {
         let bound = match &node.op {
             Op::Parameter { name } => {
                 let shape = shapes.get(name).ok_or_else(|| {
-                    BindError(format!("no shape was given for parameter {name:?}"))
+                    BindError::Misfit(format!("no shape was given for parameter {name:?}"))
                 })?;
                 if shape.len() != node.ndim {
                     return fail(format!(
@@ -90,6 +96,7 @@ pub(crate) fn bind_with(
                     offset: dim,
                     shape: shape.clone(),
                 };
+                binder.b.check_size(size_of(shape).saturating_add(dim))?;
                 dim += size_of(shape);
                 parameters.push(parameter);
                 match size_of(shape) {
@@ -104,32 +111,18 @@ pub(crate) fn bind_with(
             Op::Data { name } => {
                 let Data { value, dtype } = data
                     .remove(name)
-                    .ok_or_else(|| BindError(format!("no data were given for {name:?}")))?;
+                    .ok_or_else(|| BindError::Misfit(format!("no data were given for {name:?}")))?;
                 check_data(name, &value, dtype, node.dtype, node.ndim)?;
                 binder.b.typed_constant(value, node.dtype)
             }
             _ => {
-                let lowered = binder.lower(id);
-                let failure = binder.b.take_failure();
-                match (lowered, failure) {
-                    (Ok(bound), None) => bound,
-                    (_, Some(Failure(message))) => {
-                        return Err(binder.explain(id, BindError(message)));
-                    }
-                    (Err(error), None) => return Err(binder.explain(id, error)),
-                }
+                binder
+                    .bind_node(id)
+                    .map_err(|error| binder.explain(id, error))?;
+                continue;
             }
         };
-        debug_assert_eq!(
-            binder.b.shape(bound).len(),
-            node.ndim,
-            "rank of `{}`",
-            node.op
-        );
-        binder.ids.push(bound);
-        binder
-            .fix_axes(id)
-            .map_err(|error| binder.explain(id, error))?;
+        binder.set_leaf(id, bound);
     }
     if let Some(name) = data.keys().next() {
         return fail(format!(
@@ -139,7 +132,7 @@ pub(crate) fn bind_with(
     let outputs = graph
         .outputs()
         .iter()
-        .map(|(name, id)| (name.clone(), binder.ids[*id]))
+        .map(|(name, id)| (name.clone(), binder.bound(*id)))
         .collect();
     Ok(Bound {
         builder: binder.b,
@@ -181,14 +174,52 @@ fn check_data(
 struct Binder<'a> {
     graph: &'a Graph,
     b: Builder,
-    ids: Vec<Id>,
+    /// The bound nodes of the template's nodes so far.
+    ids: Vec<Option<Id>>,
     /// Axes of each template node whose length is that of a parameter or of data.
     fixed: Vec<Vec<bool>>,
     /// The results of template nodes that have several.
     parts: HashMap<NodeId, Vec<Id>>,
 }
 
+impl<'a> Binder<'a> {
+    fn new(graph: &'a Graph, builder: Builder) -> Binder<'a> {
+        let count = graph.nodes().len();
+        Binder {
+            graph,
+            b: builder,
+            ids: vec![None; count],
+            fixed: vec![vec![]; count],
+            parts: HashMap::new(),
+        }
+    }
+}
+
 impl Binder<'_> {
+    /// The bound node of a template node.
+    fn bound(&self, node: NodeId) -> Id {
+        self.ids[node].expect("inputs are bound before their users")
+    }
+
+    /// Notes the bound node of a leaf.
+    fn set_leaf(&mut self, leaf: NodeId, bound: Id) {
+        self.ids[leaf] = Some(bound);
+        self.fixed[leaf] = vec![true; self.graph.nodes()[leaf].ndim];
+    }
+
+    /// Binds a node whose inputs are bound.
+    fn bind_node(&mut self, id: NodeId) -> Result<(), BindError> {
+        let lowered = self.lower(id);
+        if let Some(Failure(message)) = self.b.take_failure() {
+            return fail(message);
+        }
+        let bound = lowered?;
+        let node = &self.graph.nodes()[id];
+        debug_assert_eq!(self.b.shape(bound).len(), node.ndim, "`{}`", node.op);
+        self.ids[id] = Some(bound);
+        self.fix_axes(id)
+    }
+
     /// Finds out which axes of a bound node are fixed; refuses to broadcast such an axis of length 1.
     ///
     /// PyTensor knows from the type of an array which axes broadcast. A vector of data that happens to have
@@ -197,17 +228,16 @@ impl Binder<'_> {
         let node = &self.graph.nodes()[id];
         let mut fixed = vec![false; node.ndim];
         match &node.op {
-            Op::Parameter { .. } | Op::Data { .. } => fixed.fill(true),
             Op::Dimshuffle { order } => {
                 for (new, &old) in fixed.iter_mut().zip(order) {
                     *new = old >= 0 && self.fixed[node.inputs[0]][old as usize];
                 }
             }
             Op::Map { .. } | Op::Clip | Op::Cast { .. } => {
-                let shape = self.b.shape(self.ids[id]);
+                let shape = self.b.shape(self.bound(id));
                 for &input in &node.inputs {
                     let lead = node.ndim - self.fixed[input].len();
-                    let lengths = self.b.shape(self.ids[input]);
+                    let lengths = self.b.shape(self.bound(input));
                     for (axis, &is_fixed) in self.fixed[input].iter().enumerate() {
                         if is_fixed && lengths[axis] == 1 && shape[lead + axis] != 1 {
                             return fail(format!(
@@ -222,7 +252,7 @@ impl Binder<'_> {
             }
             _ => {}
         }
-        self.fixed.push(fixed);
+        self.fixed[id] = fixed;
         Ok(())
     }
 
@@ -241,17 +271,36 @@ impl Binder<'_> {
             }
         }
         names.sort();
-        match names.is_empty() {
-            true => error,
-            false => BindError(format!("{} (computed from {})", error.0, names.join(", "))),
+        let explained = match names.is_empty() {
+            true => error.to_string(),
+            false => format!("{error} (computed from {})", names.join(", ")),
+        };
+        match error {
+            BindError::Misfit(_) => BindError::Misfit(explained),
+            BindError::Varies { .. } => BindError::Varies {
+                text: explained,
+                outputs: self.needing(id),
+            },
         }
+    }
+
+    /// The outputs that are computed from a node.
+    fn needing(&self, id: NodeId) -> Vec<String> {
+        let mut needs = vec![false; self.graph.nodes().len()];
+        needs[id] = true;
+        for (other, node) in self.graph.nodes().iter().enumerate().skip(id + 1) {
+            needs[other] = node.inputs.iter().any(|&input| needs[input]);
+        }
+        let outputs = self.graph.outputs().iter();
+        let outputs = outputs.filter(|(_, node)| needs[*node]);
+        outputs.map(|(name, _)| name.clone()).collect()
     }
 
     /// The integers of a node that decides about a shape or a position.
     fn integers(&self, id: Id) -> Result<Vec<i64>, BindError> {
         match self.b.constant_value(id) {
             Some(tensor) => Ok(tensor.values().iter().map(|&value| value as i64).collect()),
-            None => fail("a shape or an index depends on a parameter, which is not supported"),
+            None => varies("a shape or an index depends on a parameter"),
         }
     }
 
@@ -286,7 +335,6 @@ impl Binder<'_> {
     }
 
     /// Names the results of a packed op, which lie one after the other in its vector; returns that vector.
-    #[allow(dead_code)]
     fn unpack(&mut self, id: NodeId, packed: Id, results: Vec<(Vec<usize>, DType)>) -> Id {
         let mut start = 0;
         let parts = results.into_iter().map(|(shape, dtype)| {
@@ -322,9 +370,11 @@ impl Binder<'_> {
     fn lower(&mut self, id: NodeId) -> Result<Id, BindError> {
         let graph = self.graph;
         let node = &graph.nodes()[id];
-        let inputs: Vec<Id> = node.inputs.iter().map(|&input| self.ids[input]).collect();
+        let inputs: Vec<Id> = node.inputs.iter().map(|&input| self.bound(input)).collect();
         Ok(match &node.op {
             Op::Parameter { .. } | Op::Data { .. } => unreachable!("leaves are bound by name"),
+            Op::Loop { body, arguments } => self.run_loop(id, body, arguments, &inputs)?,
+            Op::Foreign { function, given } => self.foreign(id, function, *given, inputs)?,
             Op::Part { index } => self.parts[&node.inputs[0]][*index],
             Op::Constant { shape, values } => self
                 .b
@@ -414,6 +464,22 @@ impl Binder<'_> {
                 }
                 inputs[0]
             }
+            Op::Index { spec } if !self.is_known(&inputs[1..]) => {
+                let positions = self.positions(inputs[0], spec, &inputs[1..])?;
+                self.b.gather_at(inputs[0], positions)
+            }
+            Op::SetIndex { spec } | Op::IncIndex { spec } if !self.is_known(&inputs[2..]) => {
+                let positions = self.positions(inputs[0], spec, &inputs[2..])?;
+                let y = self.fitted(inputs[1], &self.b.shape(positions).to_vec())?;
+                match node.op {
+                    Op::SetIndex { .. } => self.b.set_at(inputs[0], y, positions),
+                    _ => {
+                        let shape = self.b.shape(inputs[0]).to_vec();
+                        let added = self.b.scatter_add_at(y, positions, shape);
+                        self.b.add(inputs[0], added)
+                    }
+                }
+            }
             Op::Index { spec } => {
                 let place = self.place(inputs[0], spec, &inputs[1..])?;
                 match place {
@@ -422,10 +488,11 @@ impl Binder<'_> {
                         strides,
                         shape,
                     } => self.b.view(inputs[0], offset, strides, shape),
-                    Place::Table { positions, shape } => {
-                        self.b
-                            .gather(inputs[0], Arc::new(Table::new(positions)), shape)
-                    }
+                    Place::Table {
+                        positions, shape, ..
+                    } => self
+                        .b
+                        .gather(inputs[0], Arc::new(Table::new(positions)), shape),
                 }
             }
             Op::SetIndex { spec } => {
@@ -477,17 +544,16 @@ impl Binder<'_> {
                 let mut bounds = [0.0; 3];
                 for (bound, &id) in bounds.iter_mut().zip(&inputs) {
                     let Some(value) = self.b.constant_value(id) else {
-                        return fail(
-                            "the length of a range depends on a parameter, which is not supported",
-                        );
+                        return varies("the length of a range depends on a parameter");
                     };
                     *bound = value.values()[0];
                 }
                 let [start, stop, step] = bounds;
                 let length = ((stop - start) / step).ceil().max(0.0);
-                if !length.is_finite() {
+                if !length.is_finite() || length.is_nan() {
                     return fail("a range has the step 0");
                 }
+                self.b.check_size(length as usize)?;
                 let values: Vec<f64> = (0..length as usize)
                     .map(|i| start + i as f64 * step)
                     .collect();
@@ -496,9 +562,10 @@ impl Binder<'_> {
             }
             Op::Eye | Op::Tri => {
                 let shape = self.lengths(&inputs[..2])?;
+                self.b.check_size(size_of(&shape))?;
                 let diagonal = self.integer(inputs[2])?;
                 let keeps = |i: usize, j: usize| {
-                    let column = i as i64 + diagonal;
+                    let column = diagonal.saturating_add(i as i64);
                     if node.op == Op::Eye {
                         j as i64 == column
                     } else {
@@ -513,9 +580,7 @@ impl Binder<'_> {
             }
             Op::Nonzero { axis } => {
                 let Some(x) = self.b.constant_value(inputs[0]) else {
-                    return fail(
-                        "`nonzero` of a value that depends on a parameter is not supported",
-                    );
+                    return varies("`nonzero` is of a value that depends on a parameter");
                 };
                 let strides = contiguous_strides(x.shape());
                 let along =
@@ -540,9 +605,33 @@ impl Binder<'_> {
             Op::Any { axes } => self.b.reduce(Reduction::Any, inputs[0], axes),
             Op::All { axes } => self.b.reduce(Reduction::All, inputs[0], axes),
             Op::Argmax { axes } => self.b.reduce(Reduction::Argmax, inputs[0], axes),
+            Op::Bitwise { function, axes } => {
+                let reduction = match function {
+                    ScalarFn::BitAnd => Reduction::BitAnd,
+                    ScalarFn::BitOr => Reduction::BitOr,
+                    _ => Reduction::BitXor,
+                };
+                self.b.reduce(reduction, inputs[0], axes)
+            }
+            Op::Sort { axis } => self.sorted(inputs[0], *axis, true),
+            Op::Argsort { axis } => self.sorted(inputs[0], *axis, false),
+            Op::Searchsorted { right } => self.b.searchsorted(inputs[0], inputs[1], *right),
+            Op::Unique { axis, part } => self.unique(inputs[0], *axis, *part)?,
+            Op::Common { axes } => self.common(inputs[0], *axes)?,
+            Op::IfElse => self.if_else(inputs[0], inputs[1], inputs[2])?,
+            Op::Convolve => self.convolve(inputs[0], inputs[1], inputs[2])?,
             Op::Cumsum { axis } => self.b.run(Running::Sum, inputs[0], *axis),
             Op::Cumprod { axis } => self.b.run(Running::Prod, inputs[0], *axis),
             Op::Matmul => self.matmul(inputs[0], inputs[1])?,
+            op @ (Op::Cholesky { .. }
+            | Op::SolveTriangular { .. }
+            | Op::Solve { .. }
+            | Op::Det
+            | Op::LogAbsDet
+            | Op::Inverse
+            | Op::Eigh { .. }
+            | Op::Qr
+            | Op::BlockDiagonal) => self.linalg(id, op, &inputs)?,
             Op::Softmax { axes } => {
                 let (x, _) = self.shifted(inputs[0], axes);
                 let e = self.b.map(ScalarFn::Exp, &[x]);
@@ -601,10 +690,14 @@ impl Binder<'_> {
     fn diagonal(&mut self, x: Id, offset: i64, axis1: usize, axis2: usize) -> Id {
         let from = self.b.shape(x).to_vec();
         let contiguous = contiguous_strides(&from);
-        let rows = from[axis1].saturating_sub((-offset).max(0) as usize);
-        let columns = from[axis2].saturating_sub(offset.max(0) as usize);
-        let start = contiguous[axis1] * (-offset).max(0) as isize
-            + contiguous[axis2] * offset.max(0) as isize;
+        let (below, above) = (offset.min(0).unsigned_abs(), offset.max(0).unsigned_abs());
+        let rows = from[axis1].saturating_sub(below as usize);
+        let columns = from[axis2].saturating_sub(above as usize);
+        // An empty diagonal may start anywhere.
+        let start = match rows.min(columns) {
+            0 => 0,
+            _ => contiguous[axis1] * below as isize + contiguous[axis2] * above as isize,
+        };
         let (mut shape, mut strides) = (vec![], vec![]);
         for axis in (0..from.len()).filter(|&axis| axis != axis1 && axis != axis2) {
             shape.push(from[axis]);
@@ -615,47 +708,35 @@ impl Binder<'_> {
         self.b.view(x, start as usize, strides, shape)
     }
 
-    fn matmul(&mut self, x: Id, y: Id) -> Result<Id, BindError> {
-        let (sx, sy) = (self.b.shape(x).to_vec(), self.b.shape(y).to_vec());
-        let (lead_x, lead_y) = (sx.len() - 2, sy.len() - 2);
-        if sx[lead_x + 1] != sy[lead_y] {
-            return fail(format!(
-                "matrices of shapes {sx:?} and {sy:?} cannot be multiplied"
-            ));
-        }
-        let Some(batch) = broadcast_shapes(&sx[..lead_x], &sy[..lead_y]) else {
-            return fail(format!(
-                "stacks of matrices of shapes {sx:?} and {sy:?} do not broadcast"
-            ));
-        };
-        let x = self.b.broadcast(x, &[&batch, &sx[lead_x..]].concat());
-        let y = self.b.broadcast(y, &[&batch, &sy[lead_y..]].concat());
-        Ok(self.b.matmul(x, y, [false, false]))
-    }
-
     fn place(&mut self, x: Id, spec: &[IndexEntry], leaves: &[Id]) -> Result<Place, BindError> {
         let mut arrays = Vec::with_capacity(leaves.len());
         for &leaf in leaves {
             match self.b.constant_value(leaf) {
                 Some(value) => arrays.push((value.clone(), self.b.node(leaf).dtype)),
-                None => return fail("an index depends on a parameter, which is not supported"),
+                None => return varies("an index depends on a parameter"),
             }
         }
-        index::place(self.b.shape(x), spec, &arrays)
+        let room = |size: usize| Ok(self.b.check_size(size)?);
+        index::place(self.b.shape(x), spec, &arrays, &room)
     }
 
     /// Flat positions that `x[index]` names, and what goes there, broadcast to their shape.
     fn target(&mut self, inputs: &[Id], spec: &[IndexEntry]) -> Result<(Vec<u32>, Id), BindError> {
         let place = self.place(inputs[0], spec, &inputs[2..])?;
         let (positions, shape) = place.into_positions()?;
+        Ok((positions, self.fitted(inputs[1], &shape)?))
+    }
+
+    /// What is assigned, broadcast to the shape of its place.
+    fn fitted(&mut self, y: Id, shape: &[usize]) -> Result<Id, BindError> {
         // NumPy drops leading axes of length 1 from what is assigned.
-        let given = self.b.shape(inputs[1]).to_vec();
+        let given = self.b.shape(y).to_vec();
         let extra = given.len().saturating_sub(shape.len());
         let y = match given[..extra].iter().all(|&length| length == 1) {
-            true => self.b.reshape(inputs[1], &given[extra..]),
-            false => inputs[1],
+            true => self.b.reshape(y, &given[extra..]),
+            false => y,
         };
-        Ok((positions, self.broadcast(y, &shape)?))
+        self.broadcast(y, shape)
     }
 
     /// `x` with `y` at flat positions; of equal positions the last one counts.
@@ -683,7 +764,8 @@ impl Binder<'_> {
 
 /// The shape with its -1 worked out.
 fn complete_shape(wanted: &[i64], size: usize) -> Result<Vec<usize>, BindError> {
-    let known: i64 = wanted.iter().filter(|&&n| n != -1).product();
+    let lengths = wanted.iter().filter(|&&n| n != -1);
+    let known: i64 = lengths.fold(1, |size: i64, &n| size.saturating_mul(n));
     let open = wanted.iter().filter(|&&n| n == -1).count();
     let fits = match open {
         0 => known == size as i64,

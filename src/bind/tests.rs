@@ -209,7 +209,7 @@ fn shapes_are_worked_out_or_refused() {
         let shape = t.ints(&[wanted.len()], wanted);
         let y = t.op_with("reshape", &[x, shape], json!({"ndim": ndim}));
         t.graph.output("y", y).unwrap();
-        let bound = t.bind().map_err(|error| error.0)?;
+        let bound = t.bind().map_err(|error| error.to_string())?;
         Ok::<_, String>(bound.builder.shape(bound.outputs[0].1).to_vec())
     };
     assert_eq!(reshape(12, &[3, -1], 2), Ok(vec![3, 4]));
@@ -453,9 +453,12 @@ fn errors_name_the_inputs() {
     let x = t.parameter("x", &[]);
     let cast = t.op_with("cast", &[x], json!({"dtype": "int64"}));
     let range = t.real(&[2], &[0.0; 2]);
-    t.op_with("index", &[range, cast], json!({"spec": ["i"]}));
+    t.op_with("index", &[range, cast], json!({"spec": ["s010"]}));
     let error = t.bind_error();
-    assert!(error.contains("an index depends on a parameter"), "{error}");
+    assert!(
+        error.contains("the bound of a slice depends on a parameter"),
+        "{error}"
+    );
     assert!(error.contains("parameter \"x\""), "{error}");
 
     let mut t = Template::default();
@@ -501,7 +504,7 @@ fn data_must_fit_what_the_model_declares() {
         let data = HashMap::from([("counts".to_string(), Data { value, dtype })]);
         bind(&t.graph, data, &HashMap::new())
             .map(|_| ())
-            .map_err(|error| error.0)
+            .map_err(|error| error.to_string())
     };
     assert_eq!(bound(&[1.0], &[1], Int64), Ok(()));
     assert_eq!(bound(&[1.0], &[1], Bool), Ok(()));
@@ -642,4 +645,104 @@ fn assertions_on_parameters_are_checks() {
     let density = Differentiated::new(&t, Builder::default());
     assert_eq!(density.evaluate(&[2.0]), [2.0, 1.0]);
     assert_eq!(density.evaluate(&[-2.0]), [f64::NEG_INFINITY, 1.0]);
+}
+
+#[test]
+fn distinct_elements_are_numpys() {
+    // numpy.unique([[3, 1], [0, 1], [3, 1]], axis=..., return_index=True, return_inverse=True, return_counts=True)
+    let parts = ["values", "index", "inverse", "counts"];
+    let cases: [(Option<usize>, [&[f64]; 4]); 3] = [
+        (
+            None,
+            [
+                &[0.0, 1.0, 3.0],
+                &[2.0, 1.0, 0.0],
+                &[2.0, 1.0, 0.0, 1.0, 2.0, 1.0],
+                &[1.0, 3.0, 2.0],
+            ],
+        ),
+        (
+            Some(0),
+            [
+                &[0.0, 1.0, 3.0, 1.0],
+                &[1.0, 0.0],
+                &[1.0, 0.0, 1.0],
+                &[1.0, 2.0],
+            ],
+        ),
+        (
+            Some(1),
+            [
+                &[1.0, 3.0, 1.0, 0.0, 1.0, 3.0],
+                &[1.0, 0.0],
+                &[1.0, 0.0],
+                &[1.0, 1.0],
+            ],
+        ),
+    ];
+    for (axis, wanted) in cases {
+        for (part, wanted) in parts.iter().zip(wanted) {
+            let mut t = Template::default();
+            let x = t.real(&[3, 2], &[3.0, 1.0, 0.0, 1.0, 3.0, 1.0]);
+            let y = t.op_with("unique", &[x], json!({"axis": axis, "part": part}));
+            assert_eq!(t.value(y).values(), wanted, "{axis:?} {part}");
+        }
+    }
+    let mut t = Template::default();
+    let x = t.parameter("x", &[3]);
+    t.op_with("unique", &[x], json!({"axis": null, "part": "values"}));
+    assert!(t.bind_error().contains("parameter \"x\""));
+}
+
+#[test]
+fn shapes_that_depend_on_parameters_are_refused() {
+    let mut t = Template::default();
+    let x = t.parameter("x", &[3]);
+    let zero = t.number(0.0);
+    let mask = t.op("gt", &[x, zero]);
+    t.op_with("index", &[x, mask], json!({"spec": ["a"]}));
+    assert!(t.bind_error().contains("a mask depends on a parameter"));
+
+    let mut t = Template::default();
+    let x = t.parameter("x", &[3]);
+    let place = t.op_with("argmax", &[x], json!({"axes": [0]}));
+    t.op_with("index", &[x, place], json!({"spec": ["s100"]}));
+    assert!(t.bind_error().contains("bound of a slice depends"));
+
+    let mut t = Template::default();
+    let (x, y) = (t.parameter("x", &[]), t.parameter("y", &[2]));
+    let z = t.parameter("z", &[3]);
+    let zero = t.number(0.0);
+    let condition = t.op("gt", &[x, zero]);
+    t.op("if_else", &[condition, y, z]);
+    assert!(
+        t.bind_error()
+            .contains("the branches of a condition on a parameter have the shapes")
+    );
+}
+
+#[test]
+fn data_decide_between_branches_of_any_shape() {
+    for (flag, wanted) in [(1, vec![1.0, 2.0]), (0, vec![3.0])] {
+        let mut t = Template::default();
+        let condition = t.bools(&[], &[flag]);
+        let (x, y) = (t.real(&[2], &[1.0, 2.0]), t.real(&[1], &[3.0]));
+        let z = t.op("if_else", &[condition, x, y]);
+        assert_eq!(t.value(z).values(), wanted);
+    }
+}
+
+#[test]
+fn bits_of_integers_are_combined() {
+    for (function, wanted) in [
+        ("bit_and", [-8.0, 4.0]),
+        ("bit_or", [-1.0, 7.0]),
+        ("bit_xor", [7.0, 3.0]),
+    ] {
+        let mut t = Template::default();
+        let x = t.ints(&[2, 2], &[-1, 7, -8, 4]);
+        let attributes = json!({"function": function, "axes": [0]});
+        let y = t.op_with("bitwise", &[x], attributes);
+        assert_eq!(t.value(y).values(), wanted, "{function}");
+    }
 }

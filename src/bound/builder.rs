@@ -1,25 +1,37 @@
 //! Builds a bound graph: shapes are worked out, equal nodes are one node, constants are folded.
 
 use super::{BindError, Id, Node, Op, Reduction, Running};
+use crate::foreign::Call;
 use crate::graph::DType;
 use crate::kernels::evaluate;
 use crate::kernels::whole::Failure;
 use crate::rewrite;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, broadcast_shapes, contiguous_strides, is_contiguous, size_of};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A growing bound graph.
+#[derive(Clone)]
 pub struct Builder {
     nodes: Vec<Node>,
     known: HashMap<Node, Id>,
     /// Nodes that are zero where a branch was not selected, and all that is computed from them.
     selected: Vec<bool>,
     simplifies: bool,
+    /// Rules within rules that are being applied.
+    depth: usize,
+    /// How often each rule was applied.
+    fired: BTreeMap<&'static str, usize>,
+    /// How many elements an array may have at most, and how many all constants may still have.
+    most: usize,
+    left: usize,
     /// Why a parameter-free node could not be evaluated, the first one.
     failure: Option<Failure>,
 }
+
+/// Rules that may wait for one another: recursion ends there, and the rest of an expression stays as it is.
+const MAX_DEPTH: usize = 50;
 
 impl Default for Builder {
     fn default() -> Builder {
@@ -28,10 +40,17 @@ impl Default for Builder {
             known: HashMap::new(),
             selected: vec![],
             simplifies: true,
+            depth: 0,
+            fired: BTreeMap::new(),
+            most: MAX_ELEMENTS,
+            left: usize::MAX,
             failure: None,
         }
     }
 }
+
+/// Positions in an array are held in 32 bits.
+const MAX_ELEMENTS: usize = u32::MAX as usize;
 
 impl Builder {
     /// A builder that applies no rule of [`crate::rewrite`]: the slow twin in tests.
@@ -42,6 +61,71 @@ impl Builder {
         }
     }
 
+    /// An empty builder that simplifies if this one does.
+    pub fn sibling(&self) -> Builder {
+        Builder {
+            simplifies: self.simplifies,
+            most: self.most,
+            left: self.left,
+            ..Builder::default()
+        }
+    }
+
+    /// The same builder, in which no array and not all constants together have more elements.
+    pub fn limited_to(self, elements: usize) -> Builder {
+        Builder {
+            most: elements.min(MAX_ELEMENTS),
+            left: elements,
+            ..self
+        }
+    }
+
+    /// An error if an array would have more elements than there is room for.
+    pub fn check_size(&self, size: usize) -> Result<(), Failure> {
+        match size <= self.most.min(self.left) {
+            true => Ok(()),
+            false => Err(self.too_large(size)),
+        }
+    }
+
+    fn too_large(&self, size: usize) -> Failure {
+        let size = match size {
+            usize::MAX => "too many to count".to_string(),
+            _ => size.to_string(),
+        };
+        let most = self.most.min(self.left);
+        Failure(format!(
+            "an array would have {size} elements, where there is room for {most}: \
+             check the data and the lengths that decide about its shape"
+        ))
+    }
+
+    /// How often each rule of [`crate::rewrite`], merging and folding were applied, by name.
+    pub fn fired(&self) -> &BTreeMap<&'static str, usize> {
+        &self.fired
+    }
+
+    /// Counts an application of a rule.
+    pub(crate) fn count(&mut self, rule: &'static str) {
+        *self.fired.entry(rule).or_default() += 1;
+    }
+
+    /// What a rule makes of something, under the rule's name, if it applies.
+    fn rewritten(
+        &mut self,
+        rule: impl FnOnce(&mut Builder) -> Option<(&'static str, Id)>,
+    ) -> Option<Id> {
+        if !self.simplifies || self.depth == MAX_DEPTH {
+            return None;
+        }
+        self.depth += 1;
+        let found = rule(self);
+        self.depth -= 1;
+        let (name, id) = found?;
+        self.count(name);
+        Some(id)
+    }
+
     /// All nodes, inputs before users.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -50,6 +134,25 @@ impl Builder {
     /// A node.
     pub fn node(&self, id: Id) -> &Node {
         &self.nodes[id.index()]
+    }
+
+    /// A builder with only the nodes that `root` needs, and the root in it.
+    pub fn extract(&self, root: Id) -> (Builder, Id) {
+        let mut part = Builder {
+            simplifies: self.simplifies,
+            most: self.most,
+            left: self.left,
+            ..Builder::default()
+        };
+        let mut ids = vec![Id(0); root.index() + 1];
+        for id in self.reachable(&[root]) {
+            let mut node = self.node(id).clone();
+            node.inputs
+                .iter_mut()
+                .for_each(|input| *input = ids[input.index()]);
+            ids[id.index()] = part.append(node, self.selected[id.index()]);
+        }
+        (part, ids[root.index()])
     }
 
     /// A node's shape.
@@ -81,28 +184,51 @@ impl Builder {
             dtype,
         };
         if let Some(&id) = self.known.get(&node) {
+            self.count("equal nodes are one");
             return id;
+        }
+        let size = size_of(&node.shape);
+        // Nothing is computed of what is too large; who asked for it learns so from `take_failure`.
+        let fits = match node.op {
+            Op::Constant(_) => size <= self.left,
+            Op::Gather(ref table) | Op::ScatterAdd(ref table) => {
+                size.max(table.len()) <= self.most.min(self.left)
+            }
+            _ => size <= self.most,
+        };
+        if !fits {
+            let failure = self.too_large(size);
+            self.failure.get_or_insert(failure);
+        } else if let Op::Constant(_) | Op::Gather(_) | Op::ScatterAdd(_) = node.op {
+            self.left -= size;
         }
         let leaf = matches!(node.op, Op::Constant(_) | Op::Parameter { .. });
         if !leaf {
             // No elements, nothing to compute: ops and kernels behind this never meet an empty result.
-            if size_of(&node.shape) == 0 {
+            if size == 0 {
                 return self.typed_constant(Tensor::new(node.shape, &[]), dtype);
             }
             let values: Option<Vec<&Tensor>> = node
                 .inputs
                 .iter()
-                .map(|&id| self.constant_value(id).map(Arc::as_ref))
+                .map(|&id| self.constant_value(id).map(Arc::as_ref).filter(|_| fits))
                 .collect();
             match values.map(|values| evaluate::node(&node, &values)) {
-                Some(Ok(value)) => return self.typed_constant(value, dtype),
+                Some(Ok(value)) => {
+                    self.count("constants are folded");
+                    return self.typed_constant(value, dtype);
+                }
                 Some(Err(failure)) => _ = self.failure.get_or_insert(failure),
                 None => {}
             }
         }
+        let selected = node.inputs.iter().any(|input| self.selected[input.index()]);
+        self.append(node, selected)
+    }
+
+    fn append(&mut self, node: Node, selected: bool) -> Id {
         let id = Id(self.nodes.len() as u32);
-        self.selected
-            .push(node.inputs.iter().any(|input| self.selected[input.index()]));
+        self.selected.push(selected);
         self.nodes.push(node.clone());
         self.known.insert(node, id);
         id
@@ -123,6 +249,12 @@ impl Builder {
             },
         };
         self.push(op, vec![packed], shape, dtype)
+    }
+
+    /// The packed results of a function of others.
+    pub fn foreign(&mut self, call: Call, inputs: Vec<Id>) -> Id {
+        let shape = vec![call.size()];
+        self.push(Op::Foreign(call), inputs, shape, DType::Float64)
     }
 
     /// A constant.
@@ -156,6 +288,14 @@ impl Builder {
         )
     }
 
+    /// An adjoint that is given from outside, as entry `offset` of the position; it may be zero because a branch
+    /// was not selected.
+    pub fn adjoint_parameter(&mut self, offset: usize, shape: Vec<usize>) -> Id {
+        let id = self.parameter(format!("adjoint {offset}").as_str().into(), offset, shape);
+        self.selected[id.index()] = true;
+        id
+    }
+
     /// An elementwise function under NumPy's broadcasting.
     pub fn try_map(&mut self, function: ScalarFn, inputs: &[Id]) -> Result<Id, BindError> {
         let mut shape: Vec<usize> = vec![];
@@ -165,7 +305,7 @@ impl Builder {
                     .iter()
                     .map(|&i| format!("{:?}", self.shape(i)))
                     .collect();
-                BindError(format!(
+                BindError::Misfit(format!(
                     "shapes {} do not broadcast in `{function}`",
                     shapes.join(" and ")
                 ))
@@ -203,8 +343,8 @@ impl Builder {
         shape: Vec<usize>,
         dtype: DType,
     ) -> Id {
-        if self.simplifies
-            && let Some(simpler) = rewrite::map(self, function, &operands, &shape, dtype)
+        if let Some(simpler) =
+            self.rewritten(|b| rewrite::map(b, function, &operands, &shape, dtype))
         {
             return simpler;
         }
@@ -324,9 +464,9 @@ impl Builder {
     /// Zeros of `shape` with a node's elements added at flat positions.
     pub fn scatter_add(&mut self, id: Id, table: Arc<Table>, shape: Vec<usize>) -> Id {
         let id = self.scalar_of(id).unwrap_or(id);
-        if self.simplifies && self.size(id) >= size_of(&shape) {
+        if self.size(id) >= size_of(&shape) {
             let scatter = |b: &mut Builder, x| b.scatter_add(x, table.clone(), shape.clone());
-            if let Some(simpler) = rewrite::linear::apply(self, id, scatter) {
+            if let Some(simpler) = self.rewritten(|b| rewrite::linear::apply(b, id, scatter)) {
                 return self.reshape(simpler, &shape);
             }
         }
@@ -344,7 +484,9 @@ impl Builder {
         let length: usize = axes.iter().map(|&axis| shape[axis]).product();
         let dtype = match reduction {
             Reduction::Any | Reduction::All => DType::Bool,
-            Reduction::Argmax => DType::Int64,
+            Reduction::Argmax | Reduction::BitAnd | Reduction::BitOr | Reduction::BitXor => {
+                DType::Int64
+            }
             Reduction::Sum | Reduction::Prod => self.node(id).dtype.max(DType::Int64),
             Reduction::Max | Reduction::Min => self.node(id).dtype,
         };
@@ -369,9 +511,8 @@ impl Builder {
                 return self.broadcast(reduced, &result);
             }
         }
-        if self.simplifies
-            && reduction == Reduction::Sum
-            && let Some(simpler) = rewrite::sums::sum(self, id, axes)
+        if reduction == Reduction::Sum
+            && let Some(simpler) = self.rewritten(|b| rewrite::sums::sum(b, id, axes))
         {
             return self.reshape(simpler, &result);
         }
@@ -451,9 +592,11 @@ impl Builder {
         if self.simplifies && dtype == DType::Float64 {
             let size = size_of(&shape);
             let simpler = if self.size(a) > size && self.constant_value(a).is_none() {
-                rewrite::linear::apply(self, a, |builder, a| builder.matmul(a, b, transposed))
+                let product = |builder: &mut Builder, a| builder.matmul(a, b, transposed);
+                self.rewritten(|builder| rewrite::linear::apply(builder, a, product))
             } else if self.size(b) > size && self.constant_value(b).is_none() {
-                rewrite::linear::apply(self, b, |builder, b| builder.matmul(a, b, transposed))
+                let product = |builder: &mut Builder, b| builder.matmul(a, b, transposed);
+                self.rewritten(|builder| rewrite::linear::apply(builder, b, product))
             } else {
                 None
             };

@@ -1,18 +1,28 @@
 //! The bound graph: data in, every shape known. What differentiation and planning work on.
 //!
 //! Ops are few: elementwise functions, views and tables of positions (which serve all indexing),
-//! reductions, running sums and products, concatenation and matrix products.
+//! reductions, running sums and products, concatenation, matrix products, lookups and convolutions.
 
 mod builder;
+mod convolution;
+mod linalg;
+mod lookup;
+pub mod loops;
 mod print;
 
 pub use print::op_text;
 
 pub use builder::Builder;
+pub use convolution::Convolution;
+pub use linalg::{Linalg, Routine};
+pub use lookup::Lookup;
 
+use crate::foreign::Call;
 use crate::graph::DType;
+use crate::kernels::whole::Failure;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
+use loops::{Loop, LoopGradient, Shared};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -37,6 +47,9 @@ pub enum Reduction {
     Min,
     Any,
     All,
+    BitAnd,
+    BitOr,
+    BitXor,
     /// Flat position of the first maximum among the reduced elements.
     Argmax,
 }
@@ -96,6 +109,18 @@ pub enum Op {
         /// Whether the first, the second is stored transposed.
         transposed: [bool; 2],
     },
+    /// Positions that are values of the graph; sorting and searching.
+    Lookup(Lookup),
+    /// (batch, n) with (batch, k) along the last axis.
+    Convolve(Convolution, [usize; 3]),
+    /// A body carried out step by step.
+    Loop(Shared<Loop>),
+    /// The reverse of a loop.
+    LoopGradient(Shared<LoopGradient>),
+    /// A function of others; a packed vector of its results.
+    Foreign(Call),
+    /// Linear algebra on stacks of matrices.
+    Linalg(Linalg),
 }
 
 /// A node of the bound graph.
@@ -128,8 +153,25 @@ impl Node {
 
 /// Why a graph cannot be bound or differentiated, in words for the user.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct BindError(pub String);
+pub enum BindError {
+    /// Data or shapes do not fit, or something is not known how to be done.
+    #[error("{0}")]
+    Misfit(String),
+    /// A shape, or a position that must be known at bind, depends on a parameter.
+    #[error("{text}")]
+    Varies {
+        /// What depends on which parameter.
+        text: String,
+        /// The outputs that it is needed for.
+        outputs: Vec<String>,
+    },
+}
+
+impl From<Failure> for BindError {
+    fn from(failure: Failure) -> BindError {
+        BindError::Misfit(failure.0)
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,11 @@
 //! The adjoint of a node may be a single element where all its elements are equal (behind a sum, say);
 //! it is spread out only where a rule needs the whole array. Elementwise rules stand in [`crate::scalar`].
 
+mod foreign;
+mod linalg;
+mod lookup;
+mod loops;
+
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction, Running};
 use crate::graph::DType;
 use crate::scalar::{Adjoint, ScalarFn};
@@ -187,7 +192,7 @@ fn contributions(
                 rule(b, inputs, id, g)
             }
             Adjoint::Missing => {
-                return Err(BindError(format!(
+                return Err(BindError::Misfit(format!(
                     "the derivative of `{function}` is not known"
                 )));
             }
@@ -209,6 +214,7 @@ fn contributions(
             vec![Some(b.scale(g, y)), Some(b.scale(g, x))]
         }
         Op::Run(running, sizes) => vec![Some(run(b, id, node, g, *running, *sizes))],
+        Op::Foreign(call) => foreign::contributions(b, node, call, g)?,
         Op::Concat { outer, parts } => {
             let g = whole(b, g, &node.shape);
             let width: usize = parts.iter().sum();
@@ -223,6 +229,12 @@ fn contributions(
                     Some(b.reshape(slice, &shape))
                 })
                 .collect()
+        }
+        Op::Loop(l) => loops::contributions(b, id, node, l, g)?,
+        Op::LoopGradient(_) => {
+            return Err(BindError::Misfit(
+                "second derivatives of a loop are not known".into(),
+            ));
         }
         Op::MatMul {
             transposed: [ta, tb],
@@ -240,6 +252,9 @@ fn contributions(
             };
             vec![Some(dx), Some(dy)]
         }
+        Op::Lookup(op) => lookup::lookup(b, op, node, g),
+        Op::Convolve(convolution, _) => lookup::convolve(b, *convolution, node, g),
+        Op::Linalg(op) => linalg::contributions(b, id, node, op, g),
     })
 }
 
@@ -316,7 +331,12 @@ fn reduce(
             let g = spread(b, g);
             Some(b.scale(g, others))
         }
-        Reduction::Any | Reduction::All | Reduction::Argmax => None,
+        Reduction::Any
+        | Reduction::All
+        | Reduction::BitAnd
+        | Reduction::BitOr
+        | Reduction::BitXor
+        | Reduction::Argmax => None,
     }
 }
 

@@ -368,3 +368,96 @@ fn integers_carry_no_gradient() {
     let found = Differentiated::new(&t, Builder::default()).evaluate(&[1.5, 2.5, -1.5]);
     assert_eq!(found, [1.5 + 10.0 + 4.5, 1.0, 4.0, -3.0]);
 }
+
+/// Integers in 0..count that depend on a parameter.
+fn places(t: &mut Template, x: NodeId, count: f64) -> NodeId {
+    let share = t.op("sigmoid", &[x]);
+    let count = t.number(count);
+    let scaled = t.op("mul", &[share, count]);
+    t.op_with("cast", &[scaled], json!({"dtype": "int64"}))
+}
+
+#[test]
+fn lookups_at_computed_places() {
+    // x[spec] with the place along the last indexed axis computed from z
+    let specs: &[(&[&str], &[usize], f64)] = &[
+        (&["i"], &[], 3.0),
+        (&[":", "i"], &[], 4.0),
+        (&["a"], &[5], 3.0),
+        (&["s001", "a"], &[2, 2], 4.0),
+        (&["k", "a"], &[4], 4.0),
+    ];
+    for &(spec, shape, count) in specs {
+        for name in ["index", "set_index", "inc_index"] {
+            let mut t = Template::default();
+            let x = t.parameter("x", &[3, 4]);
+            let z = t.parameter("z", shape);
+            let y = t.parameter("y", &[]);
+            let mut leaves = match spec[0] {
+                "s001" => vec![t.int(-1)],
+                "k" => vec![t.ints(&[4], &[2, -1, 0, 1])],
+                _ => vec![],
+            };
+            leaves.push(places(&mut t, z, count));
+            let entries: Vec<&str> = spec
+                .iter()
+                .map(|&e| if e == "k" { "a" } else { e })
+                .collect();
+            let attributes = json!({"spec": entries});
+            let inputs = match name {
+                "index" => [&[x], &leaves[..]].concat(),
+                _ => [&[x, y], &leaves[..]].concat(),
+            };
+            let result = t.op_with(name, &inputs, attributes);
+            t.weigh(result);
+            let size = 12 + shape.iter().product::<usize>() + 1;
+            let position = Random::new(8).vector(size, -1.0, 1.0);
+            check_gradient(&format!("{name} {spec:?}"), &t, &position);
+        }
+    }
+}
+
+#[test]
+fn sorting_along_each_axis() {
+    for axis in 0..3 {
+        check_op("sort", &[3, 2, 4], (-2.0, 2.0), json!({"axis": axis}));
+    }
+    check_op("sort", &[1], (-2.0, 2.0), json!({"axis": 0}));
+}
+
+#[test]
+fn branches_flow_where_they_were_taken() {
+    for sign in [-1.0, 1.0] {
+        let mut t = Template::default();
+        let (x, y) = (t.parameter("x", &[3]), t.parameter("y", &[3]));
+        let zero = t.number(0.0);
+        let first = t.int(0);
+        let x0 = t.op_with("index", &[x, first], json!({"spec": ["i"]}));
+        let condition = t.op("gt", &[x0, zero]);
+        // The root of what is negative is NaN, its derivative too.
+        let root = t.op("sqrt", &[x]);
+        let branch = t.op("if_else", &[condition, root, y]);
+        t.weigh(branch);
+        let position = [0.5, 0.7, 0.9, 0.2, 0.4, 0.6].map(|v| v * sign);
+        check_gradient("if_else", &t, &position);
+    }
+}
+
+#[test]
+fn convolutions_in_both_vectors() {
+    for (n, k) in [(7, 3), (3, 7), (4, 4), (1, 5), (12, 2)] {
+        for full in [0, 1] {
+            for batches in [[&[2][..], &[2]], [&[], &[3]], [&[2, 1], &[3]]] {
+                let mut t = Template::default();
+                let [sx, sw] = [[batches[0], &[n]].concat(), [batches[1], &[k]].concat()];
+                let (x, w) = (t.parameter("x", &sx), t.parameter("w", &sw));
+                let full = t.bools(&[], &[full]);
+                let y = t.op("convolve", &[x, w, full]);
+                t.weigh(y);
+                let size = sx.iter().product::<usize>() + sw.iter().product::<usize>();
+                let position = Random::new(9).vector(size, -1.0, 1.0);
+                check_gradient(&format!("convolve {sx:?} {sw:?}"), &t, &position);
+            }
+        }
+    }
+}

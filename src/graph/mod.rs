@@ -6,12 +6,15 @@
 mod dtype;
 mod exact;
 mod op;
+mod stored;
 
 pub use dtype::DType;
-pub use op::{IndexEntry, Op};
+pub use op::{Assumption, IndexEntry, LoopArguments, Op, UniquePart};
+pub use stored::Array;
 
-use crate::tensor::size_of;
+use crate::scalar::ScalarFn;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fmt;
 use thiserror::Error;
 
@@ -41,12 +44,16 @@ pub struct Node {
 }
 
 /// A template graph with named outputs; the output `logp` is the log density.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Stored")]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     nodes: Vec<Node>,
     outputs: Vec<(String, NodeId)>,
+    /// Names of parameters and data.
+    names: HashSet<String>,
 }
+
+/// NumPy arrays had at most this many axes for twenty years.
+const MAX_RANK: usize = 32;
 
 macro_rules! ensure {
     ($condition:expr, $($message:tt)*) => {
@@ -55,47 +62,7 @@ macro_rules! ensure {
         }
     };
 }
-
-/// A graph as it was written, not verified yet.
-#[derive(Deserialize)]
-struct Stored {
-    nodes: Vec<Node>,
-    outputs: Vec<(String, NodeId)>,
-}
-
-impl TryFrom<Stored> for Graph {
-    type Error = GraphError;
-
-    fn try_from(stored: Stored) -> Result<Graph, GraphError> {
-        let mut graph = Graph::default();
-        for (id, node) in stored.nodes.into_iter().enumerate() {
-            let Node { dtype, ndim, .. } = node;
-            match node.op {
-                Op::Parameter { name } => graph.parameter(&name, ndim)?,
-                Op::Data { name } => graph.data(&name, dtype, ndim)?,
-                Op::Constant { shape, values } => {
-                    ensure!(
-                        size_of(&shape) == values.len(),
-                        "constant {id} does not fill its shape"
-                    );
-                    graph.constant(shape, values, dtype)
-                }
-                op => graph.add(op, &node.inputs)?,
-            };
-            let added = &graph.nodes[id];
-            ensure!(
-                (added.dtype, added.ndim) == (dtype, ndim),
-                "node {id} is {} of rank {}, not {dtype} of rank {ndim}",
-                added.dtype,
-                added.ndim
-            );
-        }
-        for (name, node) in stored.outputs {
-            graph.output(&name, node)?;
-        }
-        Ok(graph)
-    }
-}
+use ensure;
 
 impl Graph {
     /// All nodes, inputs before users.
@@ -110,10 +77,12 @@ impl Graph {
 
     /// Adds a parameter: a real array of which only the rank is known.
     pub fn parameter(&mut self, name: &str, ndim: usize) -> Result<NodeId, GraphError> {
-        let taken =
-            |node: &Node| matches!(&node.op, Op::Parameter { name: other } if other == name);
         ensure!(
-            !self.nodes.iter().any(taken),
+            ndim <= MAX_RANK,
+            "parameter {name:?} has more than {MAX_RANK} axes"
+        );
+        ensure!(
+            self.names.insert(name.into()),
             "parameter {name:?} is declared twice"
         );
         Ok(self.leaf(Op::Parameter { name: name.into() }, DType::Float64, ndim))
@@ -121,9 +90,12 @@ impl Graph {
 
     /// Adds an input that is bound later.
     pub fn data(&mut self, name: &str, dtype: DType, ndim: usize) -> Result<NodeId, GraphError> {
-        let taken = |node: &Node| matches!(&node.op, Op::Data { name: other } if other == name);
         ensure!(
-            !self.nodes.iter().any(taken),
+            ndim <= MAX_RANK,
+            "data {name:?} have more than {MAX_RANK} axes"
+        );
+        ensure!(
+            self.names.insert(name.into()),
             "data {name:?} are declared twice"
         );
         Ok(self.leaf(Op::Data { name: name.into() }, dtype, ndim))
@@ -161,6 +133,10 @@ impl Graph {
         });
         let (dtype, ndim, parts) =
             inferred.map_err(|error| GraphError(format!("op `{op}`: {}", error.0)))?;
+        ensure!(
+            ndim <= MAX_RANK,
+            "the result of op `{op}` has more than {MAX_RANK} axes"
+        );
         self.nodes.push(Node {
             op,
             inputs: inputs.to_vec(),
@@ -207,7 +183,117 @@ fn results(op: &Op, inputs: &[&Node]) -> Result<Vec<(DType, usize)>, GraphError>
         matches!(op, Op::Part { .. }) || inputs.iter().all(|node| node.parts.is_empty()),
         "takes one result of an op that has several, not all of them"
     );
-    Ok(vec![])
+    let real = |ndim: usize| (DType::Float64, ndim);
+    match op {
+        Op::Loop { body, arguments } => loop_results(body, arguments, inputs),
+        Op::Foreign { function, given } => {
+            let results = function.results().to_vec();
+            let lengths = results.iter().map(|(_, ndim)| ndim).sum();
+            let lengths = if *given { lengths } else { 0 };
+            ensure!(
+                inputs.len() >= lengths
+                    && inputs[inputs.len() - lengths..]
+                        .iter()
+                        .all(|node| node.ndim == 0 && node.dtype != DType::Float64),
+                "takes the lengths of its results, integers, after its inputs"
+            );
+            ensure!(!results.is_empty(), "has no results");
+            Ok(results)
+        }
+        Op::Eigh { .. } => {
+            let ndim = matrices(inputs, 1)?;
+            Ok(vec![real(ndim - 1), real(ndim)])
+        }
+        Op::Qr => {
+            let ndim = matrices(inputs, 1)?;
+            Ok(vec![real(ndim), real(ndim)])
+        }
+        _ => Ok(vec![]),
+    }
+}
+
+/// As [`results`], of a loop.
+fn loop_results(
+    body: &Graph,
+    arguments: &LoopArguments,
+    inputs: &[&Node],
+) -> Result<Vec<(DType, usize)>, GraphError> {
+    let LoopArguments {
+        sequences,
+        lags,
+        collected,
+        lasts,
+    } = arguments;
+    ensure!(
+        inputs.len() > sequences + lags.len() + lasts
+            && inputs[0].dtype == DType::Int64
+            && inputs[0].ndim == 0,
+        "takes a number of steps, sequences and states"
+    );
+    let (sequences, rest) = inputs[1..].split_at(*sequences);
+    let (states, rest) = rest.split_at(lags.len());
+    ensure!(
+        sequences.iter().chain(states).all(|node| node.ndim > 0),
+        "sequences and states have an axis of steps"
+    );
+    ensure!(
+        lags.iter()
+            .all(|lags| !lags.is_empty() && !lags.contains(&0)),
+        "a state is read at least one step later"
+    );
+    let step = |node: &&Node| (node.dtype, node.ndim - 1);
+    let whole = |node: &&Node| (node.dtype, node.ndim);
+    let at_lags = |(node, lags): (&&Node, &Vec<usize>)| vec![step(node); lags.len()];
+    let mut leaves: Vec<(DType, usize)> = sequences.iter().map(step).collect();
+    leaves.extend(states.iter().zip(lags).flat_map(at_lags));
+    leaves.extend(rest.iter().map(whole));
+    let data = |node: &&Node| matches!(node.op, Op::Data { .. });
+    let found: Vec<_> = body
+        .nodes
+        .iter()
+        .filter(data)
+        .map(|node| whole(&node))
+        .collect();
+    ensure!(
+        found == leaves
+            && !body
+                .nodes
+                .iter()
+                .any(|node| matches!(node.op, Op::Parameter { .. })),
+        "the body's inputs are not a step of the loop's"
+    );
+    let results: Vec<_> = body
+        .outputs
+        .iter()
+        .map(|&(_, id)| whole(&&body.nodes[id]))
+        .collect();
+    let mut wanted: Vec<_> = states.iter().map(step).collect();
+    ensure!(
+        results.len() == states.len() + collected + lasts,
+        "the body has another number of results than the loop"
+    );
+    wanted.extend(&results[states.len()..states.len() + collected]);
+    wanted.extend(rest[..*lasts].iter().map(whole));
+    ensure!(results == wanted, "the body's results are not its states");
+    let traced = states.len() + collected;
+    let rows = |(index, (dtype, ndim)): (usize, (DType, usize))| {
+        (dtype, ndim + usize::from(index < traced))
+    };
+    Ok(results.into_iter().enumerate().map(rows).collect())
+}
+
+/// The highest rank of so many stacks of matrices.
+fn matrices(inputs: &[&Node], count: usize) -> Result<usize, GraphError> {
+    ensure!(
+        inputs.len() == count && count > 0,
+        "takes {count} inputs, not {}",
+        inputs.len()
+    );
+    ensure!(
+        inputs.iter().all(|node| node.ndim >= 2),
+        "takes matrices; vectors need an axis more"
+    );
+    Ok(inputs.iter().map(|node| node.ndim).max().unwrap_or(2))
 }
 
 /// Type and rank of an op's result; errors where the inputs do not fit it.
@@ -261,6 +347,8 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         Op::Parameter { .. } | Op::Data { .. } | Op::Constant { .. } => {
             return Err(GraphError("leaves are added by their own methods".into()));
         }
+        Op::Loop { .. } => return Err(GraphError("computes nothing".into())),
+        Op::Foreign { .. } => unreachable!("its results are its parts"),
         Op::Part { index } => {
             count(1)?;
             let parts = &inputs[0].parts;
@@ -424,6 +512,66 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
         }
         Op::Any { axes } | Op::All { axes } => (DType::Bool, reduced(axes)?),
         Op::Argmax { axes } => (DType::Int64, reduced(axes)?),
+        Op::Bitwise { function, axes } => {
+            ensure!(
+                matches!(
+                    function,
+                    ScalarFn::BitAnd | ScalarFn::BitOr | ScalarFn::BitXor
+                ),
+                "`{function}` does not combine bits"
+            );
+            let ndim = reduced(axes)?;
+            integers(inputs)?;
+            (DType::Int64, ndim)
+        }
+        Op::Sort { axis } | Op::Argsort { axis } => {
+            count(1)?;
+            ensure!(*axis < inputs[0].ndim, "the axis is out of range");
+            let dtype = match op {
+                Op::Sort { .. } => inputs[0].dtype,
+                _ => DType::Int64,
+            };
+            (dtype, inputs[0].ndim)
+        }
+        Op::Searchsorted { .. } => {
+            count(2)?;
+            ensure!(inputs[0].ndim == 1, "searches in a vector");
+            (DType::Int64, inputs[1].ndim)
+        }
+        Op::Unique { axis, part } => {
+            count(1)?;
+            ensure!(
+                axis.is_none_or(|axis| axis < inputs[0].ndim),
+                "the axis is out of range"
+            );
+            match part {
+                UniquePart::Values => (inputs[0].dtype, axis.map_or(1, |_| inputs[0].ndim)),
+                _ => (DType::Int64, 1),
+            }
+        }
+        Op::Common { axes } => {
+            count(1)?;
+            ensure!(*axes <= inputs[0].ndim, "an axis is out of range");
+            (inputs[0].dtype, inputs[0].ndim - axes)
+        }
+        Op::IfElse => {
+            count(3)?;
+            ensure!(inputs[0].ndim == 0, "the condition must be a scalar");
+            ensure!(
+                (inputs[1].dtype, inputs[1].ndim) == (inputs[2].dtype, inputs[2].ndim),
+                "both branches must have one type and rank"
+            );
+            (inputs[1].dtype, inputs[1].ndim)
+        }
+        Op::Convolve => {
+            count(3)?;
+            ensure!(
+                inputs[..2].iter().all(|node| node.ndim >= 1),
+                "takes vectors"
+            );
+            ensure!(inputs[2].ndim == 0, "the mode must be a scalar");
+            (widest(&inputs[..2]).max(DType::Int64), rank(&inputs[..2]))
+        }
         Op::Cumsum { axis } | Op::Cumprod { axis } => {
             count(1)?;
             ensure!(*axis < inputs[0].ndim, "the axis is out of range");
@@ -437,6 +585,19 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
             );
             (widest(inputs).max(DType::Int64), rank(inputs))
         }
+        Op::Cholesky { .. } | Op::Inverse => (DType::Float64, matrices(inputs, 1)?),
+        Op::Det | Op::LogAbsDet => (DType::Float64, matrices(inputs, 1)? - 2),
+        Op::BlockDiagonal => (DType::Float64, matrices(inputs, inputs.len())?),
+        Op::SolveTriangular { b_ndim, .. } | Op::Solve { b_ndim, .. } => {
+            count(2)?;
+            ensure!(
+                matches!(b_ndim, 1 | 2) && inputs[0].ndim >= 2 && inputs[1].ndim >= *b_ndim,
+                "takes matrices, and vectors or matrices on the right-hand side"
+            );
+            let lead = (inputs[0].ndim - 2).max(inputs[1].ndim - b_ndim);
+            (DType::Float64, lead + b_ndim)
+        }
+        Op::Eigh { .. } | Op::Qr => unreachable!("ops with several results were typed before"),
         Op::Softmax { axes } | Op::LogSoftmax { axes } => {
             reduced(axes)?;
             (DType::Float64, inputs[0].ndim)

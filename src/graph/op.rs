@@ -1,6 +1,7 @@
 //! Operations of the template graph: NumPy's semantics, shapes unknown, rank and type known.
 
-use super::DType;
+use super::{DType, Graph};
+use crate::foreign::Function;
 use crate::scalar::ScalarFn;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -70,6 +71,48 @@ impl IndexEntry {
     }
 }
 
+/// What is asked about distinct elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UniquePart {
+    /// The elements.
+    Values,
+    /// Where each appears first.
+    Index,
+    /// Which of them each element of the array is, flattened.
+    Inverse,
+    /// How often each appears.
+    Counts,
+}
+
+/// How many inputs of a loop mean what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoopArguments {
+    /// Sequences, of which each step reads a row.
+    pub sequences: usize,
+    /// For each traced state, how many steps before its values are read.
+    pub lags: Vec<Vec<usize>>,
+    /// Results that are collected without being read by later steps.
+    pub collected: usize,
+    /// States of which only the last value counts.
+    pub lasts: usize,
+}
+
+/// What is known of a system's matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Assumption {
+    /// Nothing.
+    General,
+    /// The triangle that is not read mirrors the other.
+    Symmetric,
+    /// As symmetric, and the Cholesky factor exists.
+    PositiveDefinite,
+    /// What is not beside the diagonal is not read.
+    Tridiagonal,
+}
+
 /// Operation of a template node. Negative axes are not allowed; `axes` name all reduced axes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
@@ -92,6 +135,21 @@ pub enum Op {
     /// A result of the op before it, which has several.
     Part {
         index: usize,
+    },
+    /// A body carried out step by step, PyTensor's Scan: (number of steps, sequences, buffers whose first rows
+    /// are initial states, states of which only the last value counts, what is the same in all steps).
+    /// The body's data inputs are, in order: a row of each sequence, each state at each of its lags, the
+    /// untraced states, what is the same; its outputs: the states, what is collected, the untraced states.
+    Loop {
+        body: Box<Graph>,
+        arguments: LoopArguments,
+    },
+    /// A function of others, given as an object: it has no JSON form. Inputs, and then the lengths of its results if
+    /// they are `given`; they are found out at bind if not.
+    #[serde(serialize_with = "refuse", skip_deserializing)]
+    Foreign {
+        function: Function,
+        given: bool,
     },
     /// An elementwise function; more than two inputs fold from the left where it has two.
     Map {
@@ -190,14 +248,75 @@ pub enum Op {
     Argmax {
         axes: Vec<usize>,
     },
+    /// AND, OR or XOR of the bits of integers.
+    Bitwise {
+        function: ScalarFn,
+        axes: Vec<usize>,
+    },
     Cumsum {
         axis: usize,
     },
     Cumprod {
         axis: usize,
     },
+    /// Ascending along an axis, NaN last.
+    Sort {
+        axis: usize,
+    },
+    /// The order that sorts along an axis; ties keep theirs.
+    Argsort {
+        axis: usize,
+    },
+    /// (sorted vector, x): how many elements of the vector are less than x; not greater, if `right`.
+    Searchsorted {
+        right: bool,
+    },
+    /// Of the distinct elements, or slices along an axis, in ascending order.
+    Unique {
+        axis: Option<usize>,
+        part: UniquePart,
+    },
+    /// The element, or slice, of data that all elements along the first axes equal.
+    Common {
+        axes: usize,
+    },
+    /// (condition, x, y): x or y; of one shape if the condition depends on a parameter.
+    IfElse,
+    /// (x, w, whether full): convolution along the last axes, the others broadcast; else the part without padding.
+    Convolve,
     /// Product of matrices in the last two axes, the others broadcast.
     Matmul,
+    /// Cholesky factors of matrices, in the triangle that is read; NaN where one is not positive definite.
+    Cholesky {
+        lower: bool,
+    },
+    /// (t, b): x with t x = b for triangular t, whose diagonal counts as ones if `unit`; b and x are vectors or
+    /// matrices (`b_ndim` 1 or 2), the other axes broadcast.
+    SolveTriangular {
+        lower: bool,
+        unit: bool,
+        b_ndim: usize,
+    },
+    /// (a, b): x with a x = b, as `solve_triangular`; only symmetric matrices are read in a triangle.
+    Solve {
+        assume: Assumption,
+        lower: bool,
+        b_ndim: usize,
+    },
+    /// Determinants.
+    Det,
+    /// Logarithms of absolute determinants.
+    LogAbsDet,
+    /// Inverses.
+    Inverse,
+    /// Ascending eigenvalues and, as columns, eigenvectors of symmetric matrices, of which one triangle is read.
+    Eigh {
+        lower: bool,
+    },
+    /// Q with as many columns as the smaller side, and R.
+    Qr,
+    /// Matrices along the diagonal of one.
+    BlockDiagonal,
     Softmax {
         axes: Vec<usize>,
     },
@@ -207,6 +326,15 @@ pub enum Op {
     Logsumexp {
         axes: Vec<usize>,
     },
+}
+
+/// A function of others cannot be written down.
+fn refuse<S: serde::Serializer>(function: &Function, _: &bool, _: S) -> Result<S::Ok, S::Error> {
+    Err(serde::ser::Error::custom(format!(
+        "{} is evaluated by code outside of the graph, which cannot be saved with it; register a translation of the Op \
+         with pymc_rustmc.rust_funcify.register",
+        function.name()
+    )))
 }
 
 impl Op {
@@ -249,6 +377,19 @@ impl fmt::Display for Op {
             Op::Map { function } => return write!(f, "{function}"),
             Op::Parameter { name } => return write!(f, "parameter {name:?}"),
             Op::Data { name } => return write!(f, "data {name:?}"),
+            Op::Foreign { function, .. } => return write!(f, "foreign {:?}", function.name()),
+            Op::Loop { arguments, .. } => {
+                let LoopArguments {
+                    sequences,
+                    lags,
+                    collected,
+                    lasts,
+                } = arguments;
+                return write!(
+                    f,
+                    "loop sequences={sequences} lags={lags:?} collected={collected} lasts={lasts}"
+                );
+            }
             Op::Constant { values, shape } => {
                 return match values.as_slice() {
                     [value] if shape.is_empty() => write!(f, "{value:?}"),

@@ -42,8 +42,7 @@ pub fn node(node: &Node, inputs: &[&Tensor]) -> Result<Tensor, Failure> {
             )
         }
         _ => {
-            let sizes: Vec<usize> = inputs.iter().map(|input| size_of(input.shape())).collect();
-            let mut state = State::new(node, &sizes);
+            let mut state = State::new(node);
             whole::run(node, &mut state, |k| inputs[k].values(), &mut out[..size])?;
         }
     }

@@ -13,6 +13,7 @@ use super::whole::{self, Failure, State};
 use crate::bound::Node;
 use crate::tensor::{Table, Tensor};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Where a whole array lies.
 #[derive(Clone, Debug)]
@@ -256,18 +257,15 @@ impl Workspace {
                     node,
                     inputs,
                     output,
-                } => {
-                    let sizes: Vec<usize> = inputs.iter().map(|(_, size)| *size).collect();
-                    LinkedStep::Whole {
-                        index,
-                        inputs: inputs
-                            .iter()
-                            .map(|(place, size)| (address(place), *size))
-                            .collect(),
-                        output: base.wrapping_add(*output),
-                        state: State::new(node, &sizes),
-                    }
-                }
+                } => LinkedStep::Whole {
+                    index,
+                    inputs: inputs
+                        .iter()
+                        .map(|(place, size)| (address(place), *size))
+                        .collect(),
+                    output: base.wrapping_add(*output),
+                    state: State::new(node),
+                },
             })
             .collect();
         let outputs = program
@@ -301,6 +299,11 @@ impl Workspace {
         self.run()
     }
 
+    /// What the program reads.
+    pub fn inputs(&self) -> &[Input] {
+        &self.program.inputs
+    }
+
     /// Copies the values of one of the program's inputs into the arena.
     pub fn load(&mut self, index: usize, values: &[f64]) {
         let input = &self.program.inputs[index];
@@ -316,37 +319,59 @@ impl Workspace {
 
     /// Carries out all steps with the inputs loaded before.
     pub fn run(&mut self) -> Result<(), Failure> {
-        for step in &mut self.steps {
-            match step {
-                LinkedStep::Region {
-                    size,
-                    instructions,
-                    ends,
-                } => {
-                    // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
-                    // values that live at the same time places of their own.
-                    unsafe {
-                        run_region(&self.kernels, &mut self.cascades, *size, instructions, ends)
-                    };
-                }
-                LinkedStep::Whole {
-                    index,
-                    inputs,
-                    output,
-                    state,
-                } => {
-                    let Step::Whole { node, .. } = &self.program.steps[*index] else {
-                        unreachable!("steps keep their kind")
-                    };
-                    // SAFETY: the plan keeps the result apart from the inputs, each within its buffer.
-                    unsafe {
-                        let (pointer, size) = (*output, node.size());
-                        let out = std::slice::from_raw_parts_mut(pointer, size);
-                        let input = |k: usize| std::slice::from_raw_parts(inputs[k].0, inputs[k].1);
-                        whole::run(node, state, input, out)?;
-                        if size == 1 {
-                            fill_lanes(pointer);
-                        }
+        (0..self.steps.len()).try_for_each(|index| self.run_step(index))
+    }
+
+    /// Time of each step, which is repeated on its own until the clock sees it; inputs have been loaded.
+    pub fn time_steps(&mut self) -> Result<Vec<Duration>, Failure> {
+        let steps = 0..self.steps.len();
+        steps.map(|index| self.time_step(index)).collect()
+    }
+
+    fn time_step(&mut self, index: usize) -> Result<Duration, Failure> {
+        let mut run = |repeats: u32| {
+            let began = Instant::now();
+            (0..repeats).try_for_each(|_| self.run_step(index))?;
+            Ok(began.elapsed())
+        };
+        let mut repeats = 1;
+        while run(repeats)? < Duration::from_micros(20) {
+            repeats *= 2;
+        }
+        // The least of several is what other load on the machine disturbed least.
+        let times: Result<Vec<Duration>, Failure> = (0..5).map(|_| run(repeats)).collect();
+        Ok(times?.into_iter().min().unwrap_or_default() / repeats)
+    }
+
+    /// Carries out a step. It may be repeated: no step writes what it reads.
+    fn run_step(&mut self, index: usize) -> Result<(), Failure> {
+        match &mut self.steps[index] {
+            LinkedStep::Region {
+                size,
+                instructions,
+                ends,
+            } => {
+                // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
+                // values that live at the same time places of their own.
+                unsafe { run_region(&self.kernels, &mut self.cascades, *size, instructions, ends) };
+            }
+            LinkedStep::Whole {
+                index,
+                inputs,
+                output,
+                state,
+            } => {
+                let Step::Whole { node, .. } = &self.program.steps[*index] else {
+                    unreachable!("steps keep their kind")
+                };
+                // SAFETY: the plan keeps the result apart from the inputs, each within its buffer.
+                unsafe {
+                    let (pointer, size) = (*output, node.size());
+                    let out = std::slice::from_raw_parts_mut(pointer, size);
+                    let input = |k: usize| std::slice::from_raw_parts(inputs[k].0, inputs[k].1);
+                    whole::run(node, state, input, out)?;
+                    if size == 1 {
+                        fill_lanes(pointer);
                     }
                 }
             }

@@ -1,75 +1,10 @@
-//! Products of matrices: general ones, and a constant tall matrix times a vector by blocks of rows.
+//! A constant tall matrix times a vector, by blocks of rows.
 
 use super::block::{Source, store};
 use super::buffer::Buffer;
-use super::isa::{Isa, per_isa};
+use super::isa::per_isa;
 use super::simd::{LANES, Lanes};
-use super::sum::{BLOCK, across, first_lanes};
-
-/// Product of stacks of matrices (batch, m, k) x (batch, k, n), each stored transposed if said.
-pub fn matmul(
-    [batch, m, k, n]: [usize; 4],
-    transposed: [bool; 2],
-    a: &[f64],
-    b: &[f64],
-    out: &mut [f64],
-) {
-    let (row_a, column_a) = if transposed[0] { (1, m) } else { (k, 1) };
-    let dot = per_isa!(fn(x: &[f64], y: &[f64]) -> f64 { dot::<V>(x, y) })[Isa::detect() as usize];
-    let axpy = per_isa!(fn(a: f64, x: &[f64], y: &mut [f64]) { axpy::<V>(a, x, y) })
-        [Isa::detect() as usize];
-    for s in 0..batch {
-        let a = &a[s * m * k..(s + 1) * m * k];
-        let b = &b[s * k * n..(s + 1) * k * n];
-        let out = &mut out[s * m * n..(s + 1) * m * n];
-        for i in 0..m {
-            let a_at = |l: usize| a[i * row_a + l * column_a];
-            let out = &mut out[i * n..(i + 1) * n];
-            let rows_fit = !transposed[0] && (transposed[1] || n == 1);
-            if rows_fit {
-                for (j, value) in out.iter_mut().enumerate() {
-                    // SAFETY: `detect` names an instruction set of this processor.
-                    *value = unsafe { dot(&a[i * k..(i + 1) * k], &b[j * k..(j + 1) * k]) };
-                }
-            } else if transposed[1] {
-                for (j, value) in out.iter_mut().enumerate() {
-                    *value = (0..k).fold(0.0, |total, l| a_at(l) * b[j * k + l] + total);
-                }
-            } else {
-                out.fill(0.0);
-                for l in 0..k {
-                    // SAFETY: `detect` names an instruction set of this processor.
-                    unsafe { axpy(a_at(l), &b[l * n..(l + 1) * n], out) };
-                }
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn dot<V: Lanes>(x: &[f64], y: &[f64]) -> f64 {
-    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    let mut lanes = V::splat(0.0);
-    for (x, y) in x.iter().zip(y) {
-        lanes = V::from_array(*x).mul_add(V::from_array(*y), lanes);
-    }
-    let tail: f64 = x_tail.iter().zip(y_tail).map(|(x, y)| x * y).sum();
-    across(lanes.to_array()) + tail
-}
-
-#[inline(always)]
-fn axpy<V: Lanes>(a: f64, x: &[f64], y: &mut [f64]) {
-    let ((x, x_tail), (y, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks_mut::<LANES>());
-    let factor = V::splat(a);
-    for (x, y) in x.iter().zip(y) {
-        *y = factor
-            .mul_add(V::from_array(*x), V::from_array(*y))
-            .to_array();
-    }
-    for (x, y) in x_tail.iter().zip(y_tail) {
-        *y += a * x;
-    }
-}
+use super::sum::{BLOCK, first_lanes};
 
 /// A matrix in blocks of [`BLOCK`] rows, column-major within a block and padded to whole chunks:
 /// one pass over it serves both X v and X' w.
@@ -100,6 +35,11 @@ impl RowBlocks {
     /// Number of columns.
     pub fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// Bytes of the values.
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of_val(&*self.values)
     }
 
     /// First value of the block that starts at a row.

@@ -3,8 +3,12 @@
 pub mod block;
 pub mod buffer;
 pub mod composite;
+pub mod convolution;
 pub mod evaluate;
 pub mod isa;
+pub mod linalg;
+pub mod lookup;
+pub mod loops;
 pub mod machine;
 pub mod math;
 pub mod matrix;

@@ -83,6 +83,9 @@ pub trait Lanes:
     /// Truth values of as many lanes.
     type Mask: LaneMask<V = Self>;
 
+    /// Registers that hold the lanes.
+    const REGISTERS: usize;
+
     /// `x` in every lane.
     fn splat(x: f64) -> Self;
 

@@ -73,6 +73,9 @@ pub fn reduce(
     source: &[f64],
     out: &mut [f64],
 ) {
+    if inner == 1 && reduction == Reduction::Sum {
+        return sum::rows(source, length, out);
+    }
     if inner == 1 {
         for (row, value) in out.iter_mut().enumerate().take(outer) {
             *value = reduce_row(reduction, &source[row * length..(row + 1) * length]);
@@ -103,7 +106,6 @@ pub fn reduce(
 
 fn reduce_row(reduction: Reduction, row: &[f64]) -> f64 {
     match reduction {
-        Reduction::Sum => sum::total(row),
         Reduction::Argmax => argmax(row.iter().copied()),
         _ => row
             .iter()
@@ -114,7 +116,9 @@ fn reduce_row(reduction: Reduction, row: &[f64]) -> f64 {
 fn initial(reduction: Reduction) -> f64 {
     match reduction {
         Reduction::Sum | Reduction::Any | Reduction::Argmax => 0.0,
+        Reduction::BitOr | Reduction::BitXor => 0.0,
         Reduction::Prod | Reduction::All => 1.0,
+        Reduction::BitAnd => -1.0,
         Reduction::Max => f64::NEG_INFINITY,
         Reduction::Min => f64::INFINITY,
     }
@@ -128,6 +132,9 @@ fn combine(reduction: Reduction, value: f64, x: f64) -> f64 {
         Reduction::Min if x < value || x.is_nan() => x,
         Reduction::Any => f64::from(value != 0.0 || x != 0.0),
         Reduction::All => f64::from(value != 0.0 && x != 0.0),
+        Reduction::BitAnd => (value as i64 & x as i64) as f64,
+        Reduction::BitOr => (value as i64 | x as i64) as f64,
+        Reduction::BitXor => (value as i64 ^ x as i64) as f64,
         Reduction::Sum => value + x,
         Reduction::Max | Reduction::Min | Reduction::Argmax => value,
     }

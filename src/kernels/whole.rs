@@ -1,8 +1,9 @@
 //! Ops on whole arrays: one place that runs them, for the machine and for constant folding.
 
 use super::buffer::Buffer;
-use super::{matrix, structural};
-use crate::bound::{Node, Op};
+use super::machine::Workspace;
+use super::{convolution, linalg, lookup, loops, structural};
+use crate::bound::{Lookup, Node, Op};
 use thiserror::Error;
 
 /// Why an op could not be carried out, in words for the user.
@@ -14,22 +15,50 @@ pub struct Failure(pub String);
 pub enum State {
     /// Nothing.
     None,
-    #[allow(dead_code)]
     /// Working memory without meaning between evaluations.
     Scratch(Buffer),
+    /// What a loop's body needs.
+    Body(Box<Workspace>),
 }
 
 impl State {
-    /// The state that a node's op needs, for inputs of these sizes.
-    pub fn new(_node: &Node, _sizes: &[usize]) -> State {
-        State::None
+    /// The state that a node's op needs.
+    pub fn new(node: &Node) -> State {
+        let body = |program| State::Body(Box::new(Workspace::new(program)));
+        let scratch = match &node.op {
+            Op::Loop(l) => return body(l.program.clone()),
+            Op::LoopGradient(l) => return body(l.program.clone()),
+            Op::MatMul { sizes, transposed } => {
+                linalg::product::multiply_scratch(*sizes, *transposed)
+            }
+            Op::Linalg(op) => linalg::scratch(op),
+            _ => 0,
+        };
+        match scratch {
+            0 => State::None,
+            _ => State::Scratch(Buffer::zeros(scratch)),
+        }
+    }
+
+    fn scratch(&mut self) -> &mut [f64] {
+        match self {
+            State::Scratch(buffer) => buffer,
+            _ => &mut [],
+        }
+    }
+
+    fn body(&mut self) -> &mut Workspace {
+        match self {
+            State::Body(body) => body,
+            _ => unreachable!("a loop has a body"),
+        }
     }
 }
 
 /// Carries out a node's op; `input(k)` are the elements of its inputs, `out` those of the result.
 pub fn run<'a>(
     node: &Node,
-    _state: &mut State,
+    state: &mut State,
     input: impl Fn(usize) -> &'a [f64],
     out: &mut [f64],
 ) -> Result<(), Failure> {
@@ -47,8 +76,24 @@ pub fn run<'a>(
         Op::Run(running, sizes) => structural::run(*running, *sizes, input(0), out),
         Op::Concat { outer, parts } => structural::concat(*outer, parts, input, out),
         Op::MatMul { sizes, transposed } => {
-            matrix::matmul(*sizes, *transposed, input(0), input(1), out);
+            let (a, b) = (input(0), input(1));
+            linalg::product::multiply(*sizes, *transposed, a, b, out, state.scratch());
         }
+        Op::Lookup(lookup) => match lookup {
+            Lookup::Positions { axes } => lookup::positions(axes, input, out),
+            Lookup::Gather => lookup::gather(input(0), input(1), out),
+            Lookup::ScatterAdd => lookup::scatter_add(input(0), input(1), out),
+            Lookup::LastWriter => lookup::last_writer(input(0), out),
+            Lookup::Argsort { length } => lookup::argsort(*length, input(0), out),
+            Lookup::Searchsorted { right } => lookup::searchsorted(*right, input(0), input(1), out),
+        },
+        Op::Convolve(convolution, sizes) => {
+            convolution::convolve(*convolution, *sizes, input(0), input(1), out);
+        }
+        Op::Linalg(op) => linalg::run(op, input, out, state.scratch()),
+        Op::Loop(l) => loops::forward(l, state.body(), input, out)?,
+        Op::LoopGradient(l) => loops::backward(l, state.body(), input, out)?,
+        Op::Foreign(call) => call.run(input, out)?,
         Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Dot => {
             unreachable!("leaves hold their value, the others read whole chunks")
         }

@@ -12,9 +12,17 @@ use crate::tensor::Table;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The program of a schedule.
-pub fn layout(builder: &Builder, roots: &[Id], schedule: &Schedule) -> Program {
-    let last_reads = last_reads(builder, roots, schedule);
+/// The program of a schedule; parameters keep their places throughout if asked to.
+pub fn layout(
+    builder: &Builder,
+    roots: &[Id],
+    schedule: &Schedule,
+    keeps_parameters: bool,
+) -> Program {
+    let mut last_reads = last_reads(builder, roots, schedule);
+    if keeps_parameters {
+        last_reads.retain(|&id, _| !matches!(builder.node(id).op, Op::Parameter { .. }));
+    }
     let mut layout = Layout {
         builder,
         schedule,

@@ -7,7 +7,7 @@ mod layout;
 mod print;
 mod schedule;
 
-pub use print::text;
+pub use print::{steps, text};
 
 use crate::bound::{Builder, Id, Op};
 use crate::kernels::machine::Program;
@@ -16,7 +16,13 @@ use crate::tensor::is_contiguous;
 /// The program that computes `roots`, in their order.
 pub fn plan(builder: &Builder, roots: &[Id]) -> Program {
     let schedule = schedule::schedule(builder, roots);
-    layout::layout(builder, roots, &schedule)
+    layout::layout(builder, roots, &schedule, false)
+}
+
+/// As [`plan`], for a program that is run again with some inputs as they are: they keep their values.
+pub fn plan_repeated(builder: &Builder, roots: &[Id]) -> Program {
+    let schedule = schedule::schedule(builder, roots);
+    layout::layout(builder, roots, &schedule, true)
 }
 
 /// Where a view's elements begin in its source, if they lie there one after the other.

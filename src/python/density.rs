@@ -1,7 +1,8 @@
 //! A bound model as Python sees it.
 
+use super::foreign::Exceptions;
+use super::guarded;
 use super::run::{self, Run};
-use super::{GraphError, ModelError, guarded};
 use crate::density::Density as _;
 use crate::model::{Model, ModelDensity};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
@@ -16,13 +17,15 @@ pub struct Density {
     model: Arc<Model>,
     /// Evaluators not in use, for the next call.
     idle: Mutex<Vec<ModelDensity>>,
+    exceptions: Exceptions,
 }
 
 impl Density {
-    pub fn new(model: Model) -> Density {
+    pub fn new(model: Model, exceptions: Exceptions) -> Density {
         Density {
             model: Arc::new(model),
             idle: Mutex::new(vec![]),
+            exceptions,
         }
     }
 
@@ -58,7 +61,7 @@ impl Density {
             let mut density = taken.unwrap_or_else(|| self.model.density());
             let logp = density.logp_and_gradient(&position, &mut gradient);
             idle().push(density);
-            logp.map_err(|error| ModelError::new_err(error.to_string()))
+            logp.map_err(|error| self.exceptions.model_error(py, error.to_string()))
         })?;
         Ok((logp, PyArray1::from_vec(py, gradient)))
     }
@@ -84,7 +87,7 @@ impl Density {
         let positions = positions.as_slice().unwrap_or_default();
         let columns = guarded(|| {
             py.detach(|| self.model.evaluate(&names, positions, draws))
-                .map_err(|error| ModelError::new_err(error.to_string()))
+                .map_err(|error| self.exceptions.model_error(py, error.to_string()))
         })?;
         let shapes: std::collections::HashMap<&str, &[usize]> = self.model.outputs().collect();
         let result = PyDict::new(py);
@@ -101,6 +104,7 @@ impl Density {
 
     fn sample(
         &self,
+        py: Python<'_>,
         settings: &str,
         starts: PyReadonlyArray2<'_, f64>,
         seeds: Vec<u64>,
@@ -117,8 +121,21 @@ impl Density {
                 .iter()
                 .map(|_| Box::new(self.model.density()) as _)
                 .collect();
-            run::start(settings, densities, starts, seeds, cores)
+            let exceptions = self.exceptions.clone();
+            run::start(py, settings, densities, starts, seeds, cores, exceptions)
         })
+    }
+
+    fn foreign_times<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let times = self.model.foreign().into_iter().map(|(name, meter)| {
+            let (calls, time) = meter.read();
+            let dict = PyDict::new(py);
+            dict.set_item("name", name)?;
+            dict.set_item("calls", calls)?;
+            dict.set_item("seconds", time.as_secs_f64())?;
+            Ok(dict)
+        });
+        times.collect()
     }
 
     fn graph_text(&self) -> String {

@@ -1,12 +1,17 @@
 //! The template graph as Python builds it.
 
 use super::density::Density;
+use super::foreign::{self, Exceptions};
 use super::{GraphError, guarded};
 use crate::bind::Data;
-use crate::graph::{self, DType, NodeId, Op};
+use crate::explain::explain;
+use crate::graph::{self, DType, LoopArguments, NodeId, Op};
 use crate::model::Model;
 use crate::tensor::Tensor;
-use numpy::{PyArrayDescrMethods, PyReadonlyArrayDyn, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -17,13 +22,14 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct Graph {
     graph: graph::Graph,
+    exceptions: Exceptions,
 }
 
 fn graph_error(error: impl ToString) -> PyErr {
     GraphError::new_err(error.to_string())
 }
 
-fn dtype_of(name: &str) -> PyResult<DType> {
+pub fn dtype_of(name: &str) -> PyResult<DType> {
     DType::from_name(name).ok_or_else(|| {
         graph_error(format!(
             "{name:?} is no element type (float64, int64 or bool)"
@@ -125,6 +131,44 @@ impl Graph {
         self.graph.add(op, &inputs).map_err(graph_error)
     }
 
+    fn foreign(
+        &mut self,
+        function: &Bound<'_, PyAny>,
+        inputs: Vec<NodeId>,
+        given: bool,
+    ) -> PyResult<NodeId> {
+        let function = foreign::function(function, &self.exceptions)?;
+        let op = Op::Foreign { function, given };
+        self.graph.add(op, &inputs).map_err(graph_error)
+    }
+
+    fn inner(&self) -> Graph {
+        Graph {
+            exceptions: self.exceptions.clone(),
+            ..Graph::default()
+        }
+    }
+
+    fn repeat(
+        &mut self,
+        body: PyRef<'_, Graph>,
+        inputs: Vec<NodeId>,
+        sequences: usize,
+        lags: Vec<Vec<usize>>,
+        collected: usize,
+        lasts: usize,
+    ) -> PyResult<NodeId> {
+        let arguments = LoopArguments {
+            sequences,
+            lags,
+            collected,
+            lasts,
+        };
+        let body = Box::new(body.graph.clone());
+        let op = Op::Loop { body, arguments };
+        self.graph.add(op, &inputs).map_err(graph_error)
+    }
+
     fn output(&mut self, name: &str, node: NodeId) -> PyResult<()> {
         self.graph.output(name, node).map_err(graph_error)
     }
@@ -137,6 +181,27 @@ impl Graph {
         self.node(node).map(|node| node.ndim)
     }
 
+    fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let leaves = |pick: fn(&Op) -> Option<&String>| -> Vec<String> {
+            let nodes = self.graph.nodes().iter();
+            nodes.filter_map(|node| pick(&node.op)).cloned().collect()
+        };
+        let parameters = leaves(|op| match op {
+            Op::Parameter { name } => Some(name),
+            _ => None,
+        });
+        let data = leaves(|op| match op {
+            Op::Data { name } => Some(name),
+            _ => None,
+        });
+        let outputs: Vec<&String> = self.graph.outputs().iter().map(|(name, _)| name).collect();
+        let names = PyDict::new(py);
+        names.set_item("parameters", parameters)?;
+        names.set_item("data", data)?;
+        names.set_item("outputs", outputs)?;
+        Ok(names)
+    }
+
     fn __str__(&self) -> String {
         self.graph.to_string()
     }
@@ -145,30 +210,115 @@ impl Graph {
         self.graph.nodes().len()
     }
 
+    #[pyo3(signature = (data, parameter_shapes, memory=None))]
     fn bind(
         &self,
         py: Python<'_>,
         data: HashMap<String, Bound<'_, PyAny>>,
         parameter_shapes: HashMap<String, Vec<usize>>,
+        memory: Option<u64>,
     ) -> PyResult<Density> {
-        let mut arrays = HashMap::new();
-        for (name, value) in data {
-            let (shape, values, dtype) = array(&format!("data {name:?}"), &value)?;
-            arrays.insert(
-                name,
-                Data {
-                    value: Tensor::new(shape, &values),
-                    dtype,
-                },
-            );
-        }
+        let data = arrays(data)?;
         guarded(|| {
             let model = py
-                .detach(|| Model::new(&self.graph, arrays, &parameter_shapes))
-                .map_err(graph_error)?;
-            Ok(Density::new(model))
+                .detach(|| Model::within(room(memory), &self.graph, data, &parameter_shapes))
+                .map_err(|error| self.exceptions.bind_error(py, error))?;
+            Ok(Density::new(model, self.exceptions.clone()))
         })
     }
+
+    #[pyo3(signature = (data, memory=None))]
+    fn evaluate<'py>(
+        &self,
+        py: Python<'py>,
+        data: HashMap<String, Bound<'_, PyAny>>,
+        memory: Option<u64>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let data = arrays(data)?;
+        let values = guarded(|| {
+            py.detach(|| crate::model::fold(room(memory), &self.graph, data))
+                .map_err(graph_error)
+        })?;
+        let result = PyDict::new(py);
+        for (name, value) in values {
+            let array = PyArray1::from_slice(py, value.values());
+            result.set_item(name, array.reshape(value.shape().to_vec())?)?;
+        }
+        Ok(result)
+    }
+
+    #[pyo3(signature = (data, parameter_shapes, position, memory=None))]
+    fn explain(
+        &self,
+        py: Python<'_>,
+        data: HashMap<String, Bound<'_, PyAny>>,
+        parameter_shapes: HashMap<String, Vec<usize>>,
+        position: Vec<f64>,
+        memory: Option<u64>,
+    ) -> PyResult<String> {
+        let (data, shapes) = (arrays(data)?, &parameter_shapes);
+        let wanted: usize = shapes
+            .values()
+            .map(|shape| crate::tensor::size_of(shape))
+            .sum();
+        if position.len() != wanted {
+            let found = position.len();
+            return Err(graph_error(format!(
+                "a position has {wanted} entries, not {found}"
+            )));
+        }
+        guarded(|| {
+            let found = py
+                .detach(|| explain(room(memory), &self.graph, data, shapes, &position))
+                .map_err(graph_error)?;
+            serde_json::to_string(&found).map_err(graph_error)
+        })
+    }
+
+    fn to_stored<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(String, Vec<Bound<'py, PyArrayDyn<f64>>>)> {
+        let (stored, arrays) = self.graph.to_stored().map_err(graph_error)?;
+        let arrays: PyResult<Vec<_>> = arrays
+            .into_iter()
+            .map(|(shape, values)| PyArray1::from_vec(py, values).reshape(shape))
+            .collect();
+        Ok((stored.to_string(), arrays?))
+    }
+
+    #[staticmethod]
+    fn from_stored(stored: &str, arrays: Vec<PyReadonlyArrayDyn<'_, f64>>) -> PyResult<Graph> {
+        let arrays = arrays.iter().map(|array| {
+            let array = array.as_array();
+            (array.shape().to_vec(), array.iter().copied().collect())
+        });
+        let arrays = arrays.collect();
+        guarded(|| {
+            let stored = serde_json::from_str(stored).map_err(graph_error)?;
+            let graph = graph::Graph::from_stored(stored, arrays).map_err(graph_error)?;
+            Ok(Graph {
+                graph,
+                ..Graph::default()
+            })
+        })
+    }
+}
+
+/// The values of data inputs.
+fn arrays(data: HashMap<String, Bound<'_, PyAny>>) -> PyResult<HashMap<String, Data>> {
+    data.into_iter()
+        .map(|(name, value)| {
+            let (shape, values, dtype) = array(&format!("data {name:?}"), &value)?;
+            let value = Tensor::new(shape, &values);
+            Ok((name, Data { value, dtype }))
+        })
+        .collect()
+}
+
+/// Elements that so many bytes hold.
+fn room(memory: Option<u64>) -> usize {
+    memory.map_or(usize::MAX, |bytes| bytes as usize / size_of::<f64>())
 }
 
 impl Graph {

@@ -1,6 +1,7 @@
 //! A run of the sampler as Python sees it.
 
-use super::{ModelError, guarded};
+use super::foreign::Exceptions;
+use super::guarded;
 use crate::sampler::{self, ChainDraws, Column, RunError, RunResult, Settings};
 use numpy::{Element, PyArray1, PyArrayMethods};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
@@ -14,25 +15,21 @@ use std::time::Duration;
 pub struct Run {
     settings: Settings,
     run: Mutex<Option<sampler::Run>>,
+    exceptions: Exceptions,
 }
 
-fn run_error(error: RunError) -> PyErr {
+fn run_error(py: Python<'_>, error: RunError, exceptions: &Exceptions) -> PyErr {
     match error {
         RunError::Input(_) => PyValueError::new_err(error.to_string()),
         RunError::Memory { .. } => PyMemoryError::new_err(error.to_string()),
         RunError::Thread(_) => PyRuntimeError::new_err(error.to_string()),
-        RunError::Chain { .. } | RunError::Panic { .. } => ModelError::new_err(error.to_string()),
+        RunError::Chain { .. } | RunError::Panic { .. } => {
+            exceptions.model_error(py, error.to_string())
+        }
     }
 }
 
 impl Run {
-    pub fn start(settings: Settings, run: sampler::Run) -> Run {
-        Run {
-            settings,
-            run: Mutex::new(Some(run)),
-        }
-    }
-
     fn with<T>(&self, work: impl FnOnce(&sampler::Run) -> T) -> PyResult<T> {
         let run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         let run = run
@@ -44,16 +41,23 @@ impl Run {
 
 /// Starts a run; the settings are JSON.
 pub fn start(
+    py: Python<'_>,
     settings: &str,
     densities: Vec<Box<dyn crate::density::Density>>,
     starts: Vec<Vec<f64>>,
     seeds: Vec<u64>,
     cores: usize,
+    exceptions: Exceptions,
 ) -> PyResult<Run> {
     let settings =
         Settings::from_json(settings).map_err(|error| PyValueError::new_err(error.to_string()))?;
-    let run = sampler::Run::start(settings, densities, starts, seeds, cores).map_err(run_error)?;
-    Ok(Run::start(run.settings().clone(), run))
+    let run = sampler::Run::start(settings, densities, starts, seeds, cores)
+        .map_err(|error| run_error(py, error, &exceptions))?;
+    Ok(Run {
+        settings: run.settings().clone(),
+        run: Mutex::new(Some(run)),
+        exceptions,
+    })
 }
 
 #[pymethods]
@@ -102,7 +106,10 @@ impl Run {
             .take();
         let run =
             run.ok_or_else(|| PyRuntimeError::new_err("the result of this run has been taken"))?;
-        let result = guarded(|| py.detach(|| run.into_result()).map_err(run_error))?;
+        let result = guarded(|| {
+            py.detach(|| run.into_result())
+                .map_err(|error| run_error(py, error, &self.exceptions))
+        })?;
         result_dict(py, &result, self.settings.kept_warmup() as usize)
     }
 }

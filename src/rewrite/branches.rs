@@ -4,7 +4,7 @@ use crate::bound::{Builder, Id, Op};
 use crate::scalar::ScalarFn::{self, *};
 
 /// where(c, f(x), f(y)) = f(where(c, x, y)); not for two scalars selected by an array.
-pub fn select(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<Id> {
+pub fn select(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<(&'static str, Id)> {
     let (Op::Map(f), Op::Map(g)) = (&b.node(x).op, &b.node(y).op) else {
         return None;
     };
@@ -15,7 +15,10 @@ pub fn select(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<Id> {
     }
     let (inner_x, inner_y) = (b.node(x).inputs[0], b.node(y).inputs[0]);
     let taken = b.select(condition, inner_x, inner_y);
-    Some(b.map(function, &[taken]))
+    Some((
+        "where(c, f(x), f(y)) = f(where(c, x, y))",
+        b.map(function, &[taken]),
+    ))
 }
 
 /// Whether a function of one argument costs more than a selection.

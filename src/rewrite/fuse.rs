@@ -1,10 +1,13 @@
 //! The last pass, after differentiation: products join the sum that is their only reader.
 //!
-//! x y + z becomes one fused multiply-add, and a sum of products a dot product.
+//! x y + z becomes one fused multiply-add, and a sum of products a dot product. The value of a function of others
+//! is read from the call that gives it with its gradient, if there is one.
 
 use crate::bound::{Builder, Id, Node, Op, Reduction};
+use crate::foreign::Function;
 use crate::graph::DType;
 use crate::scalar::ScalarFn::{Add, Mul, MulAdd, MulSub, Sqr, Sub, SubMul};
+use std::collections::HashMap;
 
 /// The part of a graph that `roots` need, fused, and the roots in it.
 pub fn fuse(source: &Builder, roots: &[Id]) -> (Builder, Vec<Id>) {
@@ -18,17 +21,32 @@ pub fn fuse(source: &Builder, roots: &[Id]) -> (Builder, Vec<Id>) {
             readers[input.index()] += 1;
         }
     }
+    let gradients = gradients(source, &reachable);
     let mut fused = Builder::plain();
     let mut map: Vec<Option<Id>> = vec![None; source.nodes().len()];
     for id in reachable {
         let node = source.node(id);
-        let (op, inputs) =
-            join(source, node, &readers).unwrap_or_else(|| (node.op.clone(), node.inputs.clone()));
+        let gradient = match &node.op {
+            Op::Foreign(call) => gradients.get(&(&call.function, &*node.inputs)),
+            _ => None,
+        };
+        let made = gradient.map_or(node, |&gradient| source.node(gradient));
+        let (op, inputs) = match join(source, made, &readers) {
+            Some((rule, op, inputs)) => {
+                fused.count(rule);
+                (op, inputs)
+            }
+            None => (made.op.clone(), made.inputs.clone()),
+        };
         let inputs = inputs
             .into_iter()
             .map(|input| map[input.index()].expect("inputs come first"))
             .collect();
-        map[id.index()] = Some(fused.push(op, inputs, node.shape.clone(), node.dtype));
+        let new = fused.push(op, inputs, made.shape.clone(), made.dtype);
+        map[id.index()] = Some(match gradient {
+            Some(_) => fused.part(new, 0, node.shape.clone(), node.dtype),
+            None => new,
+        });
     }
     let roots = roots
         .iter()
@@ -37,8 +55,17 @@ pub fn fuse(source: &Builder, roots: &[Id]) -> (Builder, Vec<Id>) {
     (fused, roots)
 }
 
-/// A node and the product that only it reads, as one op.
-fn join(b: &Builder, node: &Node, readers: &[u32]) -> Option<(Op, Vec<Id>)> {
+/// The calls that give a value with its gradient, by the function of the value and its inputs.
+fn gradients<'a>(b: &'a Builder, ids: &[Id]) -> HashMap<(&'a Function, &'a [Id]), Id> {
+    let found = ids.iter().filter_map(|&id| match &b.node(id).op {
+        Op::Foreign(call) => Some(((call.value_of.as_ref()?, &*b.node(id).inputs), id)),
+        _ => None,
+    });
+    found.collect()
+}
+
+/// A node and the product that only it reads, as one op; with the name of the rule.
+fn join(b: &Builder, node: &Node, readers: &[u32]) -> Option<(&'static str, Op, Vec<Id>)> {
     let factors = |id: Id| {
         let product = b.node(id);
         let is_own = readers[id.index()] == 1 && product.dtype == DType::Float64;
@@ -61,11 +88,13 @@ fn join(b: &Builder, node: &Node, readers: &[u32]) -> Option<(Op, Vec<Id>)> {
                 (false, Some(product), None) => (MulSub, product, inputs[1]),
                 _ => return None,
             };
-            Some((Op::Map(function), vec![x, y, z]))
+            let inputs = vec![x, y, z];
+            Some(("x y + z in one step", Op::Map(function), inputs))
         }
         Op::Reduce(Reduction::Sum, [1, length, 1]) => {
             let (x, y) = factors(inputs[0])?;
-            (b.size(x) == length && b.size(y) == length).then(|| (Op::Dot, vec![x, y]))
+            (b.size(x) == length && b.size(y) == length)
+                .then(|| ("sum(x y) = dot(x, y)", Op::Dot, vec![x, y]))
         }
         _ => None,
     }

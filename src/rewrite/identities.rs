@@ -8,7 +8,12 @@ use crate::graph::DType;
 use crate::scalar::ScalarFn::{self, *};
 
 /// A simpler node of the same value as `function(operands)` of that type, if an identity applies.
-pub fn map(b: &mut Builder, function: ScalarFn, operands: &[Id], dtype: DType) -> Option<Id> {
+pub fn map(
+    b: &mut Builder,
+    function: ScalarFn,
+    operands: &[Id],
+    dtype: DType,
+) -> Option<(&'static str, Id)> {
     constants(b, function, operands, dtype).or_else(|| {
         (dtype == DType::Float64)
             .then(|| signs_and_factors(b, function, operands))
@@ -17,32 +22,50 @@ pub fn map(b: &mut Builder, function: ScalarFn, operands: &[Id], dtype: DType) -
 }
 
 /// Identities with a constant argument, or with arguments whose types or values make the function trivial.
-fn constants(b: &mut Builder, function: ScalarFn, operands: &[Id], dtype: DType) -> Option<Id> {
+fn constants(
+    b: &mut Builder,
+    function: ScalarFn,
+    operands: &[Id],
+    dtype: DType,
+) -> Option<(&'static str, Id)> {
     let values: Vec<Option<f64>> = operands.iter().map(|&id| b.uniform_value(id)).collect();
     Some(match (function, operands, values.as_slice()) {
-        (ToFloat64 | ToInt64 | ToBool, &[x], _) if b.node(x).dtype == dtype => x,
-        (Add, &[x, _], &[_, Some(0.0)]) | (Add, &[_, x], &[Some(0.0), _]) => x,
-        (Sub, &[x, _], &[_, Some(0.0)]) => x,
-        (Sub, &[_, x], &[Some(0.0), _]) => b.neg(x),
-        (Mul, &[x, _], &[_, Some(1.0)]) | (Mul, &[_, x], &[Some(1.0), _]) => x,
-        (Mul, &[x, _], &[_, Some(-1.0)]) | (Mul, &[_, x], &[Some(-1.0), _]) => b.neg(x),
-        (Scale | Quotient | Div, &[x, _], &[_, Some(1.0)]) => x,
-        (Pow, &[x, _], &[_, Some(1.0)]) => x,
-        (Pow, &[x, _], &[_, Some(2.0)]) => b.map(Sqr, &[x]),
-        (Pow, &[x, _], &[_, Some(0.5)]) => b.map(Sqrt, &[x]),
-        (Pow, &[x, _], &[_, Some(-1.0)]) => b.map(Reciprocal, &[x]),
-        (Where, &[_, x, _], &[Some(c), _, _]) if c != 0.0 => x,
-        (Where, &[_, _, y], &[Some(_), _, _]) => y,
-        (Where, &[_, x, y], _) if x == y => x,
-        (Check, &[x, _], &[_, Some(ok)]) if ok != 0.0 => x,
-        (And, &[x, _], &[_, Some(c)]) | (And, &[_, x], &[Some(c), _]) if c != 0.0 => x,
-        (Or, &[x, _], &[_, Some(0.0)]) | (Or, &[_, x], &[Some(0.0), _]) => x,
+        (ToFloat64 | ToInt64 | ToBool, &[x], _) if b.node(x).dtype == dtype => {
+            ("a cast to the same type", x)
+        }
+        (Add, &[x, _], &[_, Some(0.0)])
+        | (Add, &[_, x], &[Some(0.0), _])
+        | (Sub, &[x, _], &[_, Some(0.0)]) => ("x + 0 = x", x),
+        (Sub, &[_, x], &[Some(0.0), _]) => ("0 - x = -x", b.neg(x)),
+        (Mul, &[x, _], &[_, Some(1.0)])
+        | (Mul, &[_, x], &[Some(1.0), _])
+        | (Scale | Quotient | Div | Pow, &[x, _], &[_, Some(1.0)]) => ("1 x = x", x),
+        (Mul, &[x, _], &[_, Some(-1.0)]) | (Mul, &[_, x], &[Some(-1.0), _]) => {
+            ("-1 x = -x", b.neg(x))
+        }
+        (Pow, &[x, _], &[_, Some(2.0)]) => ("a power that has a name", b.map(Sqr, &[x])),
+        (Pow, &[x, _], &[_, Some(0.5)]) => ("a power that has a name", b.map(Sqrt, &[x])),
+        (Pow, &[x, _], &[_, Some(-1.0)]) => ("a power that has a name", b.map(Reciprocal, &[x])),
+        (Where, &[_, x, _], &[Some(c), _, _]) if c != 0.0 => ("a branch that is known", x),
+        (Where, &[_, _, y], &[Some(_), _, _]) => ("a branch that is known", y),
+        (Where, &[_, x, y], _) if x == y => ("a branch that is known", x),
+        (Check, &[x, _], &[_, Some(ok)]) if ok != 0.0 => ("a check that holds", x),
+        (And, &[x, _], &[_, Some(c)]) | (And, &[_, x], &[Some(c), _]) if c != 0.0 => {
+            ("a condition that holds", x)
+        }
+        (Or, &[x, _], &[_, Some(0.0)]) | (Or, &[_, x], &[Some(0.0), _]) => {
+            ("a condition that holds", x)
+        }
         _ => return None,
     })
 }
 
 /// Identities of real functions of other functions.
-fn signs_and_factors(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Option<Id> {
+fn signs_and_factors(
+    b: &mut Builder,
+    function: ScalarFn,
+    operands: &[Id],
+) -> Option<(&'static str, Id)> {
     let inner = |b: &Builder, id: Id| match b.node(id).op {
         Op::Map(f) => Some((f, b.node(id).inputs.clone())),
         _ => None,
@@ -53,54 +76,55 @@ fn signs_and_factors(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Op
     };
     Some(match (function, operands) {
         (Neg, &[x]) => match inner(b, x)? {
-            (Neg, inputs) => inputs[0],
-            (Sub, inputs) => b.sub(inputs[1], inputs[0]),
+            (Neg, inputs) => ("-(-x) = x", inputs[0]),
+            (Sub, inputs) => ("-(x - y) = y - x", b.sub(inputs[1], inputs[0])),
             (Mul, inputs) => {
                 let (factor, rest) = scalar_factor(b, inputs[0], inputs[1])?;
                 b.uniform_value(factor)?;
                 let factor = b.neg(factor);
-                b.mul(factor, rest)
+                ("-(c x) = (-c) x", b.mul(factor, rest))
             }
             _ => return None,
         },
         (Sqr, &[x]) => {
             if let Some(x) = negated(b, x) {
-                return Some(b.map(Sqr, &[x]));
+                return Some(("(-x)^2 = x^2", b.map(Sqr, &[x])));
             }
             let (factor, array) = factored(b, x).filter(|_| b.size(x) > 1)?;
             let (factor, array) = (b.map(Sqr, &[factor]), b.map(Sqr, &[array]));
             if !is_harmless(b, factor) {
                 return None;
             }
-            b.mul(factor, array)
+            ("(s x)^2 = s^2 x^2", b.mul(factor, array))
         }
         (Log, &[x]) => match inner(b, x)? {
-            (Exp, inputs) => inputs[0],
+            (Exp, inputs) => ("log(exp(x)) = x", inputs[0]),
             _ => return None,
         },
         (Add, &[x, y]) => match (negated(b, x), negated(b, y)) {
-            (_, Some(y)) => b.sub(x, y),
-            (Some(x), None) => b.sub(y, x),
+            (_, Some(y)) => ("x + (-y) = x - y", b.sub(x, y)),
+            (Some(x), None) => ("x + (-y) = x - y", b.sub(y, x)),
             _ => return None,
         },
         (Sub, &[x, y]) => {
             let y = negated(b, y)?;
-            b.add(x, y)
+            ("x - (-y) = x + y", b.add(x, y))
         }
-        (Mul, &[x, y]) if x == y => b.map(Sqr, &[x]),
+        (Mul, &[x, y]) if x == y => ("x x = x^2", b.map(Sqr, &[x])),
         (Mul | Div | Scale | Quotient, &[x, y])
             if negated(b, x).is_some() || negated(b, y).is_some() =>
         {
             let (u, v) = (negated(b, x), negated(b, y));
             let product = b.map(function, &[u.unwrap_or(x), v.unwrap_or(y)]);
-            match (u, v) {
+            let signed = match (u, v) {
                 (Some(_), Some(_)) => product,
                 _ => b.neg(product),
-            }
+            };
+            ("(-x) y = -(x y)", signed)
         }
         (Div, &[x, y]) if has_safe_reciprocal(b, x, y) => {
             let reciprocal = b.map(Reciprocal, &[y]);
-            b.mul(x, reciprocal)
+            ("x / s = (1 / s) x", b.mul(x, reciprocal))
         }
         (Mul, &[x, y]) => match scalar_factor(b, x, y) {
             Some((factor, rest)) => {
@@ -109,7 +133,7 @@ fn signs_and_factors(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Op
                 if !is_harmless(b, product) {
                     return None;
                 }
-                b.mul(product, array)
+                ("s (t x) = (s t) x", b.mul(product, array))
             }
             None => {
                 let (factor, x, y) = match (factored(b, x), factored(b, y)) {
@@ -118,7 +142,7 @@ fn signs_and_factors(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Op
                     _ => return None,
                 };
                 let product = b.mul(x, y);
-                b.mul(factor, product)
+                ("(s x) y = s (x y)", b.mul(factor, product))
             }
         },
         _ => return None,

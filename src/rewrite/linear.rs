@@ -26,8 +26,12 @@ fn split(b: &mut Builder, id: Id) -> Option<(Id, Id)> {
 }
 
 /// `op(x)` of a linear op, as its factor times the op of the rest.
-pub fn apply(b: &mut Builder, x: Id, op: impl FnOnce(&mut Builder, Id) -> Id) -> Option<Id> {
+pub fn apply(
+    b: &mut Builder,
+    x: Id,
+    op: impl FnOnce(&mut Builder, Id) -> Id,
+) -> Option<(&'static str, Id)> {
     let (factor, rest) = split(b, x)?;
     let value = op(b, rest);
-    Some(b.mul(factor, value))
+    Some(("linear(s x) = s linear(x)", b.mul(factor, value)))
 }

@@ -1,8 +1,9 @@
-//! Simplifications, one family a file. Each is exact up to rounding.
+//! Simplifications, one family a file. Each is exact up to rounding, and returns its name with what it found.
 //!
 //! Equal nodes are merged and constants folded by [`crate::bound::Builder`] itself.
 
 pub mod branches;
+pub mod determinant;
 pub mod fuse;
 pub mod identities;
 pub mod linear;
@@ -14,26 +15,30 @@ use crate::graph::DType;
 use crate::scalar::ScalarFn;
 use crate::tensor::size_of;
 
-/// A simpler node of the same value as `function(operands)` of that shape and type, if a rule knows one.
+/// A simpler node of the same value as `function(operands)` of that shape and type, and the name of the rule
+/// that knows it, if one does.
 pub fn map(
     b: &mut Builder,
     function: ScalarFn,
     operands: &[Id],
     shape: &[usize],
     dtype: DType,
-) -> Option<Id> {
-    let id = match (function, operands) {
+) -> Option<(&'static str, Id)> {
+    let (rule, id) = match (function, operands) {
         (ScalarFn::Ge | ScalarFn::Le, _) => ranges::comparison(b, function, operands),
         (ScalarFn::Where, &[condition, x, y]) => identities::map(b, function, operands, dtype)
             .or_else(|| branches::select(b, condition, x, y)),
+        (ScalarFn::Log, &[x]) => {
+            determinant::log(b, x).or_else(|| identities::map(b, function, operands, dtype))
+        }
         _ => identities::map(b, function, operands, dtype),
     }?;
     if b.node(id).dtype != dtype {
         return None;
     }
     match b.size(id) == size_of(shape) {
-        true => Some(b.reshape(id, shape)),
-        false => (b.size(id) == 1).then(|| b.broadcast(id, shape)),
+        true => Some((rule, b.reshape(id, shape))),
+        false => (b.size(id) == 1).then(|| (rule, b.broadcast(id, shape))),
     }
 }
 

@@ -8,14 +8,18 @@ use crate::scalar::ScalarFn::{self, *};
 use crate::tensor::Tensor;
 
 /// `true` for a comparison whose outcome is known.
-pub fn comparison(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Option<Id> {
+pub fn comparison(
+    b: &mut Builder,
+    function: ScalarFn,
+    operands: &[Id],
+) -> Option<(&'static str, Id)> {
     let &[x, y] = operands else { return None };
     let holds = match function {
         Ge => lower(b, x)? >= upper(b, y)?,
         Le => upper(b, x)? <= lower(b, y)?,
         _ => return None,
     };
-    holds.then(|| b.truth())
+    holds.then(|| ("a comparison that the range decides", b.truth()))
 }
 
 fn lower(b: &Builder, id: Id) -> Option<f64> {

@@ -6,7 +6,7 @@ use crate::graph::DType;
 use crate::scalar::ScalarFn::{self, *};
 
 /// A simpler node of the same value as the sum of a real array over axes, if one is known.
-pub fn sum(b: &mut Builder, x: Id, axes: &[usize]) -> Option<Id> {
+pub fn sum(b: &mut Builder, x: Id, axes: &[usize]) -> Option<(&'static str, Id)> {
     let node = b.node(x).clone();
     let Op::Map(function) = node.op else {
         return None;
@@ -22,21 +22,25 @@ pub fn sum(b: &mut Builder, x: Id, axes: &[usize]) -> Option<Id> {
     Some(match function {
         Neg => {
             let total = total(b, inputs[0]);
-            b.neg(total)
+            ("sum(-x) = -sum(x)", b.neg(total))
         }
         Mul => {
             let (factor, rest) = scalar_factor(b, inputs[0], inputs[1])?;
             let total = total(b, rest);
-            b.mul(factor, total)
+            ("sum(s x) = s sum(x)", b.mul(factor, total))
         }
-        Add | Sub if scalar_may_leave(b, &inputs) => {
+        Add | Sub if scalar_may_leave(b, &inputs, 0) => {
             let [left, right] = [inputs[0], inputs[1]].map(|input| total(b, input));
-            b.map(function, &[left, right])
+            (
+                "sum(s + f(x)) = n s + sum(f(x))",
+                b.map(function, &[left, right]),
+            )
         }
         // -inf in one term is -inf in the sum.
         ScalarFn::Check if b.size(inputs[1]) == 1 => {
             let total = total(b, inputs[0]);
-            b.map(ScalarFn::Check, &[total, inputs[1]])
+            let checked = b.map(ScalarFn::Check, &[total, inputs[1]]);
+            ("sum(check(x)) = check(sum(x))", checked)
         }
         _ => return None,
     })
@@ -46,20 +50,24 @@ pub fn sum(b: &mut Builder, x: Id, axes: &[usize]) -> Option<Id> {
 ///
 /// Not next to plain values or differences of them: data of mean 10^6 and spread 10^-3 keep all their digits in
 /// sum(y - mu), and lose nine of them in sum(y) - n mu.
-fn scalar_may_leave(b: &Builder, terms: &[Id]) -> bool {
+fn scalar_may_leave(b: &Builder, terms: &[Id], depth: usize) -> bool {
     match *terms {
-        [x, y] if b.size(x) == 1 => is_function_value(b, y),
-        [x, y] if b.size(y) == 1 => is_function_value(b, x),
+        _ if depth == MAX_TERMS => false,
+        [x, y] if b.size(x) == 1 => is_function_value(b, y, depth),
+        [x, y] if b.size(y) == 1 => is_function_value(b, x, depth),
         _ => false,
     }
 }
 
+/// Terms of a sum that are looked at.
+const MAX_TERMS: usize = 200;
+
 /// Whether an array holds values of a function other than sums and differences, but for scalar terms.
-fn is_function_value(b: &Builder, id: Id) -> bool {
+fn is_function_value(b: &Builder, id: Id, depth: usize) -> bool {
     let node = b.node(id);
     match node.op {
-        Op::Map(Neg) => is_function_value(b, node.inputs[0]),
-        Op::Map(Add | Sub) => scalar_may_leave(b, &node.inputs),
+        Op::Map(Neg) if depth < MAX_TERMS => is_function_value(b, node.inputs[0], depth + 1),
+        Op::Map(Add | Sub) => scalar_may_leave(b, &node.inputs, depth + 1),
         Op::Map(_) => true,
         _ => false,
     }

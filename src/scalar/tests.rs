@@ -90,7 +90,7 @@ fn functions_without_a_rule_are_refused_by_name() {
     let error = crate::diff::gradient(&mut bound.builder, logp, &[parameter]).unwrap_err();
     assert_eq!(
         error,
-        BindError("the derivative of `gammainc_da` is not known".into())
+        BindError::Misfit("the derivative of `gammainc_da` is not known".into())
     );
 }
 

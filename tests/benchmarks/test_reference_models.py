@@ -37,6 +37,10 @@ PARAMETERS_AND_ROWS = {
     "sparse_logistic": (61, 569),
     "latent_gp": (104, 100),
     "large_regression": (11, 100_000),
+    "garch": (3, 200),
+    "arma": (4, 200),
+    "hmm": (4, None),
+    "ar5": (6, 200),
     "small_simple": (2, 50),
     "small_medium": (5, 60),
     "small_stress": (8, 120),
@@ -49,4 +53,5 @@ def test_sizes(name):
     model = MODELS[name].build()
     parameters, rows = PARAMETERS_AND_ROWS[name]
     assert sum(np.size(value) for value in model.initial_point().values()) == parameters
-    assert model.rvs_to_values[model.observed_RVs[0]].type.shape == (rows,)
+    observed = [model.rvs_to_values[rv].type.shape for rv in model.observed_RVs]
+    assert observed == ([] if rows is None else [(rows,)])

@@ -1,5 +1,7 @@
 """Starting points are PyMC's, and a bad one is explained."""
 
+import functools
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -9,6 +11,7 @@ from pymc.initial_point import make_initial_point_fns_per_chain
 from pymc.pytensorf import compile as pymc_compile
 from pymc.pytensorf import find_rng_nodes
 
+from pymc_rustmc.live import LiveModel
 from pymc_rustmc.starts import checked_starts, start_functions
 
 _INITVALS = [
@@ -18,6 +21,10 @@ _INITVALS = [
     {"sigma": "prior"},
     [{"mu": 1.0}, None, {"sigma": 2.0}],
 ]
+
+
+def explain(model):
+    return functools.partial(LiveModel(model, {}).explain_start, {})
 
 
 def _model():
@@ -75,7 +82,7 @@ def test_table_of_terms_of_many_variables():
         pm.Potential("wall", pm.math.log(sum(terms) - 1e6))
     functions = start_functions(model, None, 1, jitter=False)
     with pytest.raises(SamplingError, match=r"'wall': np\.float64\(nan\)"):
-        checked_starts(model, functions, [1], lambda point: (np.nan, np.zeros(40)), 0)
+        checked_starts(functions, [1], lambda point: (np.nan, np.zeros(40)), 0, explain(model))
 
 
 def test_points_do_not_share_memory():
@@ -108,7 +115,7 @@ def test_failed_points_are_drawn_again():
     def density(point):
         return (0.0 if point["x"] > 0.8 else -np.inf), np.zeros(1)
 
-    (point,) = checked_starts(model, [function], [3], density, retries=200)
+    (point,) = checked_starts([function], [3], density, retries=200, explain=explain(model))
     assert point["x"] > 0.8
 
 
@@ -118,7 +125,7 @@ def test_hopeless_start_shows_the_terms():
         pm.Potential("wall", pm.math.switch(x < 100, -np.inf, 0.0))
     functions = start_functions(model, None, 2, jitter=True)
     with pytest.raises(SamplingError, match=r"(?s)Starting values.*'x'.*'wall': np.float..\(-inf\)"):
-        checked_starts(model, functions, [1, 2], lambda point: (-np.inf, np.zeros(1)), retries=3)
+        checked_starts(functions, [1, 2], lambda point: (-np.inf, np.zeros(1)), 3, explain(model))
 
 
 def test_gradient_that_is_not_finite_is_named():
@@ -127,7 +134,7 @@ def test_gradient_that_is_not_finite_is_named():
         pm.Normal("z")
     functions = start_functions(model, None, 1, jitter=False)
     with pytest.raises(SamplingError, match=r"(?s)gradient.*'x': array\(\[nan,  ?0\.\]\)"):
-        checked_starts(model, functions, [1], lambda point: (0.0, np.array([np.nan, 0, 1])), retries=0)
+        checked_starts(functions, [1], lambda point: (0.0, np.array([np.nan, 0, 1])), 0, explain(model))
 
 
 def test_wrong_initvals_are_named(normal_model, rust_sample):

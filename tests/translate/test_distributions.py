@@ -6,7 +6,7 @@ import pytest
 from oracle import check_model
 
 from pymc_rustmc.compile import translate_model
-from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.errors import NoGradientError
 
 PYMC_6 = int(pm.__version__.split(".")[0]) >= 6
 MATRIX = np.array([[2.0, 0.3], [0.3, 1.0]])
@@ -79,6 +79,7 @@ PRIORS = {
     "Uniform": (lambda: pm.Uniform("x", -1, 4, shape=3), {}),
     "VonMises": (lambda: pm.VonMises("x", 0.2, 1.5, shape=3), {}),
     "Wald": (lambda: pm.Wald("x", mu=1, lam=2, shape=3), {}),
+    "Interpolated": (lambda: pm.Interpolated("x", np.linspace(-2, 3, 9), np.arange(1.0, 10), shape=3), {}),
     "Weibull": (lambda: pm.Weibull("x", 2.5, 1.5, shape=3), {}),
     "ZeroSumNormal": (lambda: pm.ZeroSumNormal("x", sigma=1.5, shape=(3, 4)), {}),
     "ZeroSumNormal over two axes": (
@@ -230,16 +231,14 @@ def test_likelihood(name):
     check_model(_likelihood_model(LIKELIHOODS[name]))
 
 
-# name: (likelihood or prior given `a` and `s`, Op without a translation)
-UNSUPPORTED = {
+# name: (likelihood or prior given `a` and `s`, Op that may have no rule: it is evaluated all the same)
+WITHOUT_RULE = {
     "GARCH11": (
         lambda a, s: pm.GARCH11("y", omega=s, alpha_1=0.2, beta_1=0.3, initial_vol=1, observed=REALS),
         "Scan",
     ),
-    "Interpolated": (lambda a, s: pm.Interpolated("y", np.linspace(0, 1, 10), np.ones(10)), "SplineWrapper"),
     "MvNormal": (lambda a, s: pm.MvNormal("y", a[:2] * s, MATRIX), "SolveTriangular"),
     "MvStudentT": (lambda a, s: pm.MvStudentT("y", nu=s, mu=a[:2], scale=MATRIX), "SolveTriangular"),
-    "PolyaGamma": (lambda a, s: pm.PolyaGamma("y", h=1, z=s), "PolyaGamma"),
     "Rice": (lambda a, s: pm.Rice("y", nu=1, sigma=s, observed=POSITIVE), "i0e"),
     "Censored Poisson": (
         lambda a, s: pm.Censored("y", pm.Poisson.dist(s), lower=0, upper=2, observed=[0, 1, 2]),
@@ -255,14 +254,14 @@ UNSUPPORTED = {
     ),
 }
 
-if not PYMC_6:
-    UNSUPPORTED["LKJCorr"] = (lambda a, s: pm.LKJCorr("y", eta=2, n=3), "FillDiagonal")
+
+@pytest.mark.parametrize("name", WITHOUT_RULE)
+def test_op_without_rule(name):
+    build, _ = WITHOUT_RULE[name]
+    check_model(_likelihood_model(build))
 
 
-@pytest.mark.parametrize("name", UNSUPPORTED)
-def test_unsupported_op_is_named_with_its_variable(name):
-    build, op = UNSUPPORTED[name]
-    with pytest.raises(UnsupportedOpError, match=op) as error:
-        translate_model(_likelihood_model(build))
-    assert "'y'" in str(error.value)
-    assert "nuts_sampler" in str(error.value)
+def test_op_without_gradient_is_named_with_its_variable():
+    model = _likelihood_model(lambda a, s: pm.PolyaGamma("y", h=1, z=s))
+    with pytest.raises(NoGradientError, match=r"_PolyaGammaLogDistFunc in the graph of 'y'.*rust_funcify"):
+        translate_model(model).bind()

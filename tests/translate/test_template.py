@@ -11,7 +11,7 @@ from pytensor.raise_op import Assert
 
 from pymc_rustmc._core import GraphError
 from pymc_rustmc.compile import translate_model
-from pymc_rustmc.errors import DataError, UnsupportedModelError, UnsupportedOpError
+from pymc_rustmc.errors import DataError, NoGradientError, UnsupportedModelError, UnsupportedOpError
 from pymc_rustmc.interpreted import no_compiler
 
 RNG = np.random.default_rng(5)
@@ -254,7 +254,7 @@ def test_random_deterministic_is_refused():
     assert not translate_model(model, var_names=["a"]).outputs
 
 
-def test_black_box_names_op_and_variable():
+def test_black_box_without_gradient_names_op_and_variable():
     class Box(pytensor.graph.op.Op):
         itypes = [pytensor.tensor.dscalar]  # noqa: RUF012
         otypes = [pytensor.tensor.dscalar]  # noqa: RUF012
@@ -264,8 +264,8 @@ def test_black_box_names_op_and_variable():
 
     with pm.Model() as model:
         pm.Potential("box", Box()(pm.Normal("a")))
-    with pytest.raises(UnsupportedOpError, match=r"Box.*'box'.*rust_funcify"):
-        translate_model(model)
+    with pytest.raises(NoGradientError, match=r"Box.*'box'.*rust_funcify"):
+        translate_model(model).bind()
 
 
 def test_an_op_of_ones_own_can_be_registered():

@@ -1,4 +1,6 @@
 use super::*;
+use crate::kernels::isa::Isa;
+use crate::kernels::sum::across;
 use crate::testing::{Random, close};
 
 /// (rows, columns), with ragged last blocks and chunks.
@@ -91,42 +93,6 @@ fn products_with_row_blocks_are_the_plain_ones_on_every_instruction_set() {
                 bits(&first.1),
                 "{rows} x {columns} on {isa:?}"
             );
-        }
-    }
-}
-
-#[test]
-fn products_of_stacks_are_the_plain_ones() {
-    let mut random = Random::new(19);
-    for [batch, m, k, n] in [
-        [1, 1, 1, 1],
-        [1, 3, 20, 2],
-        [2, 4, 9, 1],
-        [3, 1, 5, 17],
-        [2, 10, 8, 9],
-        [1, 2, 0, 3],
-    ] {
-        let (a, b) = (
-            random.vector(batch * m * k, -1.0, 1.0),
-            random.vector(batch * k * n, -1.0, 1.0),
-        );
-        for transposed in [[false, false], [true, false], [false, true], [true, true]] {
-            let mut found = vec![f64::NAN; batch * m * n];
-            matmul([batch, m, k, n], transposed, &a, &b, &mut found);
-            for s in 0..batch {
-                for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
-                    let at_a = |l: usize| if transposed[0] { l * m + i } else { i * k + l };
-                    let at_b = |l: usize| if transposed[1] { j * k + l } else { l * n + j };
-                    let wanted: f64 = (0..k)
-                        .map(|l| a[s * m * k + at_a(l)] * b[s * k * n + at_b(l)])
-                        .sum();
-                    let found = found[(s * m + i) * n + j];
-                    assert!(
-                        close(found, wanted, 1e-14),
-                        "{batch} {m} {k} {n} {transposed:?}"
-                    );
-                }
-            }
         }
     }
 }

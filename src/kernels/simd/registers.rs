@@ -34,6 +34,7 @@ macro_rules! lanes {
         #[allow(unused_unsafe, clippy::useless_transmute)]
         impl Lanes for $name {
             type Mask = $mask_name;
+            const REGISTERS: usize = $n;
 
             #[inline(always)]
             fn splat(x: f64) -> $name {

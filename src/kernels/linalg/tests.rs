@@ -1,0 +1,501 @@
+//! Every routine against the definition of its result, with the same bits on all instruction sets.
+
+use super::triangular::Triangular;
+use super::*;
+use crate::kernels::isa::Isa;
+use crate::testing::{Random, close};
+
+/// Orders around the sizes of chunks and blocks.
+const SIZES: [usize; 13] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 41, 70];
+
+/// A random matrix, row-major.
+fn random_matrix(random: &mut Random, rows: usize, columns: usize) -> Vec<f64> {
+    random.vector(rows * columns, -1.0, 1.0)
+}
+
+/// Product of (m, k) and (k, n).
+fn times([m, k, n]: [usize; 3], a: &[f64], b: &[f64]) -> Vec<f64> {
+    let at = |i: usize, j: usize| (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum();
+    (0..m)
+        .flat_map(|i| (0..n).map(move |j| (i, j)))
+        .map(|(i, j)| at(i, j))
+        .collect()
+}
+
+/// Columns become rows.
+fn transpose([m, n]: [usize; 2], a: &[f64]) -> Vec<f64> {
+    (0..n)
+        .flat_map(|j| (0..m).map(move |i| a[i * n + j]))
+        .collect()
+}
+
+/// Zero where `keeps(i, j)` is false.
+fn masked(n: usize, a: &[f64], keeps: impl Fn(usize, usize) -> bool) -> Vec<f64> {
+    let mask = |(p, &x): (usize, &f64)| if keeps(p / n, p % n) { x } else { 0.0 };
+    a.iter().enumerate().map(mask).collect()
+}
+
+/// A well conditioned positive definite matrix.
+fn positive_definite(random: &mut Random, n: usize) -> Vec<f64> {
+    let a = random_matrix(random, n, n);
+    let mut product = times([n, n, n], &a, &transpose([n, n], &a));
+    (0..n).for_each(|i| product[i * n + i] += 1.0);
+    product
+}
+
+#[track_caller]
+fn assert_close(what: &str, found: &[f64], wanted: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), wanted.len(), "{what}");
+    let scale = wanted.iter().fold(1.0f64, |scale, x| scale.max(x.abs()));
+    for (i, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        assert!(
+            close(found / scale, wanted / scale, tolerance),
+            "{what}: element {i} is {found}, not {wanted}"
+        );
+    }
+}
+
+/// The result on this processor's instruction sets, which must all have the same bits.
+#[track_caller]
+fn on_every_isa(what: &str, run: impl Fn(Isa) -> Vec<f64>) -> Vec<f64> {
+    let bits = |values: &[f64]| -> Vec<u64> { values.iter().map(|v| v.to_bits()).collect() };
+    let first = run(Isa::Baseline);
+    for isa in Isa::available() {
+        assert_eq!(bits(&run(isa)), bits(&first), "{what} on {isa:?}");
+    }
+    first
+}
+
+#[test]
+fn the_cholesky_factor_times_itself_is_the_matrix() {
+    let mut random = Random::new(51);
+    for n in SIZES {
+        let what = format!("order {n}");
+        let (a, b) = (
+            positive_definite(&mut random, n),
+            positive_definite(&mut random, n),
+        );
+        let mut stack = [a.clone(), b.clone()].concat();
+        // What stands above the diagonal is not read.
+        (0..2 * n * n)
+            .filter(|p| p % (n * n) % n > p % (n * n) / n)
+            .for_each(|p| stack[p] = f64::NAN);
+        let l = on_every_isa(&what, |isa| {
+            let mut scratch = vec![f64::NAN; cholesky::factor_scratch(n)];
+            let mut out = vec![f64::NAN; stack.len()];
+            cholesky::factor_on(isa, [2, n], &stack, &mut out, &mut scratch);
+            out
+        });
+        for (l, a) in [(&l[..n * n], &a), (&l[n * n..], &b)] {
+            assert_eq!(masked(n, l, |i, j| j <= i), l, "{what}");
+            let product = times([n, n, n], l, &transpose([n, n], l));
+            assert_close(&what, &product, a, 1e-14);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_positive_definite_has_no_cholesky_factor() {
+    let mut random = Random::new(52);
+    for n in [1, 3, 8, 20, 41] {
+        for (position, value) in [
+            (n - 1, -1e-3),
+            (n / 2, f64::NAN),
+            (n - 1, f64::INFINITY),
+            (0, 0.0),
+        ] {
+            let mut stack = positive_definite(&mut random, n).repeat(3);
+            stack[n * n + position * n + position] = value;
+            let mut out = vec![0.0; stack.len()];
+            cholesky::factor(
+                [3, n],
+                &stack,
+                &mut out,
+                &mut vec![0.0; cholesky::factor_scratch(n)],
+            );
+            let is_nan = |k: usize| out[k * n * n..(k + 1) * n * n].iter().all(|x| x.is_nan());
+            assert_eq!(
+                [0, 1, 2].map(is_nan),
+                [false, true, false],
+                "order {n}, {value} at {position}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_adjoint_of_the_cholesky_factor_is_that_of_its_differences() {
+    let mut random = Random::new(53);
+    for n in SIZES {
+        let a = positive_definite(&mut random, n).repeat(2);
+        let l_bar = random.vector(2 * n * n, -1.0, 1.0);
+        let factor = |a: &[f64]| {
+            let mut l = vec![0.0; a.len()];
+            cholesky::factor(
+                [2, n],
+                a,
+                &mut l,
+                &mut vec![0.0; cholesky::factor_scratch(n)],
+            );
+            l
+        };
+        let l = factor(&a);
+        let what = format!("order {n}");
+        let a_bar = on_every_isa(&what, |isa| {
+            let mut out = vec![f64::NAN; l.len()];
+            cholesky::adjoint_on(isa, [2, n], &l, &l_bar, &mut out);
+            out
+        });
+        // Along a random direction of each matrix's lower triangle.
+        for s in 0..2 {
+            let matrix = s * n * n..(s + 1) * n * n;
+            assert_eq!(
+                masked(n, &a_bar[matrix.clone()], |i, j| j <= i),
+                a_bar[matrix.clone()],
+                "{what}"
+            );
+            let mut direction = vec![0.0; a.len()];
+            direction[matrix].copy_from_slice(&masked(
+                n,
+                &random_matrix(&mut random, n, n),
+                |i, j| j <= i,
+            ));
+            let along = |t: f64| -> f64 {
+                let moved: Vec<f64> = a.iter().zip(&direction).map(|(a, d)| a + t * d).collect();
+                factor(&moved)
+                    .iter()
+                    .zip(&l_bar)
+                    .map(|(l, bar)| l * bar)
+                    .sum()
+            };
+            let wanted = crate::testing::differences(|t| along(1e-2 * t[0]), &[0.0])[0];
+            let found: f64 = a_bar.iter().zip(&direction).map(|(bar, d)| bar * d).sum();
+            assert!(
+                close(1e-2 * found, wanted, 1e-9),
+                "{what}: {} is not {wanted}",
+                1e-2 * found
+            );
+        }
+    }
+}
+
+#[test]
+fn solutions_of_triangular_systems_give_back_the_right_hand_side() {
+    let mut random = Random::new(54);
+    for n in SIZES {
+        for columns in [0, 1, 2, 8, 19] {
+            for kind in 0..8 {
+                let [lower, transposed, unit] = [1, 2, 4].map(|bit| kind & bit != 0);
+                let system = Triangular {
+                    lower,
+                    transposed,
+                    unit,
+                };
+                let what = format!("order {n}, {columns} columns, {system:?}");
+                let mut t = random_matrix(&mut random, 2 * n, n);
+                t.iter_mut().for_each(|x| *x /= n as f64);
+                (0..2 * n).for_each(|i| t[i * n + i % n] += if unit { f64::NAN } else { 1.0 });
+                let b = random_matrix(&mut random, 2 * n, columns);
+                let x = on_every_isa(&what, |isa| {
+                    let mut scratch = vec![f64::NAN; triangular::solve_scratch(n, columns)];
+                    let mut out = vec![f64::NAN; b.len()];
+                    triangular::solve_on(
+                        isa,
+                        system,
+                        [2, n, columns],
+                        &t,
+                        &b,
+                        &mut out,
+                        &mut scratch,
+                    );
+                    out
+                });
+                for s in 0..2 {
+                    let keeps =
+                        |i: usize, j: usize| (i == j && !unit) || if lower { j < i } else { j > i };
+                    let mut read = masked(n, &t[s * n * n..(s + 1) * n * n], keeps);
+                    (0..n).filter(|_| unit).for_each(|i| read[i * n + i] = 1.0);
+                    let read = if transposed {
+                        transpose([n, n], &read)
+                    } else {
+                        read
+                    };
+                    let stretch = s * n * columns..(s + 1) * n * columns;
+                    let product = times([n, n, columns], &read, &x[stretch.clone()]);
+                    assert_close(&what, &product, &b[stretch], 1e-13);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_zero_on_the_diagonal_has_no_solution() {
+    for n in [1, 3, 20] {
+        for columns in [1, 4] {
+            let mut t: Vec<f64> = (0..n * n).map(|p| 1.0 + p as f64).collect();
+            t[n * n - 1] = 0.0;
+            let b = vec![1.0; n * columns];
+            let mut out = vec![0.0; b.len()];
+            let system = Triangular {
+                lower: true,
+                transposed: false,
+                unit: false,
+            };
+            let mut scratch = vec![0.0; triangular::solve_scratch(n, columns)];
+            triangular::solve(system, [1, n, columns], &t, &b, &mut out, &mut scratch);
+            assert!(
+                out.iter().all(|x| x.is_nan()),
+                "order {n}, {columns} columns"
+            );
+        }
+    }
+}
+
+#[test]
+fn lu_factors_solve_systems_and_give_determinants() {
+    let mut random = Random::new(55);
+    for n in SIZES {
+        let what = format!("order {n}");
+        let a = random_matrix(&mut random, 2 * n, n);
+        let factors = on_every_isa(&what, |isa| {
+            let mut out = vec![f64::NAN; 2 * lu::packed_size(n)];
+            lu::factor_on(isa, [2, n], &a, &mut out);
+            out
+        });
+        for columns in [1, 5] {
+            let b = random_matrix(&mut random, 2 * n, columns);
+            for transposed in [false, true] {
+                let mut x = vec![f64::NAN; b.len()];
+                let mut scratch = vec![f64::NAN; lu::solve_scratch(n, columns)];
+                lu::solve(
+                    transposed,
+                    [2, n, columns],
+                    &factors,
+                    &b,
+                    &mut x,
+                    &mut scratch,
+                );
+                for s in 0..2 {
+                    let a = &a[s * n * n..(s + 1) * n * n];
+                    let a = if transposed {
+                        transpose([n, n], a)
+                    } else {
+                        a.to_vec()
+                    };
+                    let stretch = s * n * columns..(s + 1) * n * columns;
+                    let product = times([n, n, columns], &a, &x[stretch.clone()]);
+                    assert_close(&what, &product, &b[stretch], 1e-10);
+                }
+            }
+        }
+        let (mut value, mut log) = ([f64::NAN; 2], [f64::NAN; 2]);
+        lu::determinant(n, &factors, &mut value);
+        lu::log_determinant(n, &factors, &mut log);
+        if n > 0 {
+            assert_close(&what, &log, &value.map(|x| x.abs().ln()), 1e-13);
+        }
+        // A column more of one than of the other: the determinant is linear in it.
+        if n > 1 {
+            let mut sum = a[..n * n].to_vec();
+            (0..n).for_each(|i| sum[i * n] += a[n * n + i]);
+            let mut other = a[..n * n].to_vec();
+            (0..n).for_each(|i| other[i * n] = a[n * n + i]);
+            let stack = [&a[..n * n], &other, &sum].concat();
+            let mut factors = vec![0.0; 3 * lu::packed_size(n)];
+            lu::factor([3, n], &stack, &mut factors);
+            let mut values = [0.0; 3];
+            lu::determinant(n, &factors, &mut values);
+            let scale = values.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+            let difference = (values[0] + values[1] - values[2]) / scale;
+            assert!(difference.abs() < 1e-11, "{what}: {values:?}");
+        }
+    }
+}
+
+#[test]
+fn a_singular_matrix_has_the_determinant_zero_and_no_inverse() {
+    let a = [1.0, 2.0, 3.0, 2.0, 4.0, 6.0, 1.0, 0.0, 1.0];
+    let mut factors = [0.0; 12];
+    lu::factor([1, 3], &a, &mut factors);
+    let mut value = [f64::NAN];
+    lu::determinant(3, &factors, &mut value);
+    assert_eq!(value, [0.0]);
+    lu::log_determinant(3, &factors, &mut value);
+    assert_eq!(value, [f64::NEG_INFINITY]);
+    let mut x = [0.0; 3];
+    for transposed in [false, true] {
+        let mut scratch = vec![0.0; lu::solve_scratch(3, 1)];
+        lu::solve(
+            transposed,
+            [1, 3, 1],
+            &factors,
+            &[1.0, 2.0, 3.0],
+            &mut x,
+            &mut scratch,
+        );
+        assert!(x.iter().all(|x| x.is_nan()));
+    }
+}
+
+/// Symmetric matrices, easy and hard ones.
+fn symmetric(random: &mut Random, n: usize, kind: usize) -> Vec<f64> {
+    let a = random_matrix(random, n, n);
+    let element = |i: usize, j: usize| match kind {
+        0 => a[i.max(j) * n + i.min(j)],
+        // Eigenvalues from 1 down to 1e-16 and below.
+        1 => (-0.5 * (i as f64 - j as f64).powi(2) / 16.0).exp(),
+        // Many equal ones.
+        2 => f64::from(u8::from(i == j)) + f64::from(u8::from(i < 2 && j < 2)),
+        // Out of the range of squares.
+        3 => 1e200 * a[i.max(j) * n + i.min(j)],
+        4 => f64::from(u8::from(i.abs_diff(j) == 1)),
+        _ => 0.0,
+    };
+    (0..n * n).map(|p| element(p / n, p % n)).collect()
+}
+
+#[test]
+fn eigenvectors_diagonalise_a_symmetric_matrix() {
+    let mut random = Random::new(56);
+    for n in SIZES {
+        for kind in 0..6 {
+            let what = format!("order {n}, kind {kind}");
+            let a = symmetric(&mut random, n, kind);
+            let mut stack = [a.clone(), symmetric(&mut random, n, 0)].concat();
+            (0..n * n)
+                .filter(|p| p % n > p / n)
+                .for_each(|p| stack[p] = f64::NAN);
+            let found = on_every_isa(&what, |isa| {
+                let (mut w, mut v) = (vec![f64::NAN; 2 * n], vec![f64::NAN; 2 * n * n]);
+                let mut scratch = vec![f64::NAN; eigh::decompose_scratch(n)];
+                eigh::decompose_on(isa, [2, n], &stack, &mut w, &mut v, &mut scratch);
+                [w, v].concat()
+            });
+            let (w, v) = (&found[..n], &found[2 * n..][..n * n]);
+            assert!(w.windows(2).all(|pair| pair[0] <= pair[1]), "{what}: {w:?}");
+            let square = [n, n, n];
+            let mut identity = vec![0.0; n * n];
+            (0..n).for_each(|i| identity[i * n + i] = 1.0);
+            assert_close(
+                &what,
+                &times(square, &transpose([n, n], v), v),
+                &identity,
+                1e-13,
+            );
+            let scaled: Vec<f64> = (0..n * n).map(|p| v[p] * w[p % n]).collect();
+            assert_close(
+                &what,
+                &times(square, &scaled, &transpose([n, n], v)),
+                &a,
+                1e-13,
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_has_no_eigenvalues() {
+    for value in [f64::NAN, f64::INFINITY] {
+        let (mut w, mut v) = ([0.0; 4], [0.0; 8]);
+        let a = [1.0, 0.0, value, 2.0, 1.0, 0.0, 0.5, 2.0];
+        eigh::decompose(
+            [2, 2],
+            &a,
+            &mut w,
+            &mut v,
+            &mut vec![0.0; eigh::decompose_scratch(2)],
+        );
+        assert!(w[..2].iter().chain(&v[..4]).all(|x| x.is_nan()));
+        assert!(w[2..].iter().chain(&v[4..]).all(|x| x.is_finite()));
+    }
+}
+
+#[test]
+fn q_is_orthogonal_and_q_times_r_is_the_matrix() {
+    let mut random = Random::new(57);
+    for [m, n] in [
+        [1, 1],
+        [2, 1],
+        [3, 3],
+        [1, 4],
+        [5, 9],
+        [20, 8],
+        [17, 17],
+        [41, 30],
+    ] {
+        let what = format!("{m} x {n}");
+        let k = m.min(n);
+        let mut a = random_matrix(&mut random, 2 * m, n);
+        // A column of zeros needs no reflection.
+        (0..m).for_each(|i| a[i * n] = 0.0);
+        let found = on_every_isa(&what, |isa| {
+            let (mut q, mut r) = (vec![f64::NAN; 2 * m * k], vec![f64::NAN; 2 * k * n]);
+            let mut scratch = vec![f64::NAN; qr::factor_scratch(m, n)];
+            qr::factor_on(isa, [2, m, n], &a, &mut q, &mut r, &mut scratch);
+            [q, r].concat()
+        });
+        let mut identity = vec![0.0; k * k];
+        (0..k).for_each(|i| identity[i * k + i] = 1.0);
+        for s in 0..2 {
+            let q = &found[s * m * k..(s + 1) * m * k];
+            let r = &found[2 * m * k + s * k * n..][..k * n];
+            assert!(
+                (0..k).all(|i| r[i * n..i * n + i].iter().all(|&x| x == 0.0)),
+                "{what}"
+            );
+            assert_close(
+                &what,
+                &times([k, m, k], &transpose([m, k], q), q),
+                &identity,
+                1e-14,
+            );
+            assert_close(
+                &what,
+                &times([m, k, n], q, r),
+                &a[s * m * n..(s + 1) * m * n],
+                1e-14,
+            );
+        }
+    }
+}
+
+#[test]
+fn products_of_stacks_are_the_plain_ones() {
+    let mut random = Random::new(58);
+    let lengths = [0, 1, 2, 7, 8, 9, 16, 21];
+    for [m, k, n] in (0..512).map(|p| [lengths[p % 8], lengths[p / 8 % 8], lengths[p / 64]]) {
+        let (a, b) = (
+            random_matrix(&mut random, 2 * m, k),
+            random_matrix(&mut random, 2 * k, n),
+        );
+        for transposed in [[false, false], [true, false], [false, true], [true, true]] {
+            let what = format!("{m} {k} {n} {transposed:?}");
+            let found = on_every_isa(&what, |isa| {
+                let sizes = [2, m, k, n];
+                let mut scratch = vec![f64::NAN; product::multiply_scratch(sizes, transposed)];
+                let mut out = vec![f64::NAN; 2 * m * n];
+                product::multiply_on(isa, sizes, transposed, &a, &b, &mut out, &mut scratch);
+                out
+            });
+            for s in 0..2 {
+                let stored = [
+                    &a[s * m * k..(s + 1) * m * k],
+                    &b[s * k * n..(s + 1) * k * n],
+                ];
+                let left = if transposed[0] {
+                    transpose([k, m], stored[0])
+                } else {
+                    stored[0].to_vec()
+                };
+                let right = if transposed[1] {
+                    transpose([n, k], stored[1])
+                } else {
+                    stored[1].to_vec()
+                };
+                let wanted = times([m, k, n], &left, &right);
+                assert_close(&what, &found[s * m * n..(s + 1) * m * n], &wanted, 1e-14);
+            }
+        }
+    }
+}
