@@ -222,8 +222,8 @@ def test_composite_of_scalars():
     np.testing.assert_allclose([logp, *gradient], [0.25 * e - 0.5 - e, 1.25 * e - 1 - e])
 
 
-# Scalar Ops without a rule: of complex numbers, inverses whose gradient in the shape nobody knows, and the loops
-# in PyTensor's own gradients of special functions.
+# Scalar Ops without a rule: of complex numbers, inverses whose gradient in the shape nobody knows and
+# loops, which PyTensor's own gradients of special functions hold.
 FOREIGN = {
     *("Angle", "Complex", "ComplexFromPolar", "Imag"),
     *("BetaIncInv", "GammaIncCInv", "GammaIncInv"),
