@@ -13,7 +13,7 @@ use std::f64::consts::PI;
 use super::double_double::{fast_two_sum, two_product, two_sum};
 use super::exp::{exp, expm1};
 use super::gamma::{binet, digamma, log_minus_digamma};
-use super::incomplete_gamma::{CUT, expm1_rest};
+use super::incomplete_gamma::{CUT, at_most_one, expm1_rest};
 use super::log::{log, log1p, log1p_rest};
 use super::pow::{exp_double, log_double};
 use super::quadrature::{rule, total};
@@ -219,7 +219,7 @@ pub fn betainc<V: Lanes>([a, b, x]: [f64; 3]) -> f64 {
         return value;
     }
     let (side, flipped) = Side::new(a, b, x);
-    let value = side.value::<V>()[0];
+    let value = at_most_one(side.value::<V>()[0]);
     if flipped { 1.0 - value } else { value }
 }
 

@@ -130,10 +130,16 @@ fn is_lower(a: f64, x: f64) -> bool {
 #[inline(always)]
 fn lower<V: Lanes>(a: f64, x: f64) -> f64 {
     let d = power_term(a, x);
-    match a < 30.0 {
+    at_most_one(match a < 30.0 {
         true => d * series(a, x)[0],
         false => a * d * lower_integral::<V>(a, x)[0],
-    }
+    })
+}
+
+/// A probability without what rounding may have added to 1.
+#[inline(always)]
+pub(super) fn at_most_one(p: f64) -> f64 {
+    if p > 1.0 { 1.0 } else { p }
 }
 
 /// 1 - P for a < 1 and x < 1: 1 - x**a / Gamma(a + 1) (1 + a sum (-x)**n / ((a + n) n!)).

@@ -320,6 +320,7 @@ const BORDERS: &str = "
     gammainc 2 inf 1
     gammainc inf 2 0
     gammainc -1 1 nan
+    gammainc 1e-40 0.5 1
     gammaincc 2 0 1
     gammaincc 2 inf 0
     gammaincc 2 -1 nan
@@ -368,6 +369,17 @@ fn functions_of_several_arguments_at_borders() {
         let got = Function::find(name).eval(Isa::detect(), &points)[0];
         let close = (got - want).abs() <= 1e-15;
         assert!(same(got, want) || close, "{line} but is {got:e}");
+    }
+}
+
+#[test]
+fn probabilities_never_exceed_one() {
+    let small: Vec<f64> = (0..400).map(|k| (-0.5 * f64::from(k)).exp()).collect();
+    let mixed: Vec<f64> = small.iter().cycle().skip(271).copied().take(400).collect();
+    for (name, arity) in [("gammainc", 2), ("gammaincc", 2), ("betainc", 3)] {
+        let points = [&small[..], &mixed[..], &mixed[..]];
+        let values = Function::find(name).eval(Isa::detect(), &points[..arity]);
+        assert!(values.iter().all(|p| (0.0..=1.0).contains(p)), "{name}");
     }
 }
 
