@@ -1,7 +1,7 @@
 """The command line of the benchmarks.
 
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
-does before it samples.
+does before it samples, translation does so over the catalogue of the tests.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import report, startup
+from benchmarks import report, startup, translation
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if options.command == "startup":
         print(startup.table(options.models, options.repeats))
+        return
+    if options.command == "translation":
+        print(translation.report(options.repeats, options.shown))
         return
     results = run(options) if options.command == "run" else report.load(options.output)
     print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
@@ -61,6 +64,11 @@ def parser() -> argparse.ArgumentParser:
 
     startup_parser = commands.add_parser("startup", help="time translation, binding and starting points")
     startup_parser.add_argument("--repeats", type=int, default=3, help="fresh processes a model (default: 3)")
+
+    translation_parser = commands.add_parser("translation", help="time translation over the tests' catalogue")
+    translation_parser.add_argument("--repeats", type=int, default=3, help="builds an entry (default: 3)")
+    translation_parser.add_argument("--shown", type=int, default=15, help="slowest shown (default: 15)")
+
     for command in (run_parser, startup_parser):
         command.add_argument(
             "--models",

@@ -10,11 +10,19 @@ Importing this package adds a sampler to PyMC::
 """
 
 from pymc_rustmc._core import __version__
-from pymc_rustmc.compiled import CompiledModel, compile_model
+from pymc_rustmc.compiled import CompiledModel, compile_model, load_model
 from pymc_rustmc.register import register
 from pymc_rustmc.sample import RustMC
 from pymc_rustmc.translate import rust_funcify
 
-__all__ = ["CompiledModel", "RustMC", "__version__", "compile_model", "register", "rust_funcify"]
+__all__ = [
+    "CompiledModel",
+    "RustMC",
+    "__version__",
+    "compile_model",
+    "load_model",
+    "register",
+    "rust_funcify",
+]
 
 register()

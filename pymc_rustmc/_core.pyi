@@ -11,6 +11,12 @@ __version__: str
 class GraphError(ValueError):
     """A malformed graph, or data that do not fit it; the text names the input."""
 
+class ParameterShapeError(GraphError):
+    """A shape, or an index that must be known when data are bound, depends on a parameter."""
+
+    outputs: list[str]
+    """The outputs of the graph that it is needed for."""
+
 class ModelError(RuntimeError):
     """The model itself failed while it was sampled."""
 
@@ -55,8 +61,8 @@ class Graph:
         ----------
         body
             Its data inputs are, in order: a row of each sequence, each state at each of its lags, the states
-            whose last value counts, what is the same in all steps. Its outputs: the states, what is collected,
-            the states whose last value counts.
+            whose last value counts, what is the same in all steps. Its outputs: the states, what is
+            collected, the states whose last value counts.
         inputs
             Number of steps, sequences, buffers whose first rows are initial states, states whose last value
             counts, what is the same in all steps.
@@ -74,6 +80,9 @@ class Graph:
 
     def ndim(self, node: int) -> int:
         """Rank of a node."""
+
+    def names(self) -> dict[str, list[str]]:
+        """List the names of "parameters", "data" and "outputs", in order of declaration."""
 
     def __len__(self) -> int: ...
     def to_stored(self) -> tuple[str, list[NDArray[np.float64]]]:
@@ -94,6 +103,15 @@ class Graph:
         GraphError
             If it is no graph, or one that could not have been built.
         """
+
+    def explain(
+        self,
+        data: Mapping[str, NDArray[Any]],
+        parameter_shapes: Mapping[str, tuple[int, ...]],
+        position: Sequence[float],
+        memory: int | None = None,
+    ) -> str:
+        """Account for a binding as `bind` makes it, as JSON; the steps are timed at a position."""
 
     def evaluate(
         self, data: Mapping[str, NDArray[Any]], memory: int | None = None

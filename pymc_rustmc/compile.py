@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 from pymc_rustmc.live import DataNames, LiveModel, describe
 from pymc_rustmc.template import BoundModel, Template, check_values, output_name, quoted
 from pymc_rustmc.translate import Walker
+from pymc_rustmc.translate.foreign import translate_whole
 
 __all__ = ["BoundModel", "Template", "translate_model"]
 
@@ -49,22 +50,22 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
         If observed constants hold NaN or infinite values.
     """
     _check_model(model)
+    return _translate(model, var_names, {})
+
+
+def _translate(model: pm.Model, var_names: Sequence[str] | None, whole: Mapping[str, str]) -> Template:
+    """Translate; outputs of the graph in `whole`, of name to reason, each become one foreign node."""
     graph = Graph()
     parameters = {value: graph.parameter(value.name, value.type.ndim) for value in model.value_vars}
     data_names = DataNames(model)
     walker = Walker(graph, parameters, data_names, check_bounds=model.check_bounds)
 
     outputs = _outputs(model, var_names)
-    with no_compiler():
-        logp, backward = _canonical([model.logp()]), _canonical(list(outputs.values()))
     try:
-        (logp_id,) = walker.translate(logp)
-        output_ids = walker.translate(backward)
+        _add_outputs(walker, {"logp": model.logp()}, whole)
+        _add_outputs(walker, {output_name(name): output for name, output in outputs.items()}, whole)
     except UnsupportedOpError as error:
         raise named(error, model) from None
-    graph.output("logp", logp_id)
-    for name, node in zip(outputs, output_ids, strict=True):
-        graph.output(output_name(name), node)
 
     return Template(
         description=describe(model, data_names),
@@ -72,7 +73,22 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
         inputs=tuple(walker.data),
         outputs={name: np.dtype(variable.type.dtype) for name, variable in outputs.items()},
         source=LiveModel(model, data_names.data),
+        whole=whole,
+        with_whole=lambda others: _translate(model, var_names, {**whole, **others}),
     )
+
+
+def _add_outputs(walker: Walker, outputs: Mapping[str, Variable], whole: Collection[str]) -> None:
+    """Translate outputs into the walker's graph, those in `whole` as one foreign node each."""
+    native = [output for name, output in outputs.items() if name not in whole]
+    with no_compiler():
+        translated = iter(walker.translate(_canonical(native)))
+        for name, output in outputs.items():
+            if name in whole:
+                node = translate_whole(name, _canonical([output]).outputs[0], walker)
+            else:
+                node = next(translated)
+            walker.graph.output(name, node)
 
 
 def _check_model(model: Any) -> None:
@@ -92,14 +108,12 @@ def _check_model(model: Any) -> None:
             check_values(rv.name, np.asarray(value.data), observed=True)
 
 
-def _cloned(outputs: list[Variable]) -> FunctionGraph:
-    """Graph of `outputs` that shares its inputs, and nothing else, with the model: rewrites work in place."""
-    return FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
-
-
 def _canonical(outputs: list[Variable]) -> FunctionGraph:
-    """Graph of `outputs` in PyTensor's canonical form, on plain arrays."""
-    fgraph = _cloned(outputs)
+    """Graph of `outputs`, made canonical and stable; the Ops of ``pymc.dims`` become those on plain arrays.
+
+    It shares its inputs, and nothing else, with the model: rewrites work in place.
+    """
+    fgraph = FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
     if needed := xtensor_rewrites():
         rewrite_graph(fgraph, include=needed)
     return rewrite_pregrad(fgraph)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,10 @@ from pymc.model import modelcontext
 from pymc_rustmc.compile import translate_model
 from pymc_rustmc.description import Arrays, Coords, Shapes
 from pymc_rustmc.errors import DataError
+from pymc_rustmc.explanation import Explanation
 from pymc_rustmc.sample import RustMC
-from pymc_rustmc.template import BoundModel, Given, GivenCoords, quoted
+from pymc_rustmc.storage import FilePath, read_model, save_model
+from pymc_rustmc.template import BoundModel, Given, GivenCoords, memory, quoted
 
 _RUN_ARGUMENTS = frozenset(inspect.signature(RustMC.sample_from_init).parameters) - {"self", "model"}
 
@@ -163,3 +166,61 @@ class CompiledModel:
             If the shapes of data and parameters do not fit together.
         """
         return CompiledModel(self._bound.bind(data, coords))
+
+    def explain(self) -> Explanation:
+        """Account for what became of the model: graphs, rules, passes and their cost, memory.
+
+        The time of each step is measured at the starting point, which takes some milliseconds.
+        """
+        bound = self._bound
+        (start,) = bound.template.source.start_functions(bound.data, None, 1, jitter=False)
+        position = bound.position(start(0))
+        inputs = {name: bound.data[name] for name in bound.template.inputs}
+        account = bound.template.graph.explain(inputs, bound.shapes, position.tolist(), memory())
+        return Explanation.of(bound, json.loads(account))
+
+    def save(self, path: FilePath) -> None:
+        """Write the model, with the data that it is bound to, to a file.
+
+        The file holds the graphs and plain arrays, and nothing that can be run; `load_model` reads it where
+        the PyMC model does not exist.
+
+        Parameters
+        ----------
+        path
+            The file, which is replaced if it exists.
+
+        Raises
+        ------
+        pymc_rustmc.errors.SaveError
+            If the model holds an Op that is evaluated by PyTensor, or coords that are no strings, numbers or
+            times.
+        """
+        save_model(self._bound, path)
+
+    @classmethod
+    def load(cls, path: FilePath) -> CompiledModel:
+        """Read a file that `save` wrote; as `load_model`."""
+        return cls(read_model(path))
+
+
+def load_model(path: FilePath) -> CompiledModel:
+    """Read a compiled model from a file that `CompiledModel.save` wrote.
+
+    Nothing in the file is run, wherever it comes from. Results have the groups, dims, coords and attributes
+    that the PyMC model gives; starting points are PyMC's, jittered by numbers of their own, and ``initvals``
+    name value variables.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    pymc_rustmc.errors.ModelFileError
+        If it is no such file, of another version, or damaged; the text says what to do.
+    """
+    return CompiledModel.load(path)

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pymc_rustmc._core import Graph
 from pymc_rustmc.errors import UnsupportedOpError
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
@@ -133,6 +134,14 @@ class ModelDescription:
         ]
 
 
+@dataclass(frozen=True)
+class Start:
+    """Starting point without jitter, and the graph that computes it from data, if there is one."""
+
+    graph: Graph | None
+    point: Point
+
+
 class Source(Protocol):
     """What beside the description a template asks of where it came from: a PyMC model, or a file."""
 
@@ -149,6 +158,9 @@ class Source(Protocol):
         self, data: Arrays, initvals: InitVals, chains: int, jitter: bool
     ) -> Sequence[Callable[[int], Point]]:
         """Make a function of a seed for each chain, which draws that chain's starting point."""
+
+    def start(self, data: Arrays) -> Start:
+        """Return the starting point under these data."""
 
     def named(self, error: UnsupportedOpError) -> UnsupportedOpError:
         """Return the error with the names of the variables whose graphs hold the Op that it is about."""

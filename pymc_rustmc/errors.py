@@ -92,6 +92,29 @@ class DataError(RustMCError, ValueError):
     """A data set does not fit the model: unknown name, wrong dtype, rank or length, or a missing value."""
 
 
+class SaveError(RustMCError, ValueError):
+    """A compiled model holds something that no file can hold; the text names it."""
+
+
+class ModelFileError(RustMCError, ValueError):
+    """A file is no compiled model that can be read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    problem
+        What is wrong with it.
+    remedy
+        What the user can do about it.
+    """
+
+    DEFAULT_REMEDY = "copy or download it again, or save the model again with CompiledModel.save"
+
+    def __init__(self, path: object, problem: str, remedy: str = DEFAULT_REMEDY):
+        super().__init__(f"the file {str(path)!r} {problem}; {remedy}")
+
+
 def warn_user(message: str) -> None:
     """Warn at the line, outside of PyMC and this package, that asked for the run."""
     level, frame = 2, sys._getframe(1)

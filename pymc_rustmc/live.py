@@ -27,12 +27,13 @@ from pymc_rustmc.description import (
     Observation,
     Point,
     Shapes,
+    Start,
     Variables,
 )
 from pymc_rustmc.errors import UnsupportedOpError
 from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import PYTHON_MODE, SharedValues, no_compiler
-from pymc_rustmc.starts import by_variable, start_functions
+from pymc_rustmc.starts import by_variable, start_functions, start_graph
 
 
 class DataNames:
@@ -172,6 +173,11 @@ class LiveModel:
         values = self._shared_values(data)
         functions = start_functions(self.model, initvals, chains, jitter)
         return [partial(function, values=values) for function in functions]
+
+    def start(self, data: Arrays) -> Start:
+        """PyMC's starting point under these data, and its graph if that can be translated."""
+        point = self._start_function(0, self._shared_values(data))
+        return Start(start_graph(self.model, self._data), point)
 
     def named(self, error: UnsupportedOpError) -> UnsupportedOpError:
         """Return the error with the names of the variables whose graphs hold the Op that it is about."""

@@ -243,6 +243,8 @@ class RustMC(Sampler):  # type: ignore[misc]
         with _garbage_kept():
             bound, starts = self._start(model, initvals, seeds, list(dtypes))
             check_densities(bound, idata_kwargs)
+        if not quiet:
+            _report_foreign(bound)
         began = time.perf_counter()
         run = bound.density.sample(json.dumps(settings), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
@@ -351,6 +353,20 @@ def _evaluate(
     for name, output in outputs.items():
         values[name] = output.reshape(chains, n, *output.shape[1:])
     return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
+
+
+def _report_foreign(bound: BoundModel) -> None:
+    """Say what runs slowly, and why."""
+    whole = bound.template.whole
+    for name, reason in whole.items():
+        _log.warning(f"PyTensor evaluates {name!r} as a whole, since {reason}.")
+    ops = {times["name"] for times in bound.density.foreign_times()} - set(whole)
+    if ops:
+        _log.warning(
+            f"Python evaluates these Ops, one call at a time, for want of a native rule: "
+            f"{', '.join(sorted(ops))}. The draws are right, but slow; pymc_rustmc.rust_funcify.register "
+            f"adds a rule."
+        )
 
 
 def _report_interruption(drawn: Draws, chains: int, draws: int, quiet: bool) -> None:

@@ -17,10 +17,17 @@ from pymc.initial_point import convert_str_to_rv_dict, make_initial_point_expres
 from pymc.model import Model
 from pymc.pytensorf import find_rng_nodes, replace_rng_nodes, reseed_rngs
 from pytensor import config
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.utils import rewrite_graph
 
+from pymc_rustmc._core import Graph
 from pymc_rustmc.description import InitVals, Point
-from pymc_rustmc.interpreted import SharedValues, interpreted
+from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.interpreted import SharedValues, interpreted, no_compiler, xtensor_rewrites
+from pymc_rustmc.template import output_name
+from pymc_rustmc.translate import Walker
 
 Density: TypeAlias = Callable[[Point], tuple[float, NDArray[np.float64]]]
 """Log density and its gradient at a point."""
@@ -119,6 +126,32 @@ def start_expressions(model: Model, initvals: Mapping[Any, Any], jittered: set[A
         return_transformed=True,
     )
     return expressions
+
+
+def start_graph(model: Model, data: Mapping[str, SharedVariable]) -> Graph | None:
+    """Translate the starting point without jitter: an output for each value variable, computed from data.
+
+    None if it is drawn from a prior, or holds an Op without translation.
+    """
+    names = {id(shared.container): name for name, shared in data.items()}  # PyMC's copies have it too
+
+    def data_name(shared: SharedVariable) -> str:
+        if id(shared.container) not in names:
+            raise UnsupportedOpError(shared)
+        return names[id(shared.container)]
+
+    graph = Graph()
+    expressions = start_expressions(model, {}, jittered=set())
+    fgraph = FunctionGraph(outputs=expressions, clone=True, copy_inputs=False)
+    with no_compiler():
+        rewrite_graph(fgraph, include=(*xtensor_rewrites(), "ShapeOpt", "canonicalize", "stabilize"))
+    try:
+        outputs = Walker(graph, {}, data_name).translate(fgraph)
+    except UnsupportedOpError:
+        return None
+    for value, node in zip(model.value_vars, outputs, strict=True):
+        graph.output(output_name(value.name), node)
+    return graph
 
 
 def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any]) -> Callable[..., Point]:

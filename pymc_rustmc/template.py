@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pymc_rustmc._core import Density, Graph
+from pymc_rustmc._core import Density, Graph, ParameterShapeError
 from pymc_rustmc.description import Arrays, Coords, DataInput, ModelDescription, Shapes, Source
 from pymc_rustmc.errors import DataError, NoGradientError
 from pymc_rustmc.translate.dtypes import kind_dtype
@@ -38,6 +38,10 @@ class Template:
         Name and dtype of the back-transformed free variables and the Deterministics.
     source : Source
         Where it came from, which gives current data, shapes and starting points.
+    whole : dict of str to str
+        Outputs of the graph that PyTensor evaluates as a whole, and why.
+    with_whole : callable
+        Translates the model again with more such outputs; None for a template that has no model.
     """
 
     description: ModelDescription
@@ -45,6 +49,8 @@ class Template:
     inputs: tuple[str, ...]
     outputs: Mapping[str, np.dtype[Any]]
     source: Source = field(repr=False)
+    whole: Mapping[str, str] = field(default_factory=dict)
+    with_whole: Callable[[Mapping[str, str]], Template] | None = field(default=None, repr=False)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -90,11 +96,20 @@ class Template:
         if shapes is None:
             shapes = self.source.shapes(arrays)
         shapes = {name: tuple(int(length) for length in shapes[name]) for name in self.parameters}
+        return self.bind_to(arrays, self._coords(arrays, current_coords, coords), shapes)
+
+    def bind_to(self, data: Arrays, coords: Coords, shapes: Shapes) -> BoundModel:
+        """Bind the template to data, coordinate values and shapes that are known to fit."""
         try:
-            density = self.graph.bind({name: arrays[name] for name in self.inputs}, shapes, _memory())
+            density = self.graph.bind({name: data[name] for name in self.inputs}, shapes, memory())
         except NoGradientError as error:
             raise self.source.named(error) from error.__cause__
-        return BoundModel(self, density, shapes, arrays, self._coords(arrays, current_coords, coords))
+        except ParameterShapeError as error:
+            whole = {name: str(error) for name in error.outputs if name not in self.whole}
+            if self.with_whole is None or not whole:
+                raise
+            return self.with_whole(whole).bind_to(data, coords, shapes)
+        return BoundModel(self, density, shapes, data, coords)
 
     def _arrays(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:
         """Value of every data input: given, or current; checked."""
@@ -255,7 +270,7 @@ def _as_input(name: str, value: npt.ArrayLike, item: DataInput) -> npt.NDArray[A
     return converted
 
 
-def _memory() -> int | None:
+def memory() -> int | None:
     """Bytes of memory of this machine, more than which no model may need; None where that is not known."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -179,3 +179,6 @@ impl Call {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

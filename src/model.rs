@@ -21,11 +21,11 @@ pub const LOGP: &str = "logp";
 pub struct Model {
     bound: Bound,
     /// The log density with its gradient, fused; `roots` are its nodes.
-    fused: Builder,
-    roots: Vec<Id>,
-    program: Arc<Program>,
+    pub(crate) fused: Builder,
+    pub(crate) roots: Vec<Id>,
+    pub(crate) program: Arc<Program>,
     /// How often each rule was applied to the log density and its gradient, and to the outputs.
-    rewrites: BTreeMap<&'static str, usize>,
+    pub(crate) rewrites: BTreeMap<&'static str, usize>,
 }
 
 impl Model {
@@ -51,7 +51,7 @@ impl Model {
         let (fused, roots) = fuse(&density, &roots);
         let program = Arc::new(plan::plan(&fused, &roots));
         if program.arena > room {
-            return Err(BindError(format!(
+            return Err(BindError::Misfit(format!(
                 "an evaluation would need {} MB of memory, where there are {}: check the data and the lengths",
                 program.arena >> 17,
                 room >> 17
@@ -91,12 +91,9 @@ impl Model {
     /// Functions of others that log density, gradient or an output call, by name, and what their calls took so far.
     pub fn foreign(&self) -> Vec<(String, Arc<Meter>)> {
         let outputs: Vec<Id> = self.bound.outputs.iter().map(|(_, id)| *id).collect();
-        let nodes = self.bound.builder.reachable(&outputs).into_iter();
-        let calls = nodes.filter_map(|id| match &self.bound.builder.node(id).op {
-            Op::Foreign(call) => Some((call.function.name().to_string(), call.meter.clone())),
-            _ => None,
-        });
-        calls.collect()
+        let mut found = vec![];
+        foreign_calls(&self.bound.builder, &outputs, &mut found);
+        found
     }
 
     /// An evaluator of the log density for one thread.
@@ -203,15 +200,28 @@ pub fn fold(
     let bound = bind::bind_with(builder, graph, data, &HashMap::new())?;
     let constant = |(name, id): &(String, Id)| match bound.builder.constant_value(*id) {
         Some(value) => Ok((name.clone(), value.clone())),
-        None => Err(BindError(format!("{name:?} is not known from data alone"))),
+        None => Err(BindError::Misfit(format!(
+            "{name:?} is not known from data alone"
+        ))),
     };
     bound.outputs.iter().map(constant).collect()
 }
 
+/// Functions of others that `roots` call, in the bodies of loops too.
+fn foreign_calls(builder: &Builder, roots: &[Id], found: &mut Vec<(String, Arc<Meter>)>) {
+    for id in builder.reachable(roots) {
+        match &builder.node(id).op {
+            Op::Foreign(call) => found.push((call.function.name().into(), call.meter.clone())),
+            Op::Loop(l) => foreign_calls(&l.builder, &l.results, found),
+            _ => {}
+        }
+    }
+}
+
 /// The log density and its gradient in a graph of their own, so that they do not depend on the other outputs.
-fn differentiate(bound: &Bound) -> Result<(Builder, Vec<Id>), BindError> {
+pub(crate) fn differentiate(bound: &Bound) -> Result<(Builder, Vec<Id>), BindError> {
     let logp = bound.outputs.iter().find(|(name, _)| name == LOGP);
-    let logp = logp.ok_or_else(|| BindError("the graph has no output `logp`".into()))?;
+    let logp = logp.ok_or_else(|| BindError::Misfit("the graph has no output `logp`".into()))?;
     let (mut builder, logp) = bound.builder.extract(logp.1);
     let parameters = bound.parameters.iter().filter(|p| !p.shape.contains(&0));
     let parameters: Vec<Id> = parameters

@@ -137,7 +137,7 @@ impl Template {
     pub fn bind_error(&self) -> String {
         match self.bind() {
             Ok(_) => panic!("the template was bound:\n{}", self.graph),
-            Err(error) => error.0,
+            Err(error) => error.to_string(),
         }
     }
 

@@ -156,6 +156,8 @@ class ForeignFunction:
         self, arguments: list[NDArray[Any]], mode: Any, flags: AbstractContextManager[None]
     ) -> list[NDArray[np.float64]]:
         with flags:
+            # A parameter out of its bounds is no error of the model, but a point without density.
+            mode = mode.including("local_check_parameter_to_ninf_switch")
             compiled = function(self.inputs, self.outputs, mode=mode, on_unused_input="ignore")
             compiled.trust_input = True
             results = _as_float64(compiled(*arguments))
@@ -205,6 +207,25 @@ def translate_foreign(node: Apply[Any], walker: Walker, is_result: bool = False)
         for k, part in zip(kept, _append(made, region.sources, lengths, walker), strict=True):
             ids[k] = part
     return ids
+
+
+def translate_whole(name: str, output: Variable, walker: Walker) -> int:
+    """Append one foreign node for an output of a model; returns its id.
+
+    Parameters
+    ----------
+    name
+        What the output is called.
+    output
+        The output, in canonical form.
+    walker
+        The translation in progress.
+    """
+    region = _Region(walker)
+    result = _as_tensor(region.copy(output))
+    made = ForeignFunction(name, region.inputs, [result], None, compiles=True)
+    (node,) = _append(made, region.sources, _lengths(made, region.sources, walker), walker)
+    return node
 
 
 def _append(

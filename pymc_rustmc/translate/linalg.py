@@ -125,11 +125,15 @@ def _eigvalsh(op: Any, node: Any, walker: Walker) -> int:
 
 
 @_on_stacks("QR")
-def _qr(op: Any, node: Any, walker: Walker) -> list[int]:
-    if op.mode != "economic" or op.pivoting:
+def _qr(op: Any, node: Any, walker: Walker) -> int | list[int]:
+    rows, columns = node.inputs[0].type.shape[-2:]
+    is_wide = None not in (rows, columns) and rows <= columns
+    # Of a matrix that is no taller than wide all modes give the same Q and R.
+    if op.pivoting or op.mode == "raw" or not (op.mode == "economic" or is_wide):
         raise UnsupportedOpError(op)
     packed = walker.op("qr", *walker.inputs(node))
-    return [walker.op("part", packed, index=index) for index in (0, 1)]
+    q, r = (walker.op("part", packed, index=index) for index in (0, 1))
+    return r if op.mode == "r" else [q, r]
 
 
 @_on_stacks("BlockDiagonal")

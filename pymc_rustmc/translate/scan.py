@@ -7,8 +7,9 @@ from typing import Any
 from pytensor.scan.op import Scan
 
 from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.translate.dtypes import kind_dtype_of
 from pymc_rustmc.translate.registry import register
-from pymc_rustmc.translate.walker import Walker, kind_dtype_of
+from pymc_rustmc.translate.walker import Walker
 
 
 @register(Scan)

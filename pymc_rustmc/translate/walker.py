@@ -151,7 +151,7 @@ class Walker:
             self._ids[variable] = node_id if dtype is None else self.cast(node_id, dtype)
 
     def _outputs(self, node: Apply[Any]) -> int | Sequence[int]:
-        """Ids of a node's outputs: by the rule of its Op, or a foreign node, also where an input has no id."""
+        """Ids of a node's outputs: by the rule of its Op, or a foreign node, so too if an input has no id."""
         if any(_is_array(variable) and not self._is_input(variable) for variable in node.inputs):
             return translate_foreign(node, self)
         try:
@@ -168,8 +168,8 @@ class Walker:
     def _result(self, variable: Variable) -> int:
         """Node id of an output, even if its length may depend on parameters."""
         if self._ids.get(variable) == self.LATER and self.holds(variable):
-            node: Any = variable.owner
-            return translate_foreign(node, self, is_result=True)[node.outputs.index(variable)]
+            found: int = translate_foreign(variable.owner, self, is_result=True)[variable.index]
+            return found
         return self.id(variable)
 
     def _leaf(self, variable: Variable) -> int:

@@ -1,10 +1,11 @@
 //! Functions of others: the shapes of their results.
 
-use super::{Binder, fail};
+use super::{Binder, fail, varies};
 use crate::bound::{BindError, Id};
 use crate::foreign::{ArrayRef, Call, Function};
 use crate::graph::NodeId;
 use crate::kernels::machine::Workspace;
+use crate::kernels::whole::Failure;
 use crate::plan;
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ impl Binder<'_> {
             .map(|input| input.position + input.size);
         let dim = ends.max().unwrap_or(0);
         let mut workspace = Workspace::new(Arc::new(program));
-        let tried = TRIED.map(|value| {
+        let mut shapes_at = |value: f64| -> Result<Vec<Vec<usize>>, Failure> {
             workspace.evaluate(&vec![value; dim])?;
             let arrays = inputs.iter().enumerate().map(|(k, &input)| ArrayRef {
                 shape: self.b.shape(input),
@@ -73,14 +74,18 @@ impl Binder<'_> {
             });
             let results = function.evaluate(&arrays.collect::<Vec<_>>())?;
             Ok(results.into_iter().map(|result| result.shape).collect())
-        });
-        match tried {
-            [Ok(shapes), Ok(others)] if shapes != others => fail(format!(
+        };
+        let first = shapes_at(TRIED[0]);
+        if dim == 0 {
+            return Ok(first?);
+        }
+        match (first, shapes_at(TRIED[1])) {
+            (Ok(shapes), Ok(others)) if shapes != others => varies(format!(
                 "the shape of a result of {} depends on a parameter: {shapes:?} or {others:?}",
                 function.name()
             )),
-            [Ok(shapes), _] | [Err(_), Ok(shapes)] => Ok(shapes),
-            [Err(crate::kernels::whole::Failure(message)), Err(_)] => fail(format!(
+            (Ok(shapes), _) | (Err(_), Ok(shapes)) => Ok(shapes),
+            (Err(Failure(message)), Err(_)) => fail(format!(
                 "{message}. {} does not say the shapes of its results, so it was tried with made-up values of the \
                  parameters; give its output a type with a static shape, or the Op an `infer_shape`",
                 function.name()

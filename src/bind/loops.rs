@@ -220,7 +220,8 @@ impl Body<'_> {
         for (id, node) in body.nodes().iter().enumerate() {
             if let graph::Op::Data { .. } = node.op {
                 let leaf = leaves.next().copied();
-                let origin = leaf.ok_or_else(|| BindError("a loop has too few inputs".into()))?;
+                let origin =
+                    leaf.ok_or_else(|| BindError::Misfit("a loop has too few inputs".into()))?;
                 let found = self.leaf(id, origin, leads);
                 if found.len() != node.ndim {
                     return fail(format!(

@@ -50,7 +50,15 @@ pub struct Bound {
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 fn fail<T>(message: impl Into<String>) -> Result<T, BindError> {
-    Err(BindError(message.into()))
+    Err(BindError::Misfit(message.into()))
+}
+
+/// The error of what must be known at bind and depends on a parameter.
+fn varies<T>(message: impl Into<String>) -> Result<T, BindError> {
+    Err(BindError::Varies {
+        text: message.into(),
+        outputs: vec![],
+    })
 }
 
 /// Binds `data` and the parameters' shapes, both by name.
@@ -75,7 +83,7 @@ pub(crate) fn bind_with(
         let bound = match &node.op {
             Op::Parameter { name } => {
                 let shape = shapes.get(name).ok_or_else(|| {
-                    BindError(format!("no shape was given for parameter {name:?}"))
+                    BindError::Misfit(format!("no shape was given for parameter {name:?}"))
                 })?;
                 if shape.len() != node.ndim {
                     return fail(format!(
@@ -103,7 +111,7 @@ pub(crate) fn bind_with(
             Op::Data { name } => {
                 let Data { value, dtype } = data
                     .remove(name)
-                    .ok_or_else(|| BindError(format!("no data were given for {name:?}")))?;
+                    .ok_or_else(|| BindError::Misfit(format!("no data were given for {name:?}")))?;
                 check_data(name, &value, dtype, node.dtype, node.ndim)?;
                 binder.b.typed_constant(value, node.dtype)
             }
@@ -263,17 +271,36 @@ impl Binder<'_> {
             }
         }
         names.sort();
-        match names.is_empty() {
-            true => error,
-            false => BindError(format!("{} (computed from {})", error.0, names.join(", "))),
+        let explained = match names.is_empty() {
+            true => error.to_string(),
+            false => format!("{error} (computed from {})", names.join(", ")),
+        };
+        match error {
+            BindError::Misfit(_) => BindError::Misfit(explained),
+            BindError::Varies { .. } => BindError::Varies {
+                text: explained,
+                outputs: self.needing(id),
+            },
         }
+    }
+
+    /// The outputs that are computed from a node.
+    fn needing(&self, id: NodeId) -> Vec<String> {
+        let mut needs = vec![false; self.graph.nodes().len()];
+        needs[id] = true;
+        for (other, node) in self.graph.nodes().iter().enumerate().skip(id + 1) {
+            needs[other] = node.inputs.iter().any(|&input| needs[input]);
+        }
+        let outputs = self.graph.outputs().iter();
+        let outputs = outputs.filter(|(_, node)| needs[*node]);
+        outputs.map(|(name, _)| name.clone()).collect()
     }
 
     /// The integers of a node that decides about a shape or a position.
     fn integers(&self, id: Id) -> Result<Vec<i64>, BindError> {
         match self.b.constant_value(id) {
             Some(tensor) => Ok(tensor.values().iter().map(|&value| value as i64).collect()),
-            None => fail("a shape or an index depends on a parameter, which is not supported"),
+            None => varies("a shape or an index depends on a parameter"),
         }
     }
 
@@ -517,9 +544,7 @@ impl Binder<'_> {
                 let mut bounds = [0.0; 3];
                 for (bound, &id) in bounds.iter_mut().zip(&inputs) {
                     let Some(value) = self.b.constant_value(id) else {
-                        return fail(
-                            "the length of a range depends on a parameter, which is not supported",
-                        );
+                        return varies("the length of a range depends on a parameter");
                     };
                     *bound = value.values()[0];
                 }
@@ -555,9 +580,7 @@ impl Binder<'_> {
             }
             Op::Nonzero { axis } => {
                 let Some(x) = self.b.constant_value(inputs[0]) else {
-                    return fail(
-                        "`nonzero` of a value that depends on a parameter is not supported",
-                    );
+                    return varies("`nonzero` is of a value that depends on a parameter");
                 };
                 let strides = contiguous_strides(x.shape());
                 let along =
@@ -690,7 +713,7 @@ impl Binder<'_> {
         for &leaf in leaves {
             match self.b.constant_value(leaf) {
                 Some(value) => arrays.push((value.clone(), self.b.node(leaf).dtype)),
-                None => return fail("an index depends on a parameter, which is not supported"),
+                None => return varies("an index depends on a parameter"),
             }
         }
         let room = |size: usize| Ok(self.b.check_size(size)?);

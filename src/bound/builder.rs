@@ -305,7 +305,7 @@ impl Builder {
                     .iter()
                     .map(|&i| format!("{:?}", self.shape(i)))
                     .collect();
-                BindError(format!(
+                BindError::Misfit(format!(
                     "shapes {} do not broadcast in `{function}`",
                     shapes.join(" and ")
                 ))

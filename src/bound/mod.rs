@@ -153,12 +153,23 @@ impl Node {
 
 /// Why a graph cannot be bound or differentiated, in words for the user.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct BindError(pub String);
+pub enum BindError {
+    /// Data or shapes do not fit, or something is not known how to be done.
+    #[error("{0}")]
+    Misfit(String),
+    /// A shape, or a position that must be known at bind, depends on a parameter.
+    #[error("{text}")]
+    Varies {
+        /// What depends on which parameter.
+        text: String,
+        /// The outputs that it is needed for.
+        outputs: Vec<String>,
+    },
+}
 
 impl From<Failure> for BindError {
     fn from(failure: Failure) -> BindError {
-        BindError(failure.0)
+        BindError::Misfit(failure.0)
     }
 }
 

@@ -102,7 +102,7 @@ fn shapes_that_do_not_fit_are_refused() {
     let y = b.constant(Tensor::new(vec![4, 1], &[0.0; 4]));
     let error = b.try_map(ScalarFn::Add, &[x, y]).unwrap_err();
     assert_eq!(
-        error.0,
+        error.to_string(),
         "shapes [2, 3] and [4, 1] do not broadcast in `add`"
     );
 }

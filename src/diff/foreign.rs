@@ -21,10 +21,9 @@ pub fn contributions(
     if wanted.is_empty() {
         return Ok(contributions);
     }
-    let fails = |failure: crate::kernels::whole::Failure| BindError(failure.0);
     let shapes: Vec<Vec<usize>> = wanted.iter().map(|&k| call.inputs[k].clone()).collect();
     let adjoints = if is_scalar(call) {
-        let function = call.function.with_gradient(&wanted).map_err(fails)?;
+        let function = call.function.with_gradient(&wanted)?;
         let results = [&[vec![]], shapes.as_slice()].concat();
         let gradient = Call {
             function,
@@ -39,7 +38,7 @@ pub fn contributions(
         parts.into_iter().map(|part| b.scale(g, part)).collect()
     } else {
         let (connected, cotangents) = cotangents(b, call, g);
-        let function = call.function.pullback(&wanted, &connected).map_err(fails)?;
+        let function = call.function.pullback(&wanted, &connected)?;
         let given = connected.iter().map(|&k| call.results[k].clone());
         let pullback = Call {
             function,

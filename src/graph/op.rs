@@ -378,6 +378,18 @@ impl fmt::Display for Op {
             Op::Parameter { name } => return write!(f, "parameter {name:?}"),
             Op::Data { name } => return write!(f, "data {name:?}"),
             Op::Foreign { function, .. } => return write!(f, "foreign {:?}", function.name()),
+            Op::Loop { arguments, .. } => {
+                let LoopArguments {
+                    sequences,
+                    lags,
+                    collected,
+                    lasts,
+                } = arguments;
+                return write!(
+                    f,
+                    "loop sequences={sequences} lags={lags:?} collected={collected} lasts={lasts}"
+                );
+            }
             Op::Constant { values, shape } => {
                 return match values.as_slice() {
                     [value] if shape.is_empty() => write!(f, "{value:?}"),

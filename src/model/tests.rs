@@ -73,7 +73,7 @@ fn a_model_without_a_log_density_is_refused() {
     let error = Model::new(&t.graph, HashMap::new(), &t.shapes)
         .err()
         .unwrap();
-    assert_eq!(error.0, "the graph has no output `logp`");
+    assert_eq!(error.to_string(), "the graph has no output `logp`");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Functions that Python gives to the graph: called with the GIL, which is held for that call alone.
 
 use super::graph::dtype_of;
-use super::{GraphError, ModelError};
+use super::{GraphError, ModelError, ParameterShapeError};
+use crate::bound::BindError;
 use crate::foreign::{Array, ArrayRef, Foreign, Function};
 use crate::graph::DType;
 use crate::kernels::whole::Failure;
@@ -24,8 +25,18 @@ impl Exceptions {
     }
 
     /// The error of a graph that could not be bound.
-    pub fn graph_error(&self, py: Python<'_>, text: String) -> PyErr {
-        self.error(py, GraphError::new_err(text.clone()), &text)
+    pub fn bind_error(&self, py: Python<'_>, error: BindError) -> PyErr {
+        let text = error.to_string();
+        match error {
+            BindError::Misfit(_) => self.error(py, GraphError::new_err(text.clone()), &text),
+            BindError::Varies { outputs, .. } => {
+                let error = ParameterShapeError::new_err(text);
+                match error.value(py).setattr("outputs", outputs) {
+                    Ok(()) => error,
+                    Err(other) => other,
+                }
+            }
+        }
     }
 
     /// The error of a model that failed.
@@ -84,7 +95,13 @@ impl PyFunction {
     ) -> Result<T, Failure> {
         Python::try_attach(|py| {
             work(self.object.bind(py)).map_err(|exception| {
-                let text = format!("{} failed: {exception}", self.name);
+                // What PyTensor adds about its own graph would bury what the user wrote.
+                let text = exception.to_string();
+                let text = text
+                    .split("\nApply node that caused")
+                    .next()
+                    .unwrap_or(&text);
+                let text = format!("{} failed: {text}", self.name);
                 self.exceptions.keep(text, exception)
             })
         })

@@ -4,6 +4,7 @@ use super::density::Density;
 use super::foreign::{self, Exceptions};
 use super::{GraphError, guarded};
 use crate::bind::Data;
+use crate::explain::explain;
 use crate::graph::{self, DType, LoopArguments, NodeId, Op};
 use crate::model::Model;
 use crate::tensor::Tensor;
@@ -180,6 +181,27 @@ impl Graph {
         self.node(node).map(|node| node.ndim)
     }
 
+    fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let leaves = |pick: fn(&Op) -> Option<&String>| -> Vec<String> {
+            let nodes = self.graph.nodes().iter();
+            nodes.filter_map(|node| pick(&node.op)).cloned().collect()
+        };
+        let parameters = leaves(|op| match op {
+            Op::Parameter { name } => Some(name),
+            _ => None,
+        });
+        let data = leaves(|op| match op {
+            Op::Data { name } => Some(name),
+            _ => None,
+        });
+        let outputs: Vec<&String> = self.graph.outputs().iter().map(|(name, _)| name).collect();
+        let names = PyDict::new(py);
+        names.set_item("parameters", parameters)?;
+        names.set_item("data", data)?;
+        names.set_item("outputs", outputs)?;
+        Ok(names)
+    }
+
     fn __str__(&self) -> String {
         self.graph.to_string()
     }
@@ -200,7 +222,7 @@ impl Graph {
         guarded(|| {
             let model = py
                 .detach(|| Model::within(room(memory), &self.graph, data, &parameter_shapes))
-                .map_err(|error| self.exceptions.graph_error(py, error.to_string()))?;
+                .map_err(|error| self.exceptions.bind_error(py, error))?;
             Ok(Density::new(model, self.exceptions.clone()))
         })
     }
@@ -223,6 +245,34 @@ impl Graph {
             result.set_item(name, array.reshape(value.shape().to_vec())?)?;
         }
         Ok(result)
+    }
+
+    #[pyo3(signature = (data, parameter_shapes, position, memory=None))]
+    fn explain(
+        &self,
+        py: Python<'_>,
+        data: HashMap<String, Bound<'_, PyAny>>,
+        parameter_shapes: HashMap<String, Vec<usize>>,
+        position: Vec<f64>,
+        memory: Option<u64>,
+    ) -> PyResult<String> {
+        let (data, shapes) = (arrays(data)?, &parameter_shapes);
+        let wanted: usize = shapes
+            .values()
+            .map(|shape| crate::tensor::size_of(shape))
+            .sum();
+        if position.len() != wanted {
+            let found = position.len();
+            return Err(graph_error(format!(
+                "a position has {wanted} entries, not {found}"
+            )));
+        }
+        guarded(|| {
+            let found = py
+                .detach(|| explain(room(memory), &self.graph, data, shapes, &position))
+                .map_err(graph_error)?;
+            serde_json::to_string(&found).map_err(graph_error)
+        })
     }
 
     fn to_stored<'py>(

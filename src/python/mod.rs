@@ -18,6 +18,12 @@ create_exception!(
 );
 create_exception!(
     pymc_rustmc._core,
+    ParameterShapeError,
+    GraphError,
+    "A shape, or an index that must be known when data are bound, depends on a parameter."
+);
+create_exception!(
+    pymc_rustmc._core,
     ModelError,
     PyRuntimeError,
     "A model that failed while it was sampled."
@@ -41,6 +47,10 @@ fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("GraphError", module.py().get_type::<GraphError>())?;
+    module.add(
+        "ParameterShapeError",
+        module.py().get_type::<ParameterShapeError>(),
+    )?;
     module.add("ModelError", module.py().get_type::<ModelError>())?;
     module.add_class::<graph::Graph>()?;
     module.add_class::<density::Density>()?;

@@ -254,9 +254,6 @@ WITHOUT_RULE = {
     ),
 }
 
-if not PYMC_6:
-    WITHOUT_RULE["LKJCorr"] = (lambda a, s: pm.LKJCorr("y", eta=2, n=3), "PositiveDefinite")
-
 
 @pytest.mark.parametrize("name", WITHOUT_RULE)
 def test_op_without_rule(name):

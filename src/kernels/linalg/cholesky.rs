@@ -30,9 +30,14 @@ pub(super) fn factor_on(
 ) {
     assert!(a.len() == batch * n * n && out.len() == a.len());
     assert!(scratch.len() >= factor_scratch(n));
-    let upper = per_isa!(fn(n: usize, u: *mut f64, stride: usize) -> bool {
-        // SAFETY: the caller vouches for the matrix.
-        unsafe { factor_upper::<V>(n, u, stride) }
+    let large = per_isa!(fn(n: usize, a: *const f64, u: *mut f64, stride: usize, l: *mut f64) -> bool {
+        // SAFETY: the caller vouches for the matrices.
+        unsafe {
+            transpose_triangle::<V>(n, true, (a, n), (u, stride));
+            let done = factor_upper::<V>(n, u, stride);
+            transpose_triangle::<V>(n, false, (u, stride), (l, n));
+            done
+        }
     })[isa as usize];
     let stride = n.next_multiple_of(LANES);
     for s in 0..batch {
@@ -42,11 +47,13 @@ pub(super) fn factor_on(
             copy_lower(n, a, out);
             factor_small(n, out)
         } else {
-            // U = L' has contiguous rows where the algorithm reads rows.
-            transpose_lower(n, a, n, scratch, stride);
-            // SAFETY: the processor has `isa`; the scratch memory holds n rows.
-            let done = unsafe { upper(n, scratch.as_mut_ptr(), stride) };
-            transpose_upper(n, scratch, stride, out);
+            // U = L' has contiguous rows where the algorithm reads rows, zeros behind them.
+            let rows = scratch.chunks_exact_mut(stride).take(n);
+            rows.for_each(|row| row[n..].fill(0.0));
+            let (u, l) = (scratch.as_mut_ptr(), out.as_mut_ptr());
+            // SAFETY: the processor has `isa`; the matrices are (n, n), U with padded rows.
+            let done = unsafe { large(n, a.as_ptr(), u, stride, l) };
+            (0..n).for_each(|i| out[i * n + i + 1..(i + 1) * n].fill(0.0));
             done
         };
         if !done {
@@ -72,36 +79,56 @@ fn factor_small(n: usize, l: &mut [f64]) -> bool {
     true
 }
 
-/// The lower triangle as the upper one of a matrix with padded rows, zeros in the padding.
-fn transpose_lower(n: usize, a: &[f64], width: usize, u: &mut [f64], stride: usize) {
-    for i in (0..n).step_by(BLOCK) {
-        let rows = i..(i + BLOCK).min(n);
-        for j in (0..=i).step_by(BLOCK) {
-            for l in j..(j + BLOCK).min(n) {
-                for k in rows.clone() {
-                    u[l * stride + k] = a[k * width + l];
+/// The lower triangle of a matrix with rows `from.1` elements apart, and the other halves of the squares on its
+/// diagonal, as the upper one of a matrix with rows `to.1` apart; or the reverse.
+///
+/// # Safety
+/// Both are (n, n) matrices.
+#[inline(always)]
+unsafe fn transpose_triangle<V: Lanes>(
+    n: usize,
+    lower: bool,
+    from: (*const f64, usize),
+    to: (*mut f64, usize),
+) {
+    let mut i = 0;
+    while i < n {
+        let rows = BLOCK.min(n - i);
+        let mut j = 0;
+        while j <= i {
+            let columns = BLOCK.min(n - j);
+            let (row, column) = if lower { (i, j) } else { (j, i) };
+            let (rows, columns) = if lower {
+                (rows, columns)
+            } else {
+                (columns, rows)
+            };
+            // SAFETY: the square lies in the matrix, its transposed one in the other.
+            unsafe {
+                let (from, to) = (
+                    (from.0.add(row * from.1 + column), from.1),
+                    (to.0.add(column * to.1 + row), to.1),
+                );
+                if rows == BLOCK && columns == BLOCK {
+                    let mut square = [V::splat(0.0); BLOCK];
+                    for r in 0..BLOCK {
+                        square[r] = load(from.0.add(r * from.1));
+                    }
+                    transpose(&mut square);
+                    for r in 0..BLOCK {
+                        store(to.0.add(r * to.1), square[r]);
+                    }
+                } else {
+                    for r in 0..rows {
+                        for c in 0..columns {
+                            *to.0.add(c * to.1 + r) = *from.0.add(r * from.1 + c);
+                        }
+                    }
                 }
             }
+            j += BLOCK;
         }
-    }
-    for row in u.chunks_exact_mut(stride).take(n) {
-        row[n..].fill(0.0);
-    }
-}
-
-/// The upper triangle of a matrix with padded rows as a lower one; zeros above it.
-fn transpose_upper(n: usize, u: &[f64], stride: usize, l: &mut [f64]) {
-    for i in (0..n).step_by(BLOCK) {
-        for j in (0..=i).step_by(BLOCK) {
-            for k in i..(i + BLOCK).min(n) {
-                for c in j..(j + BLOCK).min(n) {
-                    l[k * n + c] = u[c * stride + k];
-                }
-            }
-        }
-    }
-    for i in 0..n {
-        l[i * n + i + 1..(i + 1) * n].fill(0.0);
+        i += BLOCK;
     }
 }
 
@@ -110,7 +137,6 @@ fn transpose_upper(n: usize, u: &[f64], stride: usize, l: &mut [f64]) {
 /// # Safety
 /// U has n rows of whole chunks, `stride` elements apart, zeros behind the n-th column.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn factor_upper<V: Lanes>(n: usize, u: *mut f64, stride: usize) -> bool {
     // Rows of L = U'.
     let l = Strided {
@@ -280,7 +306,6 @@ unsafe fn adjoint_lower<V: Lanes>(n: usize, l: *const f64, bar: *mut f64) {
 /// # Safety
 /// The address holds it.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn lower_square(first: *const f64, n: usize, rows: usize) -> Square {
     let mut square = [[0.0; BLOCK]; BLOCK];
     for i in 0..rows {
@@ -297,7 +322,6 @@ unsafe fn lower_square(first: *const f64, n: usize, rows: usize) -> Square {
 /// # Safety
 /// X has these rows of one chunk, n elements apart.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn solve_right<V: Lanes>(d: &Square, rows: usize, x: *mut f64, n: usize) {
     let mut inverse = [0.0; BLOCK];
     for s in 0..BLOCK {
@@ -329,7 +353,6 @@ unsafe fn solve_right<V: Lanes>(d: &Square, rows: usize, x: *mut f64, n: usize) 
 
 /// The adjoint of a block in place, column by column from the last (Murray 2016, section 4.1).
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 fn adjoint_block(l: &Square, bar: &mut Square, rows: usize) {
     for j in (0..rows).rev() {
         let inverse = 1.0 / l[j][j];
@@ -361,7 +384,7 @@ fn adjoint_block(l: &Square, bar: &mut Square, rows: usize) {
 /// # Safety
 /// R has `rows` rows, the matrices these columns.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, clippy::needless_range_loop)]
+#[allow(clippy::too_many_arguments)]
 unsafe fn subtract_rows<V: Lanes, const ROWS: usize>(
     d_bar: &Square,
     first: usize,
@@ -407,7 +430,6 @@ unsafe fn subtract_rows<V: Lanes, const ROWS: usize>(
 /// # Safety
 /// The matrices have these rows and columns, R has [`BLOCK`] rows.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn subtract_below<V: Lanes>(
     c_bar: *const f64,
     rows: usize,
