@@ -117,8 +117,14 @@ POSITIONS = {
         lambda x: x[ravel_multi_index((COUNTS, COUNTS - 1), (4, 3), order="F")] ** 2,
         [(12,)],
     ),
-    "ravelled, wrapped": (lambda x: x[ravel_multi_index((COUNTS * 3, -COUNTS), (3, 4), mode="wrap")], [(12,)]),
-    "ravelled, clipped": (lambda x: x[ravel_multi_index((COUNTS * 3, -COUNTS), (3, 4), mode="clip")], [(12,)]),
+    "ravelled, wrapped": (
+        lambda x: x[ravel_multi_index((COUNTS * 3, -COUNTS), (3, 4), mode="wrap")],
+        [(12,)],
+    ),
+    "ravelled, clipped": (
+        lambda x: x[ravel_multi_index((COUNTS * 3, -COUNTS), (3, 4), mode="clip")],
+        [(12,)],
+    ),
     "one-hot": (lambda x: x * pt.extra_ops.to_one_hot(COUNTS - 1, 3), [(6, 3)]),
     "bincount": (lambda x: pt.bincount(COUNTS, weights=x) ** 2, [(6,)]),
     "compress": (lambda x: pt.compress(COUNTS[:3] > 1, x, axis=0) ** 2, [(3, 4)]),
@@ -157,7 +163,10 @@ DIAGONALS = {
     },
     "matrices with diagonals": (lambda x: batched_diag(x) ** 2 * RNG.normal(size=(3, 4, 4)), [(3, 4)]),
     "diagonals of matrices": (lambda x: batched_diag(x[:, :3, :3]) ** 2, [(2, 3, 4)]),
-    "diagonal of two axes": (lambda x: pt.diagonal(x, 1, axis1=2, axis2=0) ** 2 * VECTOR[:3, None], [(2, 3, 4)]),
+    "diagonal of two axes": (
+        lambda x: pt.diagonal(x, 1, axis1=2, axis2=0) ** 2 * VECTOR[:3, None],
+        [(2, 3, 4)],
+    ),
     "diagonal matrices": (lambda x: pt.linalg.kron(pt.diag(x), MATRIX) ** 2, [(3,)]),
     "diagonal laid out": (
         lambda x: pt.basic.alloc_diag(x, offset=-1, axis1=0, axis2=2) ** 2 * RNG.normal(size=(5, 3, 5)),
@@ -273,6 +282,8 @@ def test_places_outside_make_the_density_nan(term):
 
 
 def test_of_repeated_places_the_last_value_counts():
-    logp, gradient = density_at(lambda x: (x[pt.cast(x[:2] > 5, "int64")].set(x[1:]) ** 2).sum(), [1.0, 2.0, 3.0])
+    logp, gradient = density_at(
+        lambda x: (x[pt.cast(x[:2] > 5, "int64")].set(x[1:]) ** 2).sum(), [1.0, 2.0, 3.0]
+    )
     assert logp == 3.0**2 + 2.0**2 + 3.0**2
     np.testing.assert_array_equal(gradient, [0.0, 4.0, 12.0])
