@@ -104,6 +104,15 @@ class Graph:
             If it is no graph, or one that could not have been built.
         """
 
+    def explain(
+        self,
+        data: Mapping[str, NDArray[Any]],
+        parameter_shapes: Mapping[str, tuple[int, ...]],
+        position: Sequence[float],
+        memory: int | None = None,
+    ) -> str:
+        """Account for a binding as `bind` makes it, as JSON; the steps are timed at a position."""
+
     def evaluate(
         self, data: Mapping[str, NDArray[Any]], memory: int | None = None
     ) -> dict[str, NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,10 @@ from pymc.model import modelcontext
 from pymc_rustmc.compile import translate_model
 from pymc_rustmc.description import Arrays, Coords, Shapes
 from pymc_rustmc.errors import DataError
+from pymc_rustmc.explanation import Explanation
 from pymc_rustmc.sample import RustMC
 from pymc_rustmc.storage import FilePath, read_model, save_model
-from pymc_rustmc.template import BoundModel, Given, GivenCoords, quoted
+from pymc_rustmc.template import BoundModel, Given, GivenCoords, memory, quoted
 
 _RUN_ARGUMENTS = frozenset(inspect.signature(RustMC.sample_from_init).parameters) - {"self", "model"}
 
@@ -164,6 +166,18 @@ class CompiledModel:
             If the shapes of data and parameters do not fit together.
         """
         return CompiledModel(self._bound.bind(data, coords))
+
+    def explain(self) -> Explanation:
+        """Account for what became of the model: graphs, rules, passes and their cost, memory.
+
+        The time of each step is measured at the starting point, which takes some milliseconds.
+        """
+        bound = self._bound
+        (start,) = bound.template.source.start_functions(bound.data, None, 1, jitter=False)
+        position = bound.position(start(0))
+        inputs = {name: bound.data[name] for name in bound.template.inputs}
+        account = bound.template.graph.explain(inputs, bound.shapes, position.tolist(), memory())
+        return Explanation.of(bound, json.loads(account))
 
     def save(self, path: FilePath) -> None:
         """Write the model, with the data that it is bound to, to a file.

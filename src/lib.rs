@@ -7,6 +7,7 @@ pub mod bind;
 pub mod bound;
 pub mod density;
 pub mod diff;
+pub mod explain;
 pub mod foreign;
 pub mod graph;
 pub(crate) mod kernels;

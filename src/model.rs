@@ -21,11 +21,11 @@ pub const LOGP: &str = "logp";
 pub struct Model {
     bound: Bound,
     /// The log density with its gradient, fused; `roots` are its nodes.
-    fused: Builder,
-    roots: Vec<Id>,
-    program: Arc<Program>,
+    pub(crate) fused: Builder,
+    pub(crate) roots: Vec<Id>,
+    pub(crate) program: Arc<Program>,
     /// How often each rule was applied to the log density and its gradient, and to the outputs.
-    rewrites: BTreeMap<&'static str, usize>,
+    pub(crate) rewrites: BTreeMap<&'static str, usize>,
 }
 
 impl Model {
@@ -219,7 +219,7 @@ fn foreign_calls(builder: &Builder, roots: &[Id], found: &mut Vec<(String, Arc<M
 }
 
 /// The log density and its gradient in a graph of their own, so that they do not depend on the other outputs.
-fn differentiate(bound: &Bound) -> Result<(Builder, Vec<Id>), BindError> {
+pub(crate) fn differentiate(bound: &Bound) -> Result<(Builder, Vec<Id>), BindError> {
     let logp = bound.outputs.iter().find(|(name, _)| name == LOGP);
     let logp = logp.ok_or_else(|| BindError::Misfit("the graph has no output `logp`".into()))?;
     let (mut builder, logp) = bound.builder.extract(logp.1);

@@ -3,7 +3,7 @@
 //! A [`Program`] says where every value lies in an arena; a [`Workspace`] owns one arena and the addresses
 //! worked out for it, so that an evaluation allocates nothing and looks nothing up.
 
-use super::block::{BlockFn, Source};
+use super::block::{BlockFn, MOST_ARGUMENTS, Source};
 use super::buffer::{Buffer, padded};
 use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
@@ -13,6 +13,7 @@ use super::whole::{self, Failure, State};
 use crate::bound::Node;
 use crate::tensor::{Table, Tensor};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Where a whole array lies.
 #[derive(Clone, Debug)]
@@ -136,9 +137,9 @@ impl Kernels {
 /// An instruction with addresses instead of places.
 struct Linked {
     kernel: Kernel,
-    sources: [Source; 3],
+    sources: [Source; MOST_ARGUMENTS],
     /// Elements from one block to the next, an input each.
-    strides: [usize; 3],
+    strides: [usize; MOST_ARGUMENTS],
     output: *mut f64,
     output_stride: usize,
     output_size: usize,
@@ -210,8 +211,8 @@ impl Workspace {
                         let mut sources = [Source {
                             pointer: base,
                             step: 0,
-                        }; 3];
-                        let mut strides = [0; 3];
+                        }; MOST_ARGUMENTS];
+                        let mut strides = [0; MOST_ARGUMENTS];
                         for (i, input) in instruction.inputs.iter().enumerate() {
                             let (pointer, step, stride) = link(input);
                             sources[i] = Source { pointer, step };
@@ -318,37 +319,59 @@ impl Workspace {
 
     /// Carries out all steps with the inputs loaded before.
     pub fn run(&mut self) -> Result<(), Failure> {
-        for step in &mut self.steps {
-            match step {
-                LinkedStep::Region {
-                    size,
-                    instructions,
-                    ends,
-                } => {
-                    // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
-                    // values that live at the same time places of their own.
-                    unsafe {
-                        run_region(&self.kernels, &mut self.cascades, *size, instructions, ends)
-                    };
-                }
-                LinkedStep::Whole {
-                    index,
-                    inputs,
-                    output,
-                    state,
-                } => {
-                    let Step::Whole { node, .. } = &self.program.steps[*index] else {
-                        unreachable!("steps keep their kind")
-                    };
-                    // SAFETY: the plan keeps the result apart from the inputs, each within its buffer.
-                    unsafe {
-                        let (pointer, size) = (*output, node.size());
-                        let out = std::slice::from_raw_parts_mut(pointer, size);
-                        let input = |k: usize| std::slice::from_raw_parts(inputs[k].0, inputs[k].1);
-                        whole::run(node, state, input, out)?;
-                        if size == 1 {
-                            fill_lanes(pointer);
-                        }
+        (0..self.steps.len()).try_for_each(|index| self.run_step(index))
+    }
+
+    /// Time of each step, which is repeated on its own until the clock sees it; inputs have been loaded.
+    pub fn time_steps(&mut self) -> Result<Vec<Duration>, Failure> {
+        let steps = 0..self.steps.len();
+        steps.map(|index| self.time_step(index)).collect()
+    }
+
+    fn time_step(&mut self, index: usize) -> Result<Duration, Failure> {
+        let mut run = |repeats: u32| {
+            let began = Instant::now();
+            (0..repeats).try_for_each(|_| self.run_step(index))?;
+            Ok(began.elapsed())
+        };
+        let mut repeats = 1;
+        while run(repeats)? < Duration::from_micros(20) {
+            repeats *= 2;
+        }
+        // The least of several is what other load on the machine disturbed least.
+        let times: Result<Vec<Duration>, Failure> = (0..5).map(|_| run(repeats)).collect();
+        Ok(times?.into_iter().min().unwrap_or_default() / repeats)
+    }
+
+    /// Carries out a step. It may be repeated: no step writes what it reads.
+    fn run_step(&mut self, index: usize) -> Result<(), Failure> {
+        match &mut self.steps[index] {
+            LinkedStep::Region {
+                size,
+                instructions,
+                ends,
+            } => {
+                // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
+                // values that live at the same time places of their own.
+                unsafe { run_region(&self.kernels, &mut self.cascades, *size, instructions, ends) };
+            }
+            LinkedStep::Whole {
+                index,
+                inputs,
+                output,
+                state,
+            } => {
+                let Step::Whole { node, .. } = &self.program.steps[*index] else {
+                    unreachable!("steps keep their kind")
+                };
+                // SAFETY: the plan keeps the result apart from the inputs, each within its buffer.
+                unsafe {
+                    let (pointer, size) = (*output, node.size());
+                    let out = std::slice::from_raw_parts_mut(pointer, size);
+                    let input = |k: usize| std::slice::from_raw_parts(inputs[k].0, inputs[k].1);
+                    whole::run(node, state, input, out)?;
+                    if size == 1 {
+                        fill_lanes(pointer);
                     }
                 }
             }
@@ -461,7 +484,7 @@ unsafe fn run_block(
     kernels: &Kernels,
     cascade: &mut Cascade,
     instruction: &Linked,
-    sources: &[Source; 3],
+    sources: &[Source; MOST_ARGUMENTS],
     output: *mut f64,
     start: usize,
     length: usize,

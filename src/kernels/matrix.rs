@@ -37,6 +37,11 @@ impl RowBlocks {
         self.columns
     }
 
+    /// Bytes of the values.
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of_val(&*self.values)
+    }
+
     /// First value of the block that starts at a row.
     pub fn block(&self, start: usize) -> *const f64 {
         self.values[start * self.columns..].as_ptr()

@@ -7,7 +7,7 @@ mod layout;
 mod print;
 mod schedule;
 
-pub use print::text;
+pub use print::{steps, text};
 
 use crate::bound::{Builder, Id, Op};
 use crate::kernels::machine::Program;

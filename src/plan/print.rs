@@ -2,12 +2,32 @@
 
 use super::schedule::{Group, rows_product, schedule};
 use crate::bound::{Builder, Id, Op};
-use std::fmt::Write;
 
-/// One line an instruction; values in `[brackets]` never leave the cache.
+/// A step of a plan: elements that it passes over (none if it works on whole arrays), and a line an instruction.
+pub struct StepText {
+    /// Elements of the arrays of a pass.
+    pub pass: Option<usize>,
+    /// Values in `[brackets]` never leave the cache.
+    pub lines: Vec<String>,
+    /// The nodes computed.
+    pub ids: Vec<Id>,
+}
+
+/// All steps as text.
 pub fn text(builder: &Builder, roots: &[Id]) -> String {
-    let schedule = schedule(builder, roots);
     let mut text = String::new();
+    for StepText { pass, lines, .. } in steps(builder, roots) {
+        match pass {
+            Some(size) => text += &format!("pass over {size}:\n    {}\n", lines.join("\n    ")),
+            None => text += &format!("whole: {}\n", lines.join("\n")),
+        }
+    }
+    text
+}
+
+/// The steps, in the order of the program.
+pub fn steps(builder: &Builder, roots: &[Id]) -> Vec<StepText> {
+    let schedule = schedule(builder, roots);
     let name = |id: Id| match schedule.stored.contains(&super::storage(builder, id).0) {
         true => format!("%{}", id.0),
         false => match builder.constant_value(id).and_then(|c| c.uniform()) {
@@ -31,18 +51,13 @@ pub fn text(builder: &Builder, roots: &[Id]) -> String {
         };
         format!("{}{size} = {call}", name(id))
     };
-    for group in &schedule.groups {
-        match group {
-            Group::Region(size, ids) => {
-                let _ = writeln!(text, "pass over {size}:");
-                for &id in ids {
-                    let _ = writeln!(text, "    {}", line(id));
-                }
-            }
-            Group::Whole(id) => {
-                let _ = writeln!(text, "whole: {}", line(*id));
-            }
-        }
-    }
-    text
+    let step = |group: &Group| {
+        let (pass, ids) = match group {
+            Group::Region(size, ids) => (Some(*size), ids.clone()),
+            Group::Whole(id) => (None, vec![*id]),
+        };
+        let lines = ids.iter().map(|&id| line(id)).collect();
+        StepText { pass, lines, ids }
+    };
+    schedule.groups.iter().map(step).collect()
 }

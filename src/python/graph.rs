@@ -4,6 +4,7 @@ use super::density::Density;
 use super::foreign::{self, Exceptions};
 use super::{GraphError, guarded};
 use crate::bind::Data;
+use crate::explain::explain;
 use crate::graph::{self, DType, LoopArguments, NodeId, Op};
 use crate::model::Model;
 use crate::tensor::Tensor;
@@ -244,6 +245,34 @@ impl Graph {
             result.set_item(name, array.reshape(value.shape().to_vec())?)?;
         }
         Ok(result)
+    }
+
+    #[pyo3(signature = (data, parameter_shapes, position, memory=None))]
+    fn explain(
+        &self,
+        py: Python<'_>,
+        data: HashMap<String, Bound<'_, PyAny>>,
+        parameter_shapes: HashMap<String, Vec<usize>>,
+        position: Vec<f64>,
+        memory: Option<u64>,
+    ) -> PyResult<String> {
+        let (data, shapes) = (arrays(data)?, &parameter_shapes);
+        let wanted: usize = shapes
+            .values()
+            .map(|shape| crate::tensor::size_of(shape))
+            .sum();
+        if position.len() != wanted {
+            let found = position.len();
+            return Err(graph_error(format!(
+                "a position has {wanted} entries, not {found}"
+            )));
+        }
+        guarded(|| {
+            let found = py
+                .detach(|| explain(room(memory), &self.graph, data, shapes, &position))
+                .map_err(graph_error)?;
+            serde_json::to_string(&found).map_err(graph_error)
+        })
     }
 
     fn to_stored<'py>(

@@ -14,7 +14,8 @@ from scipy import special
 INFINITY = math.inf
 
 
-# text, range of the argument, and the range of the values or a monotone function with it.
+# Text, range of the argument, and the range of the values or a monotone function with it. A literal that a
+# function is applied to, here or in the gradient, is an array: of 2.0 PyTensor makes a float32.
 SMOOTH = [
     ("pt.exp({})", (-20, 3), np.exp),
     ("pt.exp2({})", (-20, 4), np.exp2),
@@ -45,7 +46,7 @@ SMOOTH = [
     ("{} ** -2", (0.25, INFINITY), lambda x: x**-2.0),
     ("{} ** 0.5", (0.0625, INFINITY), np.sqrt),
     ("{} ** 1.5", (0.0625, 8), lambda x: x**1.5),
-    ("2.0 ** {}", (-16, 4), np.exp2),
+    ("np.array(2.0) ** {}", (-16, 4), np.exp2),
     ("pt.reciprocal({})", (0.125, INFINITY), lambda x: 1 / x),
     ("1 / {}", (-INFINITY, -0.125), lambda x: 1 / x),
     ("-{}", (-64, 64), lambda x: -x),
@@ -58,6 +59,9 @@ SMOOTH = [
     ("pt.gammaln({})", (0.25, 1.25), (-1, 2)),
     ("pt.gamma({})", (0.5, 4), (0.875, 6)),
     ("pt.digamma({})", (0.25, 64), special.digamma),
+    ("pt.log(0.5 * pt.erfc({}))", (-8, 20), lambda x: special.log_ndtr(-x * math.sqrt(2))),
+    ("pt.special.logit({})", (0.125, 0.875), special.logit),
+    ("pt.xlogx.xlogx({})", (0.0625, 8), (-0.5, 17)),
     ("pt.log(pt.sigmoid({}))", (-30, 30), lambda x: -np.logaddexp(0, -x)),
     ("pt.log1p(pt.exp({}))", (-30, 30), lambda x: np.logaddexp(0, x)),
     ("pt.log1p(-{})", (-64, 0.75), lambda x: np.log1p(-x)),

@@ -85,7 +85,6 @@ fn factor_small(n: usize, l: &mut [f64]) -> bool {
 /// # Safety
 /// Both are (n, n) matrices.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn transpose_triangle<V: Lanes>(
     n: usize,
     lower: bool,
@@ -138,7 +137,6 @@ unsafe fn transpose_triangle<V: Lanes>(
 /// # Safety
 /// U has n rows of whole chunks, `stride` elements apart, zeros behind the n-th column.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn factor_upper<V: Lanes>(n: usize, u: *mut f64, stride: usize) -> bool {
     // Rows of L = U'.
     let l = Strided {
@@ -308,7 +306,6 @@ unsafe fn adjoint_lower<V: Lanes>(n: usize, l: *const f64, bar: *mut f64) {
 /// # Safety
 /// The address holds it.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn lower_square(first: *const f64, n: usize, rows: usize) -> Square {
     let mut square = [[0.0; BLOCK]; BLOCK];
     for i in 0..rows {
@@ -325,7 +322,6 @@ unsafe fn lower_square(first: *const f64, n: usize, rows: usize) -> Square {
 /// # Safety
 /// X has these rows of one chunk, n elements apart.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn solve_right<V: Lanes>(d: &Square, rows: usize, x: *mut f64, n: usize) {
     let mut inverse = [0.0; BLOCK];
     for s in 0..BLOCK {
@@ -357,7 +353,6 @@ unsafe fn solve_right<V: Lanes>(d: &Square, rows: usize, x: *mut f64, n: usize) 
 
 /// The adjoint of a block in place, column by column from the last (Murray 2016, section 4.1).
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 fn adjoint_block(l: &Square, bar: &mut Square, rows: usize) {
     for j in (0..rows).rev() {
         let inverse = 1.0 / l[j][j];
@@ -389,7 +384,7 @@ fn adjoint_block(l: &Square, bar: &mut Square, rows: usize) {
 /// # Safety
 /// R has `rows` rows, the matrices these columns.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, clippy::needless_range_loop)]
+#[allow(clippy::too_many_arguments)]
 unsafe fn subtract_rows<V: Lanes, const ROWS: usize>(
     d_bar: &Square,
     first: usize,
@@ -435,7 +430,6 @@ unsafe fn subtract_rows<V: Lanes, const ROWS: usize>(
 /// # Safety
 /// The matrices have these rows and columns, R has [`BLOCK`] rows.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn subtract_below<V: Lanes>(
     c_bar: *const f64,
     rows: usize,

@@ -98,7 +98,6 @@ pub unsafe fn product<V: Lanes, const R: usize, const C: usize>(
 /// # Safety
 /// As for [`product`].
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn accumulate<V: Lanes, const R: usize, const C: usize>(
     a: Strided,
     b: *const f64,
@@ -126,7 +125,6 @@ unsafe fn accumulate<V: Lanes, const R: usize, const C: usize>(
 
 /// Rows become columns.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 pub fn transpose<V: Lanes>(square: &mut [V; LANES]) {
     let mut columns = [[0.0; LANES]; LANES];
     for i in 0..LANES {
