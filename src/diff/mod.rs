@@ -184,7 +184,7 @@ fn contributions(
             Adjoint::OfLast(rule) => {
                 let others = &inputs[..inputs.len() - 1];
                 if let Some(k) = others.iter().position(|&input| flows_to(b, input)) {
-                    return Err(BindError(format!(
+                    return Err(BindError::Misfit(format!(
                         "the derivative of `{function}` with respect to argument {} is not known",
                         k + 1
                     )));

@@ -105,7 +105,7 @@ fn the_derivative_in_an_order_is_refused() {
     let logp = bound.outputs[0].1;
     let error = crate::diff::gradient(&mut bound.builder, logp, &[parameter]).unwrap_err();
     let text = "the derivative of `kve` with respect to argument 1 is not known";
-    assert_eq!(error, BindError(text.into()));
+    assert_eq!(error, BindError::Misfit(text.into()));
 }
 
 #[test]

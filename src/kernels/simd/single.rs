@@ -38,6 +38,8 @@ impl LaneMask for bool {
 impl Lanes for f64 {
     type Mask = bool;
 
+    const REGISTERS: usize = 1;
+
     #[inline(always)]
     fn splat(x: f64) -> f64 {
         x
