@@ -171,7 +171,9 @@ impl Binder<'_> {
             };
             (rows, columns) = (rows + m, columns + n);
             lead = broadcast_shapes(&lead, batch).ok_or_else(|| {
-                BindError::Misfit("stacks of blocks do not broadcast in a block diagonal matrix".into())
+                BindError::Misfit(
+                    "stacks of blocks do not broadcast in a block diagonal matrix".into(),
+                )
             })?;
         }
         let shape = [lead.as_slice(), &[rows, columns]].concat();
