@@ -100,7 +100,7 @@ def lookups(model):
     parts = [pt.sort(x), x[pt.argsort(x)], x[pt.unique(d)], x[pt.searchsorted(pt.sort(d), d)]]
     parts += [pt.repeat(x, d), pt.pad(x, (1, 2)), x[pt.nonzero(d)[0]], pt.diff(x), pt.tile(x, 2)]
     parts += [x[pt.argmax(x)], pt.signal.convolve1d(x, x[:2], mode="full"), pt.diag(x)]
-    parts += [pt.split(x, [2, 3], 2)[1], pt.set_subtensor(x[d[:2]], 0.5), pt.inc_subtensor(x[d], x)]
+    parts += [pt.split(x, [2, 3], n_splits=2)[1], pt.set_subtensor(x[d[:2]], 0.5), pt.inc_subtensor(x[d], x)]
     pm.Potential("p", sum(pt.tanh(part).sum() for part in parts))
 
 
