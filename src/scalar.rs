@@ -9,9 +9,9 @@ use crate::graph::DType;
 use crate::kernels::block::{BlockFn, block_fns};
 use crate::kernels::composite::{self, holds};
 use crate::kernels::math;
-use crate::kernels::simd::{LaneMask, Lanes};
+use crate::kernels::simd::{LaneMask, Lanes, per_lane};
 use serde::{Deserialize, Serialize};
-use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LN_10};
+use std::f64::consts::{FRAC_1_PI, FRAC_1_SQRT_2, FRAC_2_SQRT_PI, FRAC_PI_2, LN_2, LN_10, SQRT_2};
 use std::fmt;
 
 /// How the result type follows from the types of the arguments.
@@ -40,13 +40,15 @@ pub enum Adjoint {
     Zero,
     /// Contributions to the arguments.
     Rule(AdjointRule),
+    /// The same, of the last argument alone: the others, such as an order, have no rule.
+    OfLast(AdjointRule),
     /// No rule.
     Missing,
 }
 
 macro_rules! scalar_functions {
     ($($variant:ident $name:literal $arity:tt $result:ident, $kernel:expr, $adjoint:expr;)*) => {
-        /// A function of one to three scalars, applied element by element.
+        /// A function of one to four scalars, applied element by element.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[allow(missing_docs)]
@@ -111,6 +113,19 @@ macro_rules! singular {
             let derivative: fn(&mut Builder, Id, Id) -> Id = $closure;
             let d = derivative(b, a[0], y);
             [Some(b.scale(g, d))]
+        })
+    };
+}
+
+/// A rule of the last argument from the derivative with respect to it, which can be infinite or NaN.
+macro_rules! of_last {
+    ($closure:expr) => {
+        Adjoint::OfLast(|b, a, y, g| {
+            let derivative: fn(&mut Builder, &[Id], Id) -> Id = $closure;
+            let d = derivative(b, a, y);
+            let mut contributions = vec![None; a.len() - 1];
+            contributions.push(Some(b.scale(g, d)));
+            contributions
         })
     };
 }
@@ -226,8 +241,50 @@ scalar_functions! {
         b.mul(y, psi)
     });
     Digamma "digamma" 1 Real, math::digamma, singular!(|b, x, _| b.map(ScalarFn::Trigamma, &[x]));
-    Trigamma "trigamma" 1 Real, math::trigamma, Missing;
+    Trigamma "trigamma" 1 Real, math::trigamma, singular!(|b, x, _| {
+        let two = b.number(2.0);
+        b.map(ScalarFn::Polygamma, &[two, x])
+    });
+    // sqrt(pi) / 2 exp(y^2)
+    Erfinv "erfinv" 1 Real, math::erfinv, singular!(|b, _, y| inverse_gauss(b, 1.0 / FRAC_2_SQRT_PI, y));
+    Erfcinv "erfcinv" 1 Real, math::erfcinv, singular!(|b, _, y| inverse_gauss(b, -1.0 / FRAC_2_SQRT_PI, y));
+    // exp(x) / phi(y) = sqrt(pi / 2) erfcx(-y / sqrt(2)), as exp(x) = Phi(y)
+    NdtriExp "ndtri_exp" 1 Real, math::ndtri_exp, singular!(|b, _, y| {
+        let w = b.mul_number(-FRAC_1_SQRT_2, y);
+        let tail = b.map(ScalarFn::Erfcx, &[w]);
+        b.mul_number(FRAC_PI_2.sqrt(), tail)
+    });
+    I0 "i0" 1 Real, math::i0, singular!(|b, x, _| b.map(ScalarFn::I1, &[x]));
+    I0e "i0e" 1 Real, math::i0e, derivative!(|b, x, y| {
+        let i1e = b.map(ScalarFn::I1e, &[x]);
+        let sign = b.map(ScalarFn::Sign, &[x]);
+        let y = b.mul(sign, y);
+        b.sub(i1e, y)
+    });
     // The value without its gradient, where the gradient is known to cancel.
+    // (I_0(x) + I_2(x)) / 2
+    I1 "i1" 1 Real, math::i1, singular!(|b, x, _| {
+        let two = b.number(2.0);
+        let scaled = b.map(ScalarFn::Ive, &[two, x]);
+        let size = b.map(ScalarFn::Abs, &[x]);
+        let growth = b.map(ScalarFn::Exp, &[size]);
+        let i2 = b.mul(scaled, growth);
+        let i0 = b.map(ScalarFn::I0, &[x]);
+        let sum = b.add(i0, i2);
+        b.mul_number(0.5, sum)
+    });
+    I1e "i1e" 1 Real, math::i1e, derivative!(|b, x, _| {
+        let one = b.number(1.0);
+        b.map(ScalarFn::IveDx, &[one, x])
+    });
+    J0 "j0" 1 Real, |x: V| per_lane!(math::j0, x), derivative!(|b, x, _| {
+        let j1 = b.map(ScalarFn::J1, &[x]);
+        b.neg(j1)
+    });
+    J1 "j1" 1 Real, |x: V| per_lane!(math::j1, x), derivative!(|b, x, _| {
+        let one = b.number(1.0);
+        b.map(ScalarFn::JvDx, &[one, x])
+    });
     StopGradient "stop_gradient" 1 Promoted, |x: V| x, Zero;
     IsNan "isnan" 1 Bool, |x: V| (x.is_nan()).to_f64(), Zero;
     IsInf "isinf" 1 Bool, |x: V| x.is_infinite().to_f64(), Zero;
@@ -310,6 +367,43 @@ scalar_functions! {
         let ratio = b.quotient(a[0], y1);
         [Some(b.scale(g, log)), Some(b.scale(g, ratio))]
     });
+    Gammainc "gammainc" 2 Real, |a: V, x: V| per_lane!(math::gammainc::<V>, a, x), rule!(|b, a, _, g| {
+        let [da, dx] = [ScalarFn::GammaincDa, ScalarFn::GammaDensity].map(|f| b.map(f, a));
+        [Some(b.scale(g, da)), Some(b.scale(g, dx))]
+    });
+    Gammaincc "gammaincc" 2 Real, |a: V, x: V| per_lane!(math::gammaincc::<V>, a, x), rule!(|b, a, _, g| {
+        let g = b.neg(g);
+        let [da, dx] = [ScalarFn::GammaincDa, ScalarFn::GammaDensity].map(|f| b.map(f, a));
+        [Some(b.scale(g, da)), Some(b.scale(g, dx))]
+    });
+    GammaincDa "gammainc_da" 2 Real, |a: V, x: V| per_lane!(math::gammainc_da::<V>, a, x), Missing;
+    GammaDensity "gamma_density" 2 Real, |a: V, x: V| per_lane!(math::gamma_density, a, x), Missing;
+    // (order, x)
+    Polygamma "polygamma" 2 Real, |n: V, x: V| per_lane!(math::polygamma, n, x), of_last!(|b, a, _| {
+        let next = b.add_number(1.0, a[0]);
+        b.map(ScalarFn::Polygamma, &[next, a[1]])
+    });
+    Ive "ive" 2 Real, |v: V, x: V| per_lane!(math::ive::<V>, v, x), of_last!(|b, a, _| b.map(ScalarFn::IveDx, a));
+    IveDx "ive_dx" 2 Real, |v: V, x: V| per_lane!(math::ive_dx::<V>, v, x), Missing;
+    Kve "kve" 2 Real, |v: V, x: V| per_lane!(math::kve::<V>, v, x), of_last!(|b, a, _| b.map(ScalarFn::KveDx, a));
+    KveDx "kve_dx" 2 Real, |v: V, x: V| per_lane!(math::kve_dx::<V>, v, x), Missing;
+    Jv "jv" 2 Real, |v: V, x: V| per_lane!(math::jv, v, x), of_last!(|b, a, _| b.map(ScalarFn::JvDx, a));
+    JvDx "jv_dx" 2 Real, |v: V, x: V| per_lane!(math::jv_dx, v, x), Missing;
+    // d/dh = -phi(h) erf(a h / sqrt(2)) / 2, d/da = exp(-h^2 (1 + a^2) / 2) / (2 pi (1 + a^2))
+    OwensT "owens_t" 2 Real, |h: V, a: V| per_lane!(math::owens_t::<V>, h, a), rule!(|b, a, _, g| {
+        let z = b.mul_number(FRAC_1_SQRT_2, a[0]);
+        let density = gauss(b, -0.125 * FRAC_2_SQRT_PI * SQRT_2, z);
+        let az = b.mul(a[1], z);
+        let erf = b.map(ScalarFn::Erf, &[az]);
+        let dh = b.mul(density, erf);
+        let a2 = b.map(ScalarFn::Sqr, &[a[1]]);
+        let a2 = b.add_number(1.0, a2);
+        let root = b.map(ScalarFn::Sqrt, &[a2]);
+        let z = b.mul(z, root);
+        let density = gauss(b, 0.5 * FRAC_1_PI, z);
+        let ga = b.mul(g, density);
+        [Some(b.mul(g, dh)), Some(b.quotient(ga, a2))]
+    });
     // PyMC's CheckParameterValue: -inf where the condition fails, with the gradient of x throughout.
     Check "check" 2 Real, |x: V, ok: V| holds(ok).select(x, V::splat(f64::NEG_INFINITY)),
         rule!(|_, _, _, g| [Some(g), None]);
@@ -330,10 +424,45 @@ scalar_functions! {
         [Some(b.scale(less, a[1])), Some(b.scale(less, a[0])), Some(g)]
     });
 
+    // (a, b, x)
+    Betainc "betainc" 3 Real, |a: V, b: V, x: V| per_lane!(math::betainc::<V>, a, b, x), rule!(|b, a, _, g| {
+        [ScalarFn::BetaincDa, ScalarFn::BetaincDb, ScalarFn::BetaDensity].map(|f| {
+            let d = b.map(f, a);
+            Some(b.scale(g, d))
+        })
+    });
+    BetaincDa "betainc_da" 3 Real, |a: V, b: V, x: V| per_lane!(math::betainc_da::<V>, a, b, x), Missing;
+    BetaincDb "betainc_db" 3 Real, |a: V, b: V, x: V| per_lane!(math::betainc_db::<V>, a, b, x), Missing;
+    BetaDensity "beta_density" 3 Real, |a: V, b: V, x: V| per_lane!(math::beta_density, a, b, x), Missing;
+    // (a, b, c, z)
+    Hyp2f1 "hyp2f1" 4 Real, |a: V, b: V, c: V, z: V| per_lane!(math::hyp2f1, a, b, c, z), rule!(|b, a, _, g| {
+        let swapped = [a[1], a[0], a[2], a[3]];
+        let raised = [0, 1, 2].map(|k| b.add_number(1.0, a[k]));
+        let value = b.map(ScalarFn::Hyp2f1, &[raised[0], raised[1], raised[2], a[3]]);
+        let ab = b.mul(a[0], a[1]);
+        let factor = b.quotient(ab, a[2]);
+        let slopes = [
+            b.map(ScalarFn::Hyp2f1Da, a),
+            b.map(ScalarFn::Hyp2f1Da, &swapped),
+            b.map(ScalarFn::Hyp2f1Dc, a),
+            b.mul(factor, value),
+        ];
+        slopes.map(|d| Some(b.scale(g, d)))
+    });
+    Hyp2f1Da "hyp2f1_da" 4 Real, |a: V, b: V, c: V, z: V| per_lane!(math::hyp2f1_da, a, b, c, z), Missing;
+    Hyp2f1Dc "hyp2f1_dc" 4 Real, |a: V, b: V, c: V, z: V| per_lane!(math::hyp2f1_dc, a, b, c, z), Missing;
+
     Where "where" 3 Branches, |c: V, x: V, y: V| holds(c).select(x, y), rule!(|b, a, _, g| {
         let [taken, other] = to_one_of(b, a[0], g);
         [None, taken, other]
     });
+}
+
+/// c exp(x^2).
+fn inverse_gauss(b: &mut Builder, c: f64, x: Id) -> Id {
+    let x2 = b.map(ScalarFn::Sqr, &[x]);
+    let e = b.map(ScalarFn::Exp, &[x2]);
+    b.mul_number(c, e)
 }
 
 /// c exp(-x^2).

@@ -1,6 +1,7 @@
 """From PyTensor graphs to the op graph: a registry of rules, one an Op, and the walker that applies them."""
 
 from pymc_rustmc.translate import (  # noqa: F401
+    blockwise,
     branches,
     diagonals,
     elementwise,

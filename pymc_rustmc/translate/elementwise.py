@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pytensor.scalar.basic import ScalarOp
+from pytensor.graph.traversal import ancestors
+from pytensor.scalar.basic import Composite, ScalarOp
 from pytensor.tensor.basic import ScalarFromTensor, TensorFromScalar
 from pytensor.tensor.elemwise import Elemwise
 
@@ -24,6 +26,7 @@ _SAME = {
     "ArcTan": "atan",
     "ArcTan2": "atan2",
     "ArcTanh": "atanh",
+    "BetaInc": "betainc",
     "Ceil": "ceil",
     "Clip": "clip",
     "Cos": "cos",
@@ -31,7 +34,9 @@ _SAME = {
     "EQ": "eq",
     "Erf": "erf",
     "Erfc": "erfc",
+    "Erfcinv": "erfcinv",
     "Erfcx": "erfcx",
+    "Erfinv": "erfinv",
     "Exp": "exp",
     "Exp2": "exp2",
     "Expm1": "expm1",
@@ -39,10 +44,22 @@ _SAME = {
     "GE": "ge",
     "GT": "gt",
     "Gamma": "gamma",
+    "GammaInc": "gammainc",
+    "GammaIncC": "gammaincc",
     "GammaLn": "lgamma",
+    "Hyp2F1": "hyp2f1",
+    "I0": "i0",
+    "I0e": "i0e",
+    "I1": "i1",
+    "I1e": "i1e",
     "IntDiv": "int_div",
     "IsInf": "isinf",
     "IsNan": "isnan",
+    "Ive": "ive",
+    "J0": "j0",
+    "J1": "j1",
+    "Jv": "jv",
+    "Kve": "kve",
     "LE": "le",
     "LT": "lt",
     "Log": "log",
@@ -55,7 +72,10 @@ _SAME = {
     "Mod": "mod",
     "Mul": "mul",
     "NEQ": "ne",
+    "NdtriExp": "ndtri_exp",
     "Neg": "neg",
+    "Owens_t": "owens_t",
+    "PolyGamma": "polygamma",
     "Pow": "pow",
     "Psi": "digamma",
     "Reciprocal": "reciprocal",
@@ -88,18 +108,35 @@ _BITWISE = {
 # Scalar Ops whose result may exceed integers of the dtype of their inputs.
 _MAY_OVERFLOW = {"Abs", "Add", "Cast", "Invert", "Mul", "Neg", "Pow", "Sqr", "Sub"}
 
-# The walker casts every result to the declared dtype, so a Cast is an identity here.
-_IDENTITY = {"Cast", "Identity"}
+# The walker casts every result to the declared dtype, so a Cast is an identity here; all inputs are real.
+_IDENTITY = {"Cast", "Conj", "Identity", "Real"}
+
+# Scalar Ops that are a product of their input and a constant.
+_FACTORS = {"Deg2Rad": np.pi / 180, "Rad2Deg": 180 / np.pi}
 
 
 @register(Elemwise)
-def _elemwise(op: Elemwise, node: Any, walker: Walker) -> int:
+def _elemwise(op: Elemwise, node: Any, walker: Walker) -> int | Sequence[int]:
+    if isinstance(op.scalar_op, Composite):
+        return _inlined(op.scalar_op, node, walker)
     return _apply(op.scalar_op, node, walker)
 
 
 @register(ScalarOp)
 def _scalar(op: ScalarOp, node: Any, walker: Walker) -> int:
     return _apply(op, node, walker)
+
+
+@register(Composite)
+def _inlined(op: Composite, node: Any, walker: Walker) -> list[int]:
+    """Apply the inner scalar graph to arrays; an output that ignores an input has its shape all the same."""
+    results = walker.inline(op.fgraph, node.inputs)
+    for k, output in enumerate(op.fgraph.outputs):
+        used = set(ancestors([output]))
+        for inner, variable in zip(op.fgraph.inputs, node.inputs, strict=True):
+            if inner not in used:
+                results[k] = walker.op("broadcast_like", results[k], walker.id(variable))
+    return results
 
 
 @register(ScalarFromTensor, TensorFromScalar)
@@ -130,6 +167,19 @@ def _result(scalar_op: ScalarOp, node: Any, walker: Walker) -> int:
         return walker.op("broadcast_like", value, like)
     if name == "XlogX":
         return walker.op("xlogy", inputs[0], inputs[0])
+    if name in _FACTORS:
+        return walker.op("mul", inputs[0], walker.constant(_FACTORS[name]))
+    if name == "Iv":
+        growth = walker.op("exp", walker.op("abs", inputs[1]))
+        return walker.op("mul", walker.op("ive", *inputs), growth)
+    if name in ("GammaL", "GammaU"):
+        share = walker.op({"GammaL": "gammainc", "GammaU": "gammaincc"}[name], *inputs)
+        return walker.op("mul", share, walker.op("gamma", inputs[0]))
+    if name == "MulWithoutZeros":
+        x, y = inputs
+        zero = walker.constant(0)
+        product = walker.op("where", walker.op("eq", y, zero), x, walker.op("mul", x, y))
+        return walker.op("where", walker.op("eq", x, zero), y, product)
     if name in _BITWISE:
         on_bool, on_integers = _BITWISE[name]
         return walker.op(on_bool if node.outputs[0].type.dtype == "bool" else on_integers, *inputs)

@@ -16,6 +16,7 @@ from pytensor.tensor.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, I
 from pytensor.tensor.type_other import MakeSlice, NoneTypeT, SliceType
 
 from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.translate.blockwise import aligned, batch_ndim, on_stacks, spread
 from pymc_rustmc.translate.registry import existing, register
 from pymc_rustmc.translate.walker import Walker
 
@@ -91,37 +92,90 @@ def _make_slice(op: MakeSlice, node: Any, walker: Walker) -> int:
     return -1  # no value of its own: the indexing rules read the bounds from the node
 
 
-@register(Subtensor)
+@on_stacks(Subtensor)
 def _subtensor(op: Subtensor, node: Any, walker: Walker) -> int:
     x, *variables = node.inputs
-    spec, leaves = _basic_spec(op.idx_list, "i", variables, walker)
-    return walker.op("index", walker.id(x), *leaves, spec=spec)
+    spec = _basic_spec(op.idx_list, "i", variables, walker)
+    return _read(walker.id(x), spec, node, walker)
 
 
-@register(IncSubtensor)
+@on_stacks(IncSubtensor)
 def _inc_subtensor(op: IncSubtensor, node: Any, walker: Walker) -> int:
-    x, y, *variables = node.inputs
-    return _write(op, x, y, _basic_spec(op.idx_list, "i", variables, walker), walker)
+    variables = node.inputs[2:]
+    return _write(op, node, _basic_spec(op.idx_list, "i", variables, walker), walker)
 
 
-@register(AdvancedSubtensor, *existing("pytensor.tensor.subtensor", "AdvancedSubtensor1"))
+@on_stacks(AdvancedSubtensor, *existing("pytensor.tensor.subtensor", "AdvancedSubtensor1"))
 def _advanced_subtensor(op: Any, node: Any, walker: Walker) -> int:
     x, *variables = node.inputs
-    spec, leaves = _advanced_spec(op, variables, walker)
-    return walker.op("index", _with_new_axes(walker.id(x), variables, walker), *leaves, spec=spec)
+    spec = _advanced_spec(op, variables, walker)
+    return _read(_with_new_axes(walker.id(x), variables, walker), spec, node, walker)
 
 
-@register(AdvancedIncSubtensor, *existing("pytensor.tensor.subtensor", "AdvancedIncSubtensor1"))
+def _read(x: int, spec: Spec, node: Any, walker: Walker) -> int:
+    entries, leaves = _stacked(x, spec, node, walker)
+    return walker.op("index", x, *leaves, spec=entries)
+
+
+def _stacked(x: int, spec: Spec, node: Any, walker: Walker) -> Spec:
+    """Spec under Blockwise: each array of a stack has an index of its own, but one slice for all."""
+    lead = batch_ndim(node)
+    if lead == 0:
+        return spec
+    entries, leaves = spec
+    is_index = [entry in "ia" for entry in entries]
+    own = [leaf for entry in entries for leaf in [entry in "ia"] * _leaves(entry)]
+    is_mask = any(walker.graph.dtype(leaf) == "bool" for leaf in leaves)
+    # Masks of their own would make the shapes differ; the axes of an index behind a slice stand elsewhere.
+    if is_mask or is_index != sorted(is_index, reverse=True):
+        raise UnsupportedOpError(node.op)
+    rank = max((walker.ndim(leaf) for leaf, is_own in zip(leaves, own, strict=True) if is_own), default=lead)
+    leaves = [
+        aligned(leaf, lead, rank, walker) if is_own else walker.op("common", leaf, axes=lead)
+        for leaf, is_own in zip(leaves, own, strict=True)
+    ]
+    if not any(is_index):
+        return [":"] * lead + entries, leaves
+    arrays = ["a" if entry == "i" else entry for entry in entries]
+    return ["a"] * lead + arrays, [*grids(x, walker, lead, rank), *leaves]
+
+
+def _leaves(entry: str) -> int:
+    """Count the leaves of an entry."""
+    return entry.count("1") if entry.startswith("s") else int(entry != ":")
+
+
+def grids(x: int, walker: Walker, count: int | None = None, ndim: int | None = None) -> list[int]:
+    """Positions along the first `count` axes of `x` (by default all), in arrays of rank `ndim`."""
+    count = walker.ndim(x) if count is None else count
+    ndim = count if ndim is None else ndim
+    arrays = []
+    for axis in range(count):
+        length = walker.op("shape_i", x, axis=axis)
+        positions = walker.op("arange", walker.constant(0), length, walker.constant(1))
+        order = [0 if other == axis else -1 for other in range(ndim)]
+        arrays.append(walker.op("dimshuffle", positions, order=order))
+    return arrays
+
+
+@on_stacks(AdvancedIncSubtensor, *existing("pytensor.tensor.subtensor", "AdvancedIncSubtensor1"))
 def _advanced_inc_subtensor(op: Any, node: Any, walker: Walker) -> int:
     if getattr(op, "ignore_duplicates", False) and not op.set_instead_of_inc:
         raise UnsupportedOpError(f"{op} with ignore_duplicates=True", "Leave ignore_duplicates at False.")
-    x, y, *variables = node.inputs
+    variables = node.inputs[2:]
     if any(isinstance(variable.type, NoneTypeT) for variable in variables):
         raise UnsupportedOpError(f"{op} with np.newaxis", "Write to the array without the new axis.")
-    return _write(op, x, y, _advanced_spec(op, variables, walker), walker)
+    return _write(op, node, _advanced_spec(op, variables, walker), walker)
 
 
-def _write(op: Any, x: Variable, y: Variable, spec: Spec, walker: Walker) -> int:
+def _write(op: Any, node: Any, spec: Spec, walker: Walker) -> int:
+    x, y = (walker.id(variable) for variable in node.inputs[:2])
+    if lead := batch_ndim(node):
+        x = spread(x, node, walker)
+        entries, leaves = spec = _stacked(x, spec, node, walker)
+        indexed = max((walker.ndim(leaf) for leaf in leaves if "a" in entries), default=lead)
+        kept = walker.ndim(x) - max(lead, entries.count("a"))
+        y = aligned(y, lead, indexed + kept, walker)
     entries, leaves = spec
     name = "set_index" if op.set_instead_of_inc else "inc_index"
-    return walker.op(name, walker.id(x), walker.id(y), *leaves, spec=entries)
+    return walker.op(name, x, y, *leaves, spec=entries)

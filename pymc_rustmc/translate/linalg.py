@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pytensor.compile.builders import OpFromGraph
-from pytensor.graph.fg import FunctionGraph
-from pytensor.graph.replace import vectorize_graph
-from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.math import Dot
 
 from pymc_rustmc.errors import UnsupportedOpError
-from pymc_rustmc.translate.registry import Rule, existing, register, rust_funcify
+from pymc_rustmc.translate.blockwise import on_stacks
+from pymc_rustmc.translate.registry import Rule, existing, register
 from pymc_rustmc.translate.walker import Walker
-
-# Op classes whose rules treat all but the last axes of their inputs as a batch.
-_ON_STACKS: set[type] = {Dot}
 
 # What PyTensor assumes about a system's matrix, in our words. A banded matrix is a general one to us.
 _ASSUMPTIONS = {
@@ -51,26 +45,10 @@ def _existing(name: str) -> tuple[type, ...]:
 
 def _on_stacks(*names: str) -> Callable[[Rule], Rule]:
     """Register a rule for classes of PyTensor's linear algebra that serves stacks of matrices, too."""
-    classes = [cls for name in names for cls in _existing(name)]
-    _ON_STACKS.update(classes)
-    return register(*classes)
+    return on_stacks(*(cls for name in names for cls in _existing(name)))
 
 
-@register(Blockwise)
-def _blockwise(op: Blockwise, node: Any, walker: Walker) -> Any:
-    core_op = op.core_op
-    if op.batch_ndim(node) == 0 or isinstance(core_op, tuple(_ON_STACKS)):
-        return rust_funcify(core_op, node, walker)
-    if isinstance(core_op, OpFromGraph):
-        # The inner graph on stacks: each of its Ops knows how.
-        inner = core_op.fgraph
-        stacks = [variable.type() for variable in node.inputs]
-        outputs = vectorize_graph(inner.outputs, dict(zip(inner.inputs, stacks, strict=True)))
-        return walker.inline(FunctionGraph(stacks, outputs, clone=False), node.inputs)
-    raise UnsupportedOpError(op)
-
-
-@register(Dot, *_existing("BatchedDot"))
+@on_stacks(Dot, *_existing("BatchedDot"))
 def _dot(op: Any, node: Any, walker: Walker) -> int:
     return walker.op("matmul", *walker.inputs(node))
 

@@ -10,27 +10,31 @@ from pytensor.tensor.extra_ops import RavelMultiIndex, Repeat, SearchsortedOp, U
 from pytensor.tensor.sort import ArgSortOp, SortOp
 
 from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.translate.blockwise import batch_ndim, on_stacks, shared_by_stack
+from pymc_rustmc.translate.indexing import grids
 from pymc_rustmc.translate.registry import register
 from pymc_rustmc.translate.shape import constant_axis
 from pymc_rustmc.translate.walker import Walker
 
 
-@register(SortOp, ArgSortOp)
+@on_stacks(SortOp, ArgSortOp)
 def _sort(op: Any, node: Any, walker: Walker) -> int:
     x = node.inputs[0]
     axis = getattr(op, "axis", None)
     if axis is None:  # PyTensor 2: the axis is the second input
         axis = constant_axis(node.inputs[1], op)
+    lead = batch_ndim(node)
     name = "sort" if isinstance(op, SortOp) else "argsort"
-    return walker.op(name, walker.id(x), axis=int(axis) % x.type.ndim)
+    return walker.op(name, walker.id(x), axis=lead + int(axis) % (x.type.ndim - lead))
 
 
-@register(SearchsortedOp)
+@on_stacks(SearchsortedOp)
 def _searchsorted(op: SearchsortedOp, node: Any, walker: Walker) -> int:
-    x, v, *sorter = walker.inputs(node)
+    x, v, *sorter = node.inputs
+    vector = shared_by_stack(x, node, walker)
     if sorter:
-        x = walker.op("index", x, *sorter, spec=["a"])
-    return walker.op("searchsorted", x, v, right=op.side == "right")
+        vector = walker.op("index", vector, shared_by_stack(sorter[0], node, walker), spec=["a"])
+    return walker.op("searchsorted", vector, walker.id(v), right=op.side == "right")
 
 
 @register(Unique)
@@ -41,26 +45,27 @@ def _unique(op: Unique, node: Any, walker: Walker) -> list[int]:
     return [walker.op("unique", x, axis=op.axis, part=part) for part in parts]
 
 
-@register(Repeat)
+@on_stacks(Repeat)
 def _repeat(op: Repeat, node: Any, walker: Walker) -> int:
-    x, repeats = walker.inputs(node)
-    repeats = walker.op("broadcast_to", repeats, walker.op("shape_i", x, axis=op.axis))
+    x, axis = walker.id(node.inputs[0]), batch_ndim(node) + op.axis
+    repeats = shared_by_stack(node.inputs[1], node, walker)
+    repeats = walker.op("broadcast_to", repeats, walker.op("shape_i", x, axis=axis))
     # Result i comes from the first element whose repetitions reach beyond i.
     ends = walker.op("cumsum", repeats, axis=0)
     count = walker.op("sum", repeats, axes=[0])
     places = walker.op("arange", walker.constant(0), count, walker.constant(1))
     positions = walker.op("searchsorted", ends, places, right=True)
-    return walker.op("index", x, positions, spec=[":"] * op.axis + ["a"])
+    return walker.op("index", x, positions, spec=[":"] * axis + ["a"])
 
 
-@register(PermuteRowElements)
+@on_stacks(PermuteRowElements)
 def _permute_rows(op: PermuteRowElements, node: Any, walker: Walker) -> int:
     x, order = walker.inputs(node)
     x, order = walker.op("broadcast_like", x, order), walker.op("broadcast_like", order, x)
     last = walker.ndim(x) - 1
     if op.inverse:
         order = walker.op("argsort", order, axis=last)
-    return walker.op("index", x, *_grids(order, walker)[:last], order, spec=["a"] * (last + 1))
+    return walker.op("index", x, *grids(order, walker)[:last], order, spec=["a"] * (last + 1))
 
 
 @register(Choose)
@@ -82,19 +87,7 @@ def _choose(op: Choose, node: Any, walker: Walker) -> int:
     first = walker.op("index", choices, walker.constant(0), spec=["i"])
     a = walker.op("broadcast_like", a, first)
     choices = walker.op("broadcast_like", choices, a)
-    return walker.op("index", choices, a, *_grids(a, walker), spec=["a"] * walker.ndim(choices))
-
-
-def _grids(x: int, walker: Walker) -> list[int]:
-    """Positions along each axis of `x`, shaped to broadcast with it."""
-    ndim = walker.ndim(x)
-    grids = []
-    for axis in range(ndim):
-        length = walker.op("shape_i", x, axis=axis)
-        positions = walker.op("arange", walker.constant(0), length, walker.constant(1))
-        order = [0 if other == axis else -1 for other in range(ndim)]
-        grids.append(walker.op("dimshuffle", positions, order=order))
-    return grids
+    return walker.op("index", choices, a, *grids(a, walker), spec=["a"] * walker.ndim(choices))
 
 
 def _out_of_bounds_below_zero(index: int, length: int, walker: Walker) -> int:
@@ -103,7 +96,7 @@ def _out_of_bounds_below_zero(index: int, length: int, walker: Walker) -> int:
 
 
 def _lengths(dims: Variable, count: int, walker: Walker) -> list[int]:
-    """Split a vector of lengths into its entries."""
+    """Take apart a vector of lengths."""
     vector = walker.id(dims)
     return [walker.op("index", vector, walker.constant(axis), spec=["i"]) for axis in range(count)]
 

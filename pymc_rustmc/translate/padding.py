@@ -6,26 +6,27 @@ from typing import Any
 
 from pytensor.tensor.pad import Pad
 
-from pymc_rustmc.translate.registry import register
+from pymc_rustmc.translate.blockwise import batch_ndim, inlined, on_stacks, shared_by_stack
 from pymc_rustmc.translate.walker import Walker
 
 
-@register(Pad)
+@on_stacks(Pad)
 def _pad(op: Pad, node: Any, walker: Walker) -> int | list[int]:
     # The graph inside PyTensor 2's mirrors axis by axis in a loop.
     if op.pad_mode not in ("reflect", "symmetric"):
-        return walker.inline(op.fgraph, node.inputs)
-    x, widths = (walker.id(variable) for variable in node.inputs[:2])
-    ndim = walker.ndim(x)
+        return inlined(op, node, walker)
+    x, lead = walker.id(node.inputs[0]), batch_ndim(node)
+    widths = shared_by_stack(node.inputs[1], node, walker)
+    ndim = walker.ndim(x) - lead
     widths = walker.op("broadcast_to", widths, walker.constant(ndim), walker.constant(2))
     for axis in range(ndim):
         before, after = (
             walker.op("index", widths, walker.constant(axis), walker.constant(side), spec=["i", "i"])
             for side in (0, 1)
         )
-        size = walker.op("shape_i", x, axis=axis)
+        size = walker.op("shape_i", x, axis=lead + axis)
         positions = _mirrored(op.pad_mode, size, before, after, walker)
-        x = walker.op("index", x, positions, spec=[":"] * axis + ["a"])
+        x = walker.op("index", x, positions, spec=[":"] * (lead + axis) + ["a"])
     return x
 
 

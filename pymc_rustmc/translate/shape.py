@@ -14,12 +14,15 @@ from pytensor.tensor.basic import (
     MakeVector,
     Nonzero,
     Split,
+    get_underlying_scalar_constant_value,
 )
 from pytensor.tensor.elemwise import DimShuffle
+from pytensor.tensor.exceptions import NotScalarConstantError
 from pytensor.tensor.reshape import JoinDims, SplitDims
 from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
 
 from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.translate.blockwise import aligned, batch_lengths, batch_ndim, on_stacks, spread
 from pymc_rustmc.translate.dtypes import kind_dtype
 from pymc_rustmc.translate.registry import register
 from pymc_rustmc.translate.walker import Walker
@@ -31,10 +34,15 @@ def _dimshuffle(op: DimShuffle, node: Any, walker: Walker) -> int:
     return walker.op("dimshuffle", walker.id(node.inputs[0]), order=order)
 
 
-@register(Reshape)
+@on_stacks(Reshape)
 def _reshape(op: Reshape, node: Any, walker: Walker) -> int:
     x, shape = walker.inputs(node)
-    return walker.op("reshape", x, shape, ndim=op.ndim)
+    if lead := batch_ndim(node):
+        own = walker.op("common", shape, axes=lead)
+        x = spread(x, node, walker)
+        shape = walker.op("make_vector", *(walker.op("shape_i", x, axis=axis) for axis in range(lead)))
+        shape = walker.op("join", shape, own, axis=0)
+    return walker.op("reshape", x, shape, ndim=lead + op.ndim)
 
 
 @register(JoinDims)
@@ -63,9 +71,14 @@ def _split_dims(op: SplitDims, node: Any, walker: Walker) -> int:
     return walker.op("reshape", x, shape, ndim=node.outputs[0].type.ndim)
 
 
-@register(Alloc)
+@on_stacks(Alloc)
 def _alloc(op: Alloc, node: Any, walker: Walker) -> int:
-    return walker.op("broadcast_to", *walker.inputs(node))
+    x, *lengths = walker.inputs(node)
+    if lead := batch_ndim(node):
+        lengths = [walker.op("common", length, axes=lead) for length in lengths]
+        lengths = [*batch_lengths(node, walker), *lengths]
+        x = aligned(x, lead, len(lengths), walker)
+    return walker.op("broadcast_to", x, *lengths)
 
 
 @register(AllocEmpty)
@@ -109,14 +122,15 @@ def _join(op: Join, node: Any, walker: Walker) -> int:
     return walker.op("join", *map(walker.id, tensors), axis=int(axis) % node.outputs[0].type.ndim)
 
 
-@register(Split)
+@on_stacks(Split)
 def _split(op: Split, node: Any, walker: Walker) -> list[int]:
     x, *_, sizes = node.inputs
     axis = getattr(op, "axis", None)
     if axis is None:  # PyTensor 2: inputs (x, axis, sizes)
         axis = constant_axis(node.inputs[1], op)
-    axis = int(axis) % x.type.ndim
-    ends_vector = walker.op("cumsum", walker.id(sizes), axis=0)
+    lead = batch_ndim(node)
+    axis = lead + int(axis) % (x.type.ndim - lead)
+    ends_vector = walker.op("cumsum", walker.op("common", walker.id(sizes), axes=lead), axis=0)
     ends = [
         walker.op("index", ends_vector, walker.constant(piece), spec=["i"]) for piece in range(op.len_splits)
     ]
@@ -130,9 +144,10 @@ def _split(op: Split, node: Any, walker: Walker) -> list[int]:
 
 def constant_axis(variable: Any, op: Any) -> int:
     """Value of the axis that PyTensor 2 gives some Ops as an input."""
-    if not isinstance(variable, Constant):
-        raise UnsupportedOpError(f"{op} along an axis that is not constant")
-    return int(variable.data)
+    try:
+        return int(get_underlying_scalar_constant_value(variable))
+    except NotScalarConstantError:
+        raise UnsupportedOpError(f"{op} along an axis that is not constant") from None
 
 
 @register(ARange)

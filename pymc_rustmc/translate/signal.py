@@ -7,11 +7,12 @@ from typing import Any
 from pytensor.tensor.extra_ops import Bartlett
 from pytensor.tensor.signal.conv import Convolve1d
 
+from pymc_rustmc.translate.blockwise import on_stacks
 from pymc_rustmc.translate.registry import register
 from pymc_rustmc.translate.walker import Walker
 
 
-@register(Convolve1d)
+@on_stacks(Convolve1d)
 def _convolve(op: Convolve1d, node: Any, walker: Walker) -> int:
     x, w, full = walker.inputs(node)
     full = walker.op("dimshuffle", full, order=[])  # Blockwise gives it the axes of the batch

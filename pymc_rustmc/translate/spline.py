@@ -9,14 +9,14 @@ from pymc.distributions.dist_math import SplineWrapper
 from scipy.interpolate import PPoly, UnivariateSpline
 
 from pymc_rustmc.errors import UnsupportedOpError
-from pymc_rustmc.translate.registry import register
+from pymc_rustmc.translate.blockwise import on_stacks
 from pymc_rustmc.translate.walker import Walker
 
 # What UnivariateSpline does outside its knots.
 _EXTRAPOLATES, _ZEROS, _RAISES, _EDGE = 0, 1, 2, 3
 
 
-@register(SplineWrapper)
+@on_stacks(SplineWrapper)
 def _spline(op: SplineWrapper, node: Any, walker: Walker) -> int:
     spline = op.spline
     if not isinstance(spline, UnivariateSpline):

@@ -1,6 +1,6 @@
 //! Lowers indices that depend on parameters, sorting, distinct elements, branches and convolutions.
 
-use super::{Binder, fail, index};
+use super::{Binder, fail, index, varies};
 use crate::bound::{BindError, Builder, Convolution, Id};
 use crate::graph::{DType, IndexEntry, UniquePart};
 use crate::tensor::{Tensor, broadcast_shapes, contiguous_strides, size_of};
@@ -36,12 +36,10 @@ impl Binder<'_> {
                 match (self.b.constant_value(leaf), entry) {
                     (Some(value), _) => known.push((value.clone(), dtype)),
                     (None, IndexEntry::Slice { .. }) => {
-                        return fail(
-                            "the bound of a slice depends on a parameter, which is not supported",
-                        );
+                        return varies("the bound of a slice depends on a parameter");
                     }
                     (None, _) if is_mask => {
-                        return fail("a mask depends on a parameter, which is not supported");
+                        return varies("a mask depends on a parameter");
                     }
                     (None, _) => {
                         let zeros = vec![0.0; size_of(&shape)];
@@ -111,7 +109,7 @@ impl Binder<'_> {
         let from = self.b.shape(rows_first).to_vec();
         let (count, width) = (from[0], size_of(&from[1..]));
         let Some(value) = self.b.constant_value(rows_first).cloned() else {
-            return fail("`unique` of a value that depends on a parameter is not supported");
+            return varies("`unique` is of a value that depends on a parameter");
         };
         let row = |i: usize| &value.values()[i * width..(i + 1) * width];
         let compare = |&i: &usize, &j: &usize| {
@@ -151,13 +149,31 @@ impl Binder<'_> {
         })
     }
 
+    /// What data are at every place along their first axes.
+    pub(super) fn common(&mut self, x: Id, axes: usize) -> Result<Id, BindError> {
+        let node = self.b.node(x);
+        let (shape, dtype) = (node.shape[axes..].to_vec(), node.dtype);
+        let Some(value) = node.constant() else {
+            return varies("a shape depends on a parameter");
+        };
+        let mut slices = value.values().chunks(size_of(&shape).max(1));
+        let Some(first) = slices.next().filter(|first| first.len() == size_of(&shape)) else {
+            return fail("a stack without arrays has no shape of them");
+        };
+        if slices.any(|slice| slice != first) {
+            return varies("the arrays of a stack are cut at places that differ");
+        }
+        let first = Tensor::new(shape, first);
+        Ok(self.b.typed_constant(first, dtype))
+    }
+
     /// One of two branches; both are computed where the condition depends on a parameter.
     pub(super) fn if_else(&mut self, condition: Id, x: Id, y: Id) -> Result<Id, BindError> {
         match self.b.uniform_value(condition) {
             Some(holds) => Ok(if holds != 0.0 { x } else { y }),
             None if self.b.shape(x) == self.b.shape(y) => Ok(self.b.select(condition, x, y)),
-            None => fail(format!(
-                "the branches of a condition on a parameter have the shapes {:?} and {:?}; give them one shape",
+            None => varies(format!(
+                "the branches of a condition on a parameter have the shapes {:?} and {:?}",
                 self.b.shape(x),
                 self.b.shape(y)
             )),

@@ -617,6 +617,7 @@ impl Binder<'_> {
             Op::Argsort { axis } => self.sorted(inputs[0], *axis, false),
             Op::Searchsorted { right } => self.b.searchsorted(inputs[0], inputs[1], *right),
             Op::Unique { axis, part } => self.unique(inputs[0], *axis, *part)?,
+            Op::Common { axes } => self.common(inputs[0], *axes)?,
             Op::IfElse => self.if_else(inputs[0], inputs[1], inputs[2])?,
             Op::Convolve => self.convolve(inputs[0], inputs[1], inputs[2])?,
             Op::Cumsum { axis } => self.b.run(Running::Sum, inputs[0], *axis),

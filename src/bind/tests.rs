@@ -715,7 +715,10 @@ fn shapes_that_depend_on_parameters_are_refused() {
     let zero = t.number(0.0);
     let condition = t.op("gt", &[x, zero]);
     t.op("if_else", &[condition, y, z]);
-    assert!(t.bind_error().contains("give them one shape"));
+    assert!(
+        t.bind_error()
+            .contains("the branches of a condition on a parameter have the shapes")
+    );
 }
 
 #[test]

@@ -181,6 +181,16 @@ fn contributions(
         Op::Map(function) => match function.adjoint() {
             Adjoint::Zero => vec![None; inputs.len()],
             Adjoint::Rule(rule) => rule(b, inputs, id, g),
+            Adjoint::OfLast(rule) => {
+                let others = &inputs[..inputs.len() - 1];
+                if let Some(k) = others.iter().position(|&input| flows_to(b, input)) {
+                    return Err(BindError::Misfit(format!(
+                        "the derivative of `{function}` with respect to argument {} is not known",
+                        k + 1
+                    )));
+                }
+                rule(b, inputs, id, g)
+            }
             Adjoint::Missing => {
                 return Err(BindError::Misfit(format!(
                     "the derivative of `{function}` is not known"

@@ -549,6 +549,11 @@ fn infer(op: &Op, inputs: &[&Node]) -> Result<(DType, usize), GraphError> {
                 _ => (DType::Int64, 1),
             }
         }
+        Op::Common { axes } => {
+            count(1)?;
+            ensure!(*axes <= inputs[0].ndim, "an axis is out of range");
+            (inputs[0].dtype, inputs[0].ndim - axes)
+        }
         Op::IfElse => {
             count(3)?;
             ensure!(inputs[0].ndim == 0, "the condition must be a scalar");

@@ -276,6 +276,10 @@ pub enum Op {
         axis: Option<usize>,
         part: UniquePart,
     },
+    /// The element, or slice, of data that all elements along the first axes equal.
+    Common {
+        axes: usize,
+    },
     /// (condition, x, y): x or y; of one shape if the condition depends on a parameter.
     IfElse,
     /// (x, w, whether full): convolution along the last axes, the others broadcast; else the part without padding.

@@ -2,6 +2,9 @@
 
 use super::simd::{LANES, Lanes};
 
+/// Most arguments of an elementwise function.
+pub const MOST_ARGUMENTS: usize = 4;
+
 /// Where a kernel reads an argument.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
@@ -42,14 +45,14 @@ pub unsafe fn store<V: Lanes>(out: *mut f64, i: usize, value: V) {
     }
 }
 
-/// Writes `chunks` chunks of a function of up to three arguments; the output may be one of the inputs.
+/// Writes `chunks` chunks of a function of up to four arguments; the output may be one of the inputs.
 ///
 /// # Safety
 /// The output and each stepping source hold `chunks` whole chunks, a scalar source one, and the
 /// processor has the instruction set that the kernel was compiled for.
-pub type BlockFn = unsafe fn(*mut f64, &[Source; 3], usize);
+pub type BlockFn = unsafe fn(*mut f64, &[Source; MOST_ARGUMENTS], usize);
 
-/// The kernels of a function of one to three lanes, indexed by [`super::isa::Isa`]. In the function's
+/// The kernels of a function of one to four lanes, indexed by [`super::isa::Isa`]. In the function's
 /// expression the type `V` is the [`Lanes`] of the instruction set.
 macro_rules! block_fns {
     (@call 1, $f:ident, $s:ident, $i:ident) => { $f($s[0].load::<V>($i)) };
@@ -57,8 +60,11 @@ macro_rules! block_fns {
     (@call 3, $f:ident, $s:ident, $i:ident) => {
         $f($s[0].load::<V>($i), $s[1].load::<V>($i), $s[2].load::<V>($i))
     };
+    (@call 4, $f:ident, $s:ident, $i:ident) => {
+        $f($s[0].load::<V>($i), $s[1].load::<V>($i), $s[2].load::<V>($i), $s[3].load::<V>($i))
+    };
     ($arity:tt, $function:expr) => {
-        $crate::kernels::isa::per_isa!(fn(out: *mut f64, sources: &[$crate::kernels::block::Source; 3], chunks: usize) {
+        $crate::kernels::isa::per_isa!(fn(out: *mut f64, sources: &[$crate::kernels::block::Source; $crate::kernels::block::MOST_ARGUMENTS], chunks: usize) {
             let function = $function;
             for i in 0..chunks {
                 // SAFETY: the caller vouches for `chunks` chunks behind each pointer.

@@ -1,7 +1,7 @@
 //! Elementwise functions put together from others.
 
 use super::math;
-use super::simd::{LANES, LaneMask, Lanes};
+use super::simd::{LaneMask, Lanes, per_lane};
 use std::f64::consts::LN_2;
 
 /// Where a lane is not zero.
@@ -50,10 +50,9 @@ pub fn xlog1py<V: Lanes>(x: V, y: V) -> V {
 /// A bitwise operation on lanes that hold integers.
 #[inline(always)]
 pub fn bitwise<V: Lanes>(x: V, y: V, operation: impl Fn(i64, i64) -> i64) -> V {
-    let (x, y) = (x.to_array(), y.to_array());
-    let mut out = [0.0; LANES];
-    for lane in 0..LANES {
-        out[lane] = operation(x[lane] as i64, y[lane] as i64) as f64;
-    }
-    V::from_array(out)
+    per_lane!(
+        |[x, y]: [f64; 2]| operation(x as i64, y as i64) as f64,
+        x,
+        y
+    )
 }

@@ -1,6 +1,6 @@
 //! One node evaluated on constants: how the parameter-free part of a graph is folded, with the kernels of the plan.
 
-use super::block::Source;
+use super::block::{MOST_ARGUMENTS, Source};
 use super::buffer::Buffer;
 use super::isa::Isa;
 use super::simd::LANES;
@@ -18,7 +18,7 @@ pub fn node(node: &Node, inputs: &[&Tensor]) -> Result<Tensor, Failure> {
             let mut sources = [Source {
                 pointer: std::ptr::null(),
                 step: 0,
-            }; 3];
+            }; MOST_ARGUMENTS];
             for (source, input) in sources.iter_mut().zip(inputs) {
                 let step = if size_of(input.shape()) == 1 {
                     0

@@ -3,7 +3,7 @@
 //! A [`Program`] says where every value lies in an arena; a [`Workspace`] owns one arena and the addresses
 //! worked out for it, so that an evaluation allocates nothing and looks nothing up.
 
-use super::block::{BlockFn, Source};
+use super::block::{BlockFn, MOST_ARGUMENTS, Source};
 use super::buffer::{Buffer, padded};
 use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
@@ -137,9 +137,9 @@ impl Kernels {
 /// An instruction with addresses instead of places.
 struct Linked {
     kernel: Kernel,
-    sources: [Source; 3],
+    sources: [Source; MOST_ARGUMENTS],
     /// Elements from one block to the next, an input each.
-    strides: [usize; 3],
+    strides: [usize; MOST_ARGUMENTS],
     output: *mut f64,
     output_stride: usize,
     output_size: usize,
@@ -211,8 +211,8 @@ impl Workspace {
                         let mut sources = [Source {
                             pointer: base,
                             step: 0,
-                        }; 3];
-                        let mut strides = [0; 3];
+                        }; MOST_ARGUMENTS];
+                        let mut strides = [0; MOST_ARGUMENTS];
                         for (i, input) in instruction.inputs.iter().enumerate() {
                             let (pointer, step, stride) = link(input);
                             sources[i] = Source { pointer, step };
@@ -484,7 +484,7 @@ unsafe fn run_block(
     kernels: &Kernels,
     cascade: &mut Cascade,
     instruction: &Linked,
-    sources: &[Source; 3],
+    sources: &[Source; MOST_ARGUMENTS],
     output: *mut f64,
     start: usize,
     length: usize,

@@ -15,6 +15,8 @@ use std::ops::{Add, AddAssign, BitAnd, BitOr, Div, Mul, MulAssign, Neg, Not, Sub
 mod registers;
 mod portable;
 pub use portable::Portable;
+mod single;
+pub(crate) use single::per_lane;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 #[cfg(target_arch = "x86_64")]

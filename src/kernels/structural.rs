@@ -73,6 +73,9 @@ pub fn reduce(
     source: &[f64],
     out: &mut [f64],
 ) {
+    if inner == 1 && reduction == Reduction::Sum {
+        return sum::rows(source, length, out);
+    }
     if inner == 1 {
         for (row, value) in out.iter_mut().enumerate().take(outer) {
             *value = reduce_row(reduction, &source[row * length..(row + 1) * length]);
@@ -103,7 +106,6 @@ pub fn reduce(
 
 fn reduce_row(reduction: Reduction, row: &[f64]) -> f64 {
     match reduction {
-        Reduction::Sum => sum::total(row),
         Reduction::Argmax => argmax(row.iter().copied()),
         _ => row
             .iter()

@@ -133,21 +133,36 @@ impl Cascade {
     }
 }
 
-/// Sum of a slice.
-pub fn total(values: &[f64]) -> f64 {
-    let mut cascade = Cascade::default();
-    for block in values.chunks(BLOCK) {
-        let mut lanes = [0.0; LANES];
-        let (chunks, tail) = block.as_chunks::<LANES>();
-        for chunk in chunks {
-            lanes = add(lanes, *chunk);
+/// Sums of the rows of a row-major matrix.
+pub fn rows(matrix: &[f64], length: usize, out: &mut [f64]) {
+    rows_on(Isa::detect(), matrix, length, out);
+}
+
+fn rows_on(isa: Isa, matrix: &[f64], length: usize, out: &mut [f64]) {
+    let lanes = per_isa!(fn(block: &[f64]) -> Partial {
+        let (pairs, rest) = block.as_chunks::<{ 2 * LANES }>();
+        let (mut even, mut odd) = (V::splat(0.0), V::splat(0.0));
+        for pair in pairs {
+            even += V::load(pair);
+            odd += V::load(&pair[LANES..]);
         }
-        for (lane, value) in tail.iter().enumerate() {
-            lanes[lane] += value;
-        }
-        cascade.push(lanes);
+        let mut last = [0.0; 2 * LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        ((even + V::load(&last)) + (odd + V::load(&last[LANES..]))).to_array()
+    })[isa as usize];
+    // SAFETY: the processor has `isa`.
+    let lanes = |block: &[f64]| unsafe { lanes(block) };
+    out.fill(0.0);
+    for (value, row) in out.iter_mut().zip(matrix.chunks_exact(length.max(1))) {
+        *value = if length <= BLOCK {
+            across(lanes(row))
+        } else {
+            let mut cascade = Cascade::default();
+            row.chunks(BLOCK)
+                .for_each(|block| cascade.push(lanes(block)));
+            cascade.total()
+        };
     }
-    cascade.total()
 }
 
 /// Sum of the products of two slices of one length, both padded to whole chunks.
@@ -184,16 +199,31 @@ pub fn products() -> [unsafe fn(&Source, &Source, usize) -> Partial; 3] {
 
 /// Sums of the columns of a row-major matrix: blocks of rows, then the blocks' sums.
 pub fn columns(matrix: &[f64], rows: usize, out: &mut [f64]) {
+    columns_on(Isa::detect(), matrix, rows, out);
+}
+
+fn columns_on(isa: Isa, matrix: &[f64], rows: usize, out: &mut [f64]) {
     const ROWS: usize = 16;
-    let width = out.len();
-    out.fill(0.0);
-    if rows == 0 {
-        return;
-    }
-    for block in matrix.chunks(ROWS * width) {
-        for (column, value) in out.iter_mut().enumerate() {
-            *value += block[column..].iter().step_by(width).sum::<f64>();
+    let add_block = per_isa!(fn(block: &[f64], out: &mut [f64]) {
+        let width = out.len();
+        let (chunks, tail) = out.as_chunks_mut::<LANES>();
+        for (i, chunk) in chunks.iter_mut().enumerate() {
+            let mut sum = V::splat(0.0);
+            for row in block.chunks_exact(width) {
+                sum += V::load(&row[i * LANES..]);
+            }
+            *chunk = (V::from_array(*chunk) + sum).to_array();
         }
+        let start = width - tail.len();
+        for (column, value) in tail.iter_mut().enumerate() {
+            *value += block[start + column..].iter().step_by(width).sum::<f64>();
+        }
+    })[isa as usize];
+    out.fill(0.0);
+    if rows > 0 && !out.is_empty() {
+        let blocks = matrix.chunks(ROWS * out.len());
+        // SAFETY: the processor has `isa`.
+        blocks.for_each(|block| unsafe { add_block(block, out) });
     }
 }
 

@@ -1,7 +1,7 @@
 """Write the reference values that the tests of src/kernels/math hold its functions to.
 
-Each row is ``function,x,y,value``: bit patterns of f64 in hexadecimal, y empty for functions of one
-argument, value the exact result at (x, y) rounded to nearest (computed with mpmath).
+Each row is ``function,argument,...,value``: bit patterns of f64 in hexadecimal, value the exact result at the
+arguments rounded to nearest (computed with mpmath).
 
 Run from the repository root: ``python tests/kernels/make_reference.py`` (needs mpmath).
 """
@@ -190,6 +190,186 @@ PLANE = [
 BINARY = {"pow": (mp.power, POWERS), "atan2": (mp.atan2, PLANE)}
 
 
+def exact_erfcinv(y):
+    """Return x with erfc(x) = y, for any y between 0 and 2."""
+    if y > 0.1:
+        return mp.erfinv(1 - y)
+    t = mp.log(y)
+    return mp.findroot(lambda x: mp.log(mp.erfc(x)) - t, mp.sqrt(-t - mp.log(-mp.pi * t) / 2))
+
+
+def exact_ndtri_exp(x):
+    """Return z with Phi(z) = exp(x)."""
+    return -mp.sqrt(2) * exact_erfcinv(2 * mp.exp(x))
+
+
+def slope(function, position):
+    """Return the derivative of a function in one argument, by a difference far below the rounding of f64."""
+
+    def derivative(*arguments):
+        with mp.workprec(2 * mp.mp.prec):
+            step = mp.ldexp(arguments[position], -mp.mp.prec // 4)
+            moved = [
+                [x + sign * step if k == position else x for k, x in enumerate(arguments)] for sign in (1, -1)
+            ]
+            return (function(*moved[0]) - function(*moved[1])) / (2 * step)
+
+    return derivative
+
+
+def hypergeometric_sum(numerator, denominator, x):
+    """Return the sum over n of the product of x (p + k) / (q + k), k < n; all terms are positive."""
+    total = term = mp.mpf(1)
+    k = 0
+    # The ratio of terms tends to x, or to 0 without a numerator.
+    while term > mp.ldexp(total, -mp.mp.prec):
+        term *= x / (denominator + k) * (1 if numerator is None else numerator + k)
+        total += term
+        k += 1
+    return total
+
+
+def exact_gammainc(a, x):
+    """Return P(a, x) by its series."""
+    return mp.exp(a * mp.log(x) - x - mp.loggamma(a + 1)) * hypergeometric_sum(None, a + 1, x)
+
+
+def exact_betainc(a, b, x):
+    """Return I_x(a, b) by its series, on the side of the mean where that converges fast."""
+    if x > a / (a + b):
+        return 1 - exact_betainc(b, a, 1 - x)
+    beta = mp.loggamma(a) + mp.loggamma(b) - mp.loggamma(a + b)
+    power = mp.exp(a * mp.log(x) + b * mp.log(1 - x) - beta) / a
+    return power * hypergeometric_sum(a + b, a + 1, x)
+
+
+def exact_owens_t(h, a):
+    """Return Owen's T by quadrature over where the integrand counts."""
+    end = a if h == 0 else min(a, 16 / h)
+    points = mp.linspace(0, end, 12)
+    inner = mp.quad(lambda u: mp.exp(-((h * u) ** 2) / 2) / (1 + u * u), points)
+    return mp.exp(-h * h / 2) * inner / (2 * mp.pi)
+
+
+def exact_ive(v, x):
+    """Return exp(-|x|) I_v(x)."""
+    return mp.re(mp.besseli(v, x)) * mp.exp(-abs(x))
+
+
+def exact_ive_dx(v, x):
+    """Return its derivative."""
+    return mp.re(mp.besseli(v, x, 1) - mp.sign(x) * mp.besseli(v, x)) * mp.exp(-abs(x))
+
+
+def exact_kve(v, x):
+    """Return exp(x) K_v(x)."""
+    return mp.besselk(v, x) * mp.exp(x)
+
+
+def near_mean(mean, deviation, spread):
+    """Return a point some standard deviations from the mean, or far from it."""
+    return abs(mean + deviation * random.gauss(0, 1) * random.choice(spread))
+
+
+def incomplete_gamma_points():
+    """Return shapes of all sizes with points around their mean, and small shapes with any point."""
+    around_mean = [(a, near_mean(a, math.sqrt(a), [0.1, 1, 4])) for a in scales(1e-3, 1e5, 24)]
+    anywhere = pairs(scales(1e-3, 3, 16), scales(1e-8, 50, 16))
+    return [
+        *around_mean,
+        *anywhere,
+        (1.0, 1e-300),
+        (29.9, 29.9),
+        (30.0, 30.0),
+        (0.5, 100.0),
+        (1e5, 9.8e4),
+        (0.3, 0.6),
+    ]
+
+
+def series_variable(a, b, x):
+    """Return x or 1 - x, whichever is on the side of the mean where the series of `exact_betainc` is used."""
+    return x if x <= a / (a + b) else 1 - x
+
+
+def incomplete_beta_points():
+    """Return parameters of all sizes with points around the mean and anywhere."""
+    points = []
+    for a, b in pairs(scales(1e-3, 1e5, 30), scales(1e-3, 1e5, 30)):
+        mean = a / (a + b)
+        deviation = math.sqrt(mean * (1 - mean) / (a + b + 1))
+        points += [(a, b, near_mean(mean, deviation, [0.1, 1, 4])), (a, b, random.random())]
+    points = [p for p in points if p[2] < 1 and series_variable(*p) < 0.99]
+    return [
+        *points,
+        (1.0, 1.0, 0.3),
+        (0.5, 0.5, 1e-10),
+        (1e-3, 50.0, 1e-200),
+        (1e5, 1e5, 0.5),
+        (3.0, 1e5, 1e-5),
+        (2e4, 40.0, 0.9985),
+    ]
+
+
+def hypergeometric_points():
+    """Return points where all terms are positive, after Pfaff's transformation if need be."""
+    points = []
+    for a, b, c in zip(*(scales(0.05, 30, 12) for _ in range(3)), strict=True):
+        points += [(a, b, c, random.random()), (a, b, c, 1 - scales(1e-6, 0.3, 1)[0])]
+        points.append((a, b, b + c, -scales(0.01, 100, 1)[0]))
+    return points
+
+
+SHAPES = incomplete_gamma_points()
+PROPORTIONS = incomplete_beta_points()
+HYPERGEOMETRIC = hypergeometric_points()
+ORDERS = [0.0, 0.3, 1.0, 2.5, 7.9, 20.0, 53.2, 150.0]
+ORDERED = [(v, x) for v in ORDERS for x in [*scales(1e-4, 1e4, 4), 30.5]]
+MODERATE = [(v, x) for v, x in ORDERED if x < 100]
+REFLECTED = [(3.0, -2.0), (2.0, -50.0), (-3.0, -4.0), (-1.0, 3.0), (-0.3, 2.0), (-2.5, 0.4), (-7.9, 20.0)]
+PLACES = [(x,) for x in [*both(scales(1e-8, 700, 25)), *both(scales(1, 1e5, 8)), 8.0, -7.99]]
+
+# (function, points, bits of precision): what full precision would take too long for.
+SPECIAL = {
+    "erfinv": (mp.erfinv, [(x,) for x in [*uniform(-1, 1, 20), *scales(1e-300, 1, 10), 1 - 1e-12]], 300),
+    "erfcinv": (exact_erfcinv, [(x,) for x in [*scales(1e-300, 1, 20), *uniform(0, 2, 15)]], 300),
+    "ndtri_exp": (exact_ndtri_exp, [(-x,) for x in [*scales(1e-12, 700, 25), *uniform(0, 3, 10)]], 300),
+    "i0": (lambda x: mp.besseli(0, x), PLACES, 200),
+    "i1": (lambda x: mp.besseli(1, x), PLACES, 200),
+    "i0e": (lambda x: exact_ive(0, x), PLACES, 200),
+    "i1e": (lambda x: exact_ive(1, x), PLACES, 200),
+    "j0": (lambda x: mp.besselj(0, x), PLACES, 200),
+    "j1": (lambda x: mp.besselj(1, x), PLACES, 200),
+    "polygamma": (
+        lambda n, x: mp.psi(int(n), x),
+        [(n, x) for n in (1.0, 2.0, 3.0, 7.0, 30.0) for x in [*scales(1e-3, 1e3, 5), -0.3, -20.123, 1e-9]],
+        300,
+    ),
+    "gammainc": (exact_gammainc, SHAPES, 300),
+    "gammaincc": (lambda a, x: 1 - exact_gammainc(a, x), SHAPES, 800),
+    "gammainc_da": (slope(exact_gammainc, 0), SHAPES, 300),
+    "gamma_density": (lambda a, x: mp.exp((a - 1) * mp.log(x) - x - mp.loggamma(a)), SHAPES, 300),
+    "betainc": (exact_betainc, PROPORTIONS, 600),
+    "betainc_da": (slope(exact_betainc, 0), PROPORTIONS, 300),
+    "betainc_db": (slope(exact_betainc, 1), PROPORTIONS, 300),
+    "beta_density": (
+        lambda a, b, x: mp.exp((a - 1) * mp.log(x) + (b - 1) * mp.log(1 - x)) / mp.beta(a, b),
+        PROPORTIONS,
+        300,
+    ),
+    "owens_t": (exact_owens_t, pairs([0.0, *scales(1e-4, 30, 29)], scales(1e-4, 1e3, 30)), 200),
+    "ive": (exact_ive, [*ORDERED, *REFLECTED], 300),
+    "ive_dx": (exact_ive_dx, [*MODERATE, *REFLECTED], 300),
+    "kve": (exact_kve, [*ORDERED, (-2.3, 1.0)], 300),
+    "kve_dx": (slope(exact_kve, 1), MODERATE, 200),
+    "jv": (lambda v, x: mp.re(mp.besselj(v, x)), [*ORDERED, *REFLECTED], 300),
+    "jv_dx": (lambda v, x: mp.re(mp.besselj(v, x, 1)), [*MODERATE, *REFLECTED], 300),
+    "hyp2f1": (mp.hyp2f1, HYPERGEOMETRIC, 300),
+    "hyp2f1_da": (slope(mp.hyp2f1, 0), HYPERGEOMETRIC, 200),
+    "hyp2f1_dc": (slope(mp.hyp2f1, 2), HYPERGEOMETRIC, 200),
+}
+
+
 def bits(x):
     """Return the bit pattern of x."""
     return struct.pack(">d", x).hex()
@@ -202,20 +382,22 @@ def rounded(value):
     return float(int(mp.nint(value * mp.mpf(2) ** 1074))) * TINY
 
 
-def row(name, function, x, y=None):
+def row(name, function, *arguments):
     """Return the row of one point, or None where the result is not a finite number."""
-    arguments = [mp.mpf(x)] if y is None else [mp.mpf(x), mp.mpf(y)]
-    value = rounded(mp.re(function(*arguments)))
+    value = rounded(mp.re(function(*map(mp.mpf, arguments))))
     if not math.isfinite(value):
         return None
-    return f"{name},{bits(x)},{'' if y is None else bits(y)},{bits(value)}"
+    return ",".join([name, *map(bits, arguments), bits(value)])
 
 
 def main():
     """Write the file."""
     mp.mp.prec = 2400  # enough for the largest angles, and for log1p(exp(-740))
     rows = [row(name, function, float(x)) for name, (function, points) in UNARY.items() for x in points]
-    rows += [row(name, function, x, y) for name, (function, points) in BINARY.items() for x, y in points]
+    rows += [row(name, function, *point) for name, (function, points) in BINARY.items() for point in points]
+    for name, (function, points, precision) in SPECIAL.items():
+        with mp.workprec(precision):
+            rows += [row(name, function, *point) for point in points]
     OUTPUT.write_text("\n".join(r for r in rows if r) + "\n")
 
 

@@ -89,15 +89,14 @@ def reshape(program: Program) -> None:
         shape = program.choose([(first, size // first), (first, -1), (-1,), (1, size // first, first)])
         full = np.empty(size).reshape(shape).shape
         program.emit(f"{x}.reshape({shape})", [x], [full] * BINDINGS, x.low, x.high)
-    elif x.ndim == 2 and program.flag():
+    elif x.ndim == 2 and min(map(math.prod, x.shapes)) > 0 and program.flag():
         text = f"{x}.reshape(({x}.shape[1], {x}.shape[0]))"
         program.emit(text, [x], [shape[::-1] for shape in x.shapes], x.low, x.high)
     elif x.ndim > 1 and min(map(math.prod, x.shapes)) > 0 and program.flag():
         program.emit_like(f"{x}.flatten(2)", [x], lambda x: x.reshape(len(x), -1), x.low, x.high)
     else:
-        program.emit_like(
-            program.choose(["{}.ravel()", "pt.flatten({})"]).format(x), [x], np.ravel, x.low, x.high
-        )
+        text = program.choose(["{}.ravel()", "pt.flatten({})"])
+        program.emit_like(text.format(x), [x], np.ravel, x.low, x.high)
 
 
 def transpose(program: Program) -> None:

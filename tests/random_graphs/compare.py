@@ -123,6 +123,7 @@ def translate(
     walker = Walker(graph, parameters, lambda shared: shared.name)
     for name, node in zip([*names, "logp"], walker.translate(fgraph), strict=True):
         graph.output(name, node)
+    assert not walker.without_rule, "left to PyTensor, which would be compared with itself"
     return graph, list(walker.data)
 
 

@@ -14,7 +14,8 @@ from scipy import special
 INFINITY = math.inf
 
 
-# text, range of the argument, and the range of the values or a monotone function with it.
+# Text, range of the argument, and the range of the values or a monotone function with it. A literal that a
+# function is applied to, here or in the gradient, is an array: of 2.0 PyTensor makes a float32.
 SMOOTH = [
     ("pt.exp({})", (-20, 3), np.exp),
     ("pt.exp2({})", (-20, 4), np.exp2),
@@ -45,7 +46,7 @@ SMOOTH = [
     ("{} ** -2", (0.25, INFINITY), lambda x: x**-2.0),
     ("{} ** 0.5", (0.0625, INFINITY), np.sqrt),
     ("{} ** 1.5", (0.0625, 8), lambda x: x**1.5),
-    ("2.0 ** {}", (-16, 4), np.exp2),
+    ("np.array(2.0) ** {}", (-16, 4), np.exp2),
     ("pt.reciprocal({})", (0.125, INFINITY), lambda x: 1 / x),
     ("1 / {}", (-INFINITY, -0.125), lambda x: 1 / x),
     ("-{}", (-64, 64), lambda x: -x),
@@ -58,6 +59,24 @@ SMOOTH = [
     ("pt.gammaln({})", (0.25, 1.25), (-1, 2)),
     ("pt.gamma({})", (0.5, 4), (0.875, 6)),
     ("pt.digamma({})", (0.25, 64), special.digamma),
+    ("pt.erfinv({})", (-0.875, 0.875), special.erfinv),
+    ("pt.erfcinv({})", (0.25, 1.75), special.erfcinv),
+    ("pt.tri_gamma({})", (0.5, 64), lambda x: special.polygamma(1, x)),
+    ("pt.polygamma(2, {})", (0.75, 64), lambda x: special.polygamma(2, x)),
+    ("pt.i0({})", (0, 4), special.i0),
+    ("pt.i1({})", (-4, 4), special.i1),
+    ("pt.ive(np.array(1.5), {})", (0.25, 16), (0, 0.5)),
+    ("pt.kve(np.array(0.5), {})", (0.25, 16), lambda x: special.kve(0.5, x)),
+    ("pt.special.logit({})", (0.125, 0.875), special.logit),
+    ("pt.gammainc(np.array(2.5), {})", (0.25, 16), lambda x: special.gammainc(2.5, x)),
+    ("pt.gammaincc(np.array(0.75), {})", (0.25, 16), lambda x: special.gammaincc(0.75, x)),
+    ("pt.gammainc({}, np.array(1.5))", (0.5, 8), lambda k: special.gammainc(k, 1.5)),
+    ("pt.gammaincc({}, np.array(3.0))", (0.5, 8), lambda k: special.gammaincc(k, 3.0)),
+    ("pt.betainc(np.array(1.5), np.array(2.5), {})", (0.125, 0.875), lambda x: special.betainc(1.5, 2.5, x)),
+    ("pt.betainc({}, np.array(2.5), np.array(0.375))", (0.5, 8), lambda a: special.betainc(a, 2.5, 0.375)),
+    ("pt.betainc(np.array(1.5), {}, np.array(0.375))", (0.5, 8), lambda b: special.betainc(1.5, b, 0.375)),
+    ("pt.xlogx.xlogx({})", (0.0625, 8), (-0.5, 17)),
+    ("pt.log(0.5 * pt.erfc({}))", (-8, 20), lambda x: special.log_ndtr(-x * math.sqrt(2))),
     ("pt.log(pt.sigmoid({}))", (-30, 30), lambda x: -np.logaddexp(0, -x)),
     ("pt.log1p(pt.exp({}))", (-30, 30), lambda x: np.logaddexp(0, x)),
     ("pt.log1p(-{})", (-64, 0.75), lambda x: np.log1p(-x)),
@@ -102,6 +121,7 @@ BINARY = [
         np.hypot,
     ),
     ("pt.arctan2({}, {})", (-64, 64), (0.25, 64), np.arctan2),
+    ("pt.gammainc({}, {})", (0.5, 8), (0.25, 8), lambda k, x: special.gammainc(k, x)),
     ("{} * pt.log({})", (0, 8), (0.25, 8), lambda x, y: x * np.log(y)),
     ("pt.second({}, {})", (-64, 64), (-64, 64), lambda x, y: y),
 ]

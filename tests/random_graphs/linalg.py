@@ -23,12 +23,17 @@ def matrix(program: Program) -> Entry:
     return x
 
 
+def identity(x: Entry, axis: int) -> str:
+    lengths = {shape[axis] for shape in x.shapes}
+    return f"pt.eye({x}.shape[{axis}])" if len(lengths) > 1 else f"np.eye({lengths.pop()})"
+
+
 def positive(program: Program) -> Entry:
     """A positive definite matrix with eigenvalues of 2 and more."""
     x = fit(program, matrix(program), -2, 2)
     bound = 2.0 + max(shape[-1] for shape in x.shapes)
     shapes = [(*shape[:-1], shape[-2]) for shape in x.shapes]
-    text = f"0.25 * {x} @ {x}.mT + 2.0 * pt.eye({x}.shape[-2])"
+    text = f"0.25 * {x} @ {x}.mT + 2.0 * {identity(x, -2)}"
     return program.emit(text, [x], shapes, -bound, bound)
 
 
@@ -39,7 +44,7 @@ def square(program: Program) -> Entry:
         shapes = [(*shape[:-1], shape[-2]) for shape in x.shapes]
         bound = 2.0 * max(shape[-1] for shape in x.shapes)
         x = fit(program, program.emit(f"{x} @ pt.sin({x}).mT", [x], shapes, -bound, bound), -2, 2)
-    return program.emit(f"0.25 * {x} + 4.0 * pt.eye({x}.shape[-1])", [x], x.shapes, -4.5, 4.5)
+    return program.emit(f"0.25 * {x} + 4.0 * {identity(x, -1)}", [x], x.shapes, -4.5, 4.5)
 
 
 def apart(program: Program) -> Entry:

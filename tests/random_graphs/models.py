@@ -10,6 +10,8 @@ import pymc as pm
 from compare import Bound, Twin, compare
 from leaves import fit, leaf_shapes, new_parameter
 from program import BINDINGS, Data, Entry, Program, Shape, require, source
+from pymc.pytensorf import rewrite_pregrad
+from pytensor.graph.replace import clone_replace
 from steps import STEPS
 
 from pymc_rustmc.compile import translate_model
@@ -63,9 +65,21 @@ LIKELIHOODS = [
     ("pm.StudentT({}, nu={}, mu={}, sigma={}", [LARGE, REAL, POSITIVE], "real"),
     ("pm.Laplace({}, {}, {}", [REAL, POSITIVE], "real"),
     ("pm.SkewNormal({}, mu={}, sigma={}, alpha={}", [REAL, POSITIVE, REAL], "real"),
-    ("pm.NormalMixture({}, w=[0.25, 0.75], mu=pt.stack([{}, {}], axis=-1), sigma=1.5", [REAL, REAL], "real"),
-    ("pm.Censored({}, pm.Normal.dist({}, {}), lower=-0.5, upper=1.0", [REAL, POSITIVE], "censored"),
-    ("pm.Truncated({}, pm.Normal.dist({}, {}), lower=-8.0, upper=9.0", [REAL, POSITIVE], "real"),
+    (
+        "pm.NormalMixture({}, w=np.array([0.25, 0.75]), mu=pt.stack([{}, {}], axis=-1), sigma=np.array(1.5)",
+        [REAL, REAL],
+        "real",
+    ),
+    (
+        "pm.Censored({}, pm.Normal.dist({}, {}), lower=np.array(-0.5), upper=np.array(1.0)",
+        [REAL, POSITIVE],
+        "censored",
+    ),
+    (
+        "pm.Truncated({}, pm.Normal.dist({}, {}), lower=np.array(-8.0), upper=np.array(9.0)",
+        [REAL, POSITIVE],
+        "real",
+    ),
     ("pm.Exponential({}, {}", [POSITIVE], "positive"),
     ("pm.Gamma({}, {}, {}", [POSITIVE, POSITIVE], "positive"),
     ("pm.LogNormal({}, {}, {}", [REAL, POSITIVE], "positive"),
@@ -78,9 +92,9 @@ LIKELIHOODS = [
     ("pm.ZeroInflatedNegativeBinomial({}, psi={}, mu={}, alpha={}", [UNIT, POSITIVE, POSITIVE], "count"),
     ("pm.HurdlePoisson({}, psi={}, mu={}", [UNIT, POSITIVE], "count"),
     ("pm.Geometric({}, {}", [UNIT], "positive count"),
-    ("pm.Binomial({}, 9, {}", [UNIT], "count"),
-    ("pm.Binomial({}, 9, logit_p={}", [REAL], "count"),
-    ("pm.BetaBinomial({}, n=9, alpha={}, beta={}", [POSITIVE, POSITIVE], "count"),
+    ("pm.Binomial({}, np.array(9), {}", [UNIT], "count"),
+    ("pm.Binomial({}, np.array(9), logit_p={}", [REAL], "count"),
+    ("pm.BetaBinomial({}, n=np.array(9), alpha={}, beta={}", [POSITIVE, POSITIVE], "count"),
     ("pm.Bernoulli({}, {}", [UNIT], "truth"),
     ("pm.Bernoulli({}, logit_p={}", [REAL], "truth"),
     ("pm.OrderedLogistic({}, eta={}, cutpoints=np.array([-0.5, 0.25, 1.0])", [REAL], "category"),
@@ -158,27 +172,27 @@ def spread(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
     return values.min(), values.max()
 
 
-def ordered(model: Program) -> None:
-    """Variables in order, or with the sum 0 or 1."""
-    shapes = leaf_shapes(model)
-    require(len(shapes[0]) == 1 and len(set(shapes)) == 1 and shapes[0][0] > 1)
-    (n,) = shapes[0]
+def vector(model: Program) -> None:
+    """A vector whose elements depend on each other: in order, of a given sum, correlated, in time."""
+    n = model.integer(2, 5)
     sigma = model.argument([()] * BINDINGS, *POSITIVE)
     name = model.new_name()
+    ordered = "pm.distributions.transforms.ordered"
+    walk = "init_dist=pm.Normal.dist(np.array(0.0), np.array(1.0))"
     text, low, high = model.choose(
         [
-            (
-                f"pm.Normal({name!r}, 0, {{}}, shape={n}, transform=pm.distributions.transforms.ordered)",
-                -MOST,
-                MOST + n * EXP,
-            ),
-            (f"pm.ZeroSumNormal({name!r}, sigma={{}}, shape={n})", -4.0 * n, 4.0 * n),
-            (f"pm.Dirichlet({name!r}, a={{}} * np.ones({n}))", 0, 1),
+            (f"pm.Normal({{}}, np.array(0.0), {{}}, shape={n}, transform={ordered})", -MOST, MOST + n * EXP),
+            (f"pm.ZeroSumNormal({{}}, sigma={{}}, shape={n})", -4.0 * n, 4.0 * n),
+            (f"pm.Dirichlet({{}}, a={{}} * np.ones({n}))", 0, 1),
+            (f"pm.MvNormal({{}}, np.zeros({n}), cov={{}} * (np.eye({n}) + 0.25))", -MOST, MOST),
+            (f"pm.MvNormal({{}}, np.ones({n}), chol={{}} * np.tri({n}))", -MOST, MOST),
+            (f"pm.MvStudentT({{}}, np.array(5.0), mu=np.ones({n}), scale={{}} * np.eye({n}))", -MOST, MOST),
+            (f"pm.GaussianRandomWalk({{}}, sigma={{}}, {walk}, steps={n - 1})", -MOST, MOST),
+            (f"pm.AR({{}}, rho=np.array([0.25, -0.5]), sigma={{}}, {walk}, shape={n})", -MOST, MOST),
         ]
     )
-    entry = model._add(
-        name, text.format(sigma), [sigma] if isinstance(sigma, Entry) else [], shapes, low, high
-    )
+    inputs = [sigma] if isinstance(sigma, Entry) else []
+    entry = model._add(name, text.format(repr(name), sigma), inputs, [(n,)] * BINDINGS, low, high)
     model.parameters[name] = entry
 
 
@@ -204,7 +218,7 @@ def observe(model: Program) -> None:
     model.unused.difference_update(arguments)
 
 
-MODEL_STEPS = [new_parameter, observe, *STEPS, *[new_parameter, observe, ordered] * 5]
+MODEL_STEPS = [new_parameter, observe, *STEPS, *[new_parameter, observe, vector] * 6]
 
 
 def finish(model: Model) -> None:
@@ -226,7 +240,7 @@ def compare_models(program: Model, seed: int) -> int:
     values = twin.replace_rvs_by_values([program.twin[name] for name in names])
     evaluated = Twin(
         dict(zip(names, values, strict=True)),
-        twin.logp(),
+        rewrite_pregrad(clone_replace(twin.logp())),  # log(1 + erf(x)), as it is written, is inaccurate
         twin.value_vars,
         {data.twin: data.values for data in program.data.values()},
     )
@@ -235,6 +249,7 @@ def compare_models(program: Model, seed: int) -> int:
 
     def bind(binding: int) -> Bound:
         bound = template.bind({name: data.values[binding] for name, data in program.data.items()})
+        assert not bound.density.foreign_times(), "left to PyTensor, which would be compared with itself"
 
         def evaluate(position: np.ndarray):
             named = {name: value[0] for name, value in bound.evaluate(outputs, position[None]).items()}

@@ -29,7 +29,9 @@ from elementwise import (
 )
 from indexing import index, take, write
 from leaves import new_leaf, new_parameter
+from linalg import LINALG, cholesky, determinant, inverse, solve
 from loops import INNER, inner_graph, loop
+from ordering import ORDERING
 from products import product
 from reductions import cumulative, integer_reduction, reduction, softmax
 
@@ -46,7 +48,7 @@ SMOOTH_STEPS = [
     reshape,
     product,
 ]
-INNER += [*SMOOTH_STEPS, inner_graph, loop]
+INNER += [*SMOOTH_STEPS, cholesky, solve, determinant, inverse, inner_graph, loop]
 STEPS = [
     *SMOOTH_STEPS,
     unary,
@@ -85,4 +87,6 @@ STEPS = [
     loop,
     new_parameter,
     new_leaf,
+    *LINALG,
+    *ORDERING,
 ]

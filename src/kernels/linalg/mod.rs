@@ -4,6 +4,9 @@
 //! `..._scratch` asks for: nothing here allocates. A matrix that cannot be factorised gives NaN. Every routine runs on
 //! any instruction set with the same bits: a sum has one order, whatever the width of the registers.
 
+// Plain loops over constants are what the compiler unrolls, so that tiles stay in registers.
+#![allow(clippy::needless_range_loop)]
+
 pub mod cholesky;
 pub mod eigh;
 pub mod lu;

@@ -194,7 +194,6 @@ unsafe fn panel<V: Lanes, const C: usize>(
 /// # Safety
 /// As for [`in_tiles`].
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 unsafe fn tile<V: Lanes, const R: usize, const C: usize>(
     a: Strided,
     k: usize,

@@ -69,36 +69,52 @@ pub unsafe fn product<V: Lanes, const R: usize, const C: usize>(
     stride: isize,
     depth: usize,
 ) -> [[V; C]; R] {
-    /// Rows that few registers can hold the sums of.
-    const FEW: usize = 4;
     let mut sums = [[V::splat(0.0); C]; R];
     // SAFETY: the caller vouches for both matrices.
-    unsafe {
-        if V::REGISTERS == 1 || R <= FEW {
-            accumulate(a, b, stride, depth, &mut sums);
-        } else {
-            for (part, sums) in sums.as_chunks_mut::<FEW>().0.iter_mut().enumerate() {
-                for c in 0..C {
-                    let mut column = [[V::splat(0.0); 1]; FEW];
-                    let (a, b) = (a.from(part * FEW, 0), b.add(c * LANES));
-                    accumulate(a, b, stride, depth, &mut column);
-                    for r in 0..FEW {
-                        sums[r][c] = column[r][0];
-                    }
-                }
-            }
-        }
-    }
+    unsafe { add_product(a, b, stride, depth, &mut sums) };
     sums
 }
 
-/// Adds A B to the sums, as [`product`]. Plain loops over the constants: the compiler unrolls these, and keeps the sums
-/// in registers.
+/// Adds A B to the sums, as [`product`].
 ///
 /// # Safety
 /// As for [`product`].
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
+pub unsafe fn add_product<V: Lanes, const R: usize, const C: usize>(
+    a: Strided,
+    b: *const f64,
+    stride: isize,
+    depth: usize,
+    sums: &mut [[V; C]; R],
+) {
+    /// Rows that few registers can hold the sums of.
+    const FEW: usize = 4;
+    // SAFETY: the caller vouches for both matrices.
+    unsafe {
+        if V::REGISTERS == 1 || R <= FEW {
+            return accumulate(a, b, stride, depth, sums);
+        }
+        for (part, sums) in sums.as_chunks_mut::<FEW>().0.iter_mut().enumerate() {
+            for c in 0..C {
+                let mut column = [[V::splat(0.0); 1]; FEW];
+                for r in 0..FEW {
+                    column[r][0] = sums[r][c];
+                }
+                let (a, b) = (a.from(part * FEW, 0), b.add(c * LANES));
+                accumulate(a, b, stride, depth, &mut column);
+                for r in 0..FEW {
+                    sums[r][c] = column[r][0];
+                }
+            }
+        }
+    }
+}
+
+/// As [`add_product`], with all sums in registers.
+///
+/// # Safety
+/// As for [`product`].
+#[inline(always)]
 unsafe fn accumulate<V: Lanes, const R: usize, const C: usize>(
     a: Strided,
     b: *const f64,
@@ -126,7 +142,6 @@ unsafe fn accumulate<V: Lanes, const R: usize, const C: usize>(
 
 /// Rows become columns.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 pub fn transpose<V: Lanes>(square: &mut [V; LANES]) {
     let mut columns = [[0.0; LANES]; LANES];
     for i in 0..LANES {

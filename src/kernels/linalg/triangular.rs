@@ -148,7 +148,6 @@ unsafe fn solve_lower<V: Lanes>(
 /// # Safety
 /// T has these rows and j + R columns, X j + R rows of `chunks` chunks.
 #[inline(always)]
-#[allow(clippy::needless_range_loop)]
 pub unsafe fn solve_rows<V: Lanes, const R: usize>(
     t: Strided,
     unit: bool,

@@ -177,6 +177,26 @@ fn carry<V: Lanes>(x: V) -> (V, V, V) {
     (y, v, v.scale_add(3.0, -1.0))
 }
 
+/// Binet's function mu(y), for y >= 1.
+#[inline(always)]
+pub(super) fn binet(y: f64) -> f64 {
+    let v = 1.0 / (y + 0.5);
+    v * polynomial(v.scale_add(3.0, -1.0), STIRLING)
+}
+
+/// log(y) - digamma(y), for y >= 1.
+#[inline(always)]
+pub(super) fn log_minus_digamma(y: f64) -> f64 {
+    let v = 1.0 / (y + 0.5);
+    v * polynomial(v.scale_add(3.0, -1.0), DIGAMMA)
+}
+
+/// lgamma(1 + a) for 0 <= a <= 1, without the rounding of the argument.
+#[inline(always)]
+pub(super) fn lgamma_1p(a: f64) -> f64 {
+    a * (a - 1.0) * polynomial(a / (a + 2.0), NEAR_ROOTS)
+}
+
 /// Where x is a negative integer; every number from 2**52 on is one.
 #[inline(always)]
 fn is_pole<V: Lanes>(x: V) -> V::Mask {

@@ -131,6 +131,16 @@ pub fn log1p<V: Lanes>(x: V) -> V {
     x.eq(V::splat(0.0)).select(x, y)
 }
 
+/// log(1 + x) - x, to 1e-15 relative, for x > -1/2.
+#[inline(always)]
+pub(super) fn log1p_rest<V: Lanes>(x: V) -> V {
+    let s = x / (x + 2.0);
+    let z = s * s;
+    let near = s * (z * polynomial(z, P) - x);
+    let is_near = x.gt(V::splat(-0.29)) & x.lt(V::splat(0.41));
+    is_near.select(near, log1p(x) - x)
+}
+
 /// log(1 + exp(x)), to 2 ulp.
 #[inline(always)]
 pub fn softplus<V: Lanes>(x: V) -> V {

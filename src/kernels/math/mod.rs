@@ -1,30 +1,47 @@
 //! Elementary and special functions on eight lanes.
 //!
-//! Every function is branch-free arithmetic on [`Lanes`] (a rare argument range may take a slower
-//! branch), returns NaN for NaN, and has IEEE 754's special values where C's `math.h` has the
-//! function. Bounds of error stand at each function and are asserted in `tests.rs`; 1 ulp is the
-//! distance of neighbouring f64 at the exact result.
+//! Most are branch-free arithmetic on [`Lanes`] (a rare argument range may take a slower branch); those
+//! on arrays of arguments branch too much for that and get one lane at a time. All return NaN for NaN,
+//! and have IEEE 754's special values where C's `math.h` has the function. Bounds of error stand at each
+//! function and are asserted in `tests.rs`; 1 ulp is the distance of neighbouring f64 at the exact result.
 //!
 //! Polynomials interpolate at Chebyshev nodes, computed with 300 bits and rounded to f64, of the
 //! lowest degree whose error vanishes beside rounding; coefficients stand lowest order first.
 
+mod bessel_i;
+mod bessel_order;
 mod double_double;
 mod erf;
+mod erf_inverse;
 mod exp;
 mod gamma;
 mod hyperbolic;
+mod hypergeometric;
+mod incomplete_beta;
+mod incomplete_gamma;
 mod inverse_trig;
 mod log;
+mod owens_t;
+mod polygamma;
 mod pow;
+mod quadrature;
 mod rounding;
 mod trig;
 
+pub use bessel_i::{i0, i0e, i1, i1e};
+pub use bessel_order::{ive, ive_dx, j0, j1, jv, jv_dx, kve, kve_dx};
 pub use erf::{erf, erfc, erfcx};
+pub use erf_inverse::{erfcinv, erfinv, ndtri_exp};
 pub use exp::{exp, exp2, expm1, sigmoid};
 pub use gamma::{digamma, gamma, lgamma, trigamma};
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
+pub use hypergeometric::{hyp2f1, hyp2f1_da, hyp2f1_dc};
+pub use incomplete_beta::{beta_density, betainc, betainc_da, betainc_db};
+pub use incomplete_gamma::{gamma_density, gammainc, gammainc_da, gammaincc};
 pub use inverse_trig::{acos, asin, atan, atan2};
 pub use log::{log, log1mexp, log1p, log2, log10, softplus};
+pub use owens_t::owens_t;
+pub use polygamma::polygamma;
 pub use pow::pow;
 pub use rounding::{round_half_away, round_half_even, sign};
 pub use trig::{cos, sin, tan};

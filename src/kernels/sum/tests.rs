@@ -43,6 +43,13 @@ fn by_blocks(values: &[f64], isa: Isa) -> f64 {
     cascade.total()
 }
 
+/// Sum of one row.
+fn total(values: &[f64], isa: Isa) -> f64 {
+    let mut sum = [f64::NAN];
+    rows_on(isa, values, values.len(), &mut sum);
+    sum[0]
+}
+
 #[test]
 fn sums_are_near_the_exact_sum() {
     for n in LENGTHS {
@@ -52,7 +59,7 @@ fn sums_are_near_the_exact_sum() {
         // Chains of at most 32 additions in a lane, then the pairs.
         let bound = 50.0 * f64::EPSILON * scale;
         for (what, found) in [
-            ("slice", total(&values)),
+            ("slice", total(&values, Isa::Baseline)),
             ("blocks", by_blocks(&values, Isa::Baseline)),
         ] {
             assert!(
@@ -71,6 +78,8 @@ fn every_instruction_set_gives_the_same_bits() {
         for isa in Isa::available() {
             let found = by_blocks(&values, isa);
             assert_eq!(found.to_bits(), wanted.to_bits(), "{n} elements on {isa:?}");
+            let (found, wanted) = (total(&values, isa), total(&values, Isa::Baseline));
+            assert_eq!(found.to_bits(), wanted.to_bits(), "{n} in a row on {isa:?}");
         }
     }
 }
@@ -79,7 +88,7 @@ fn every_instruction_set_gives_the_same_bits() {
 fn the_error_of_a_long_sum_stays_small() {
     // One addition after the other is off by 1.3e-11.
     let values = vec![0.1; 1_000_000];
-    let error = (total(&values) - 1e5) / 1e5;
+    let error = (total(&values, Isa::detect()) - 1e5) / 1e5;
     assert!(error.abs() < 2e-15, "{error}");
 }
 
@@ -97,14 +106,48 @@ fn a_cleared_cascade_starts_anew() {
 }
 
 #[test]
-fn columns_are_summed_each() {
-    for (rows, width) in [(1, 1), (5, 3), (16, 2), (17, 2), (100, 7), (0, 3)] {
+fn rows_and_columns_are_summed_each() {
+    for (rows, width) in [
+        (1, 1),
+        (5, 3),
+        (16, 2),
+        (17, 8),
+        (100, 27),
+        (3, 300),
+        (0, 3),
+        (3, 0),
+    ] {
         let matrix = Random::new(17).vector(rows * width, -1.0, 1.0);
-        let mut found = vec![f64::NAN; width];
-        columns(&matrix, rows, &mut found);
-        for (column, found) in found.iter().enumerate() {
-            let wanted: f64 = (0..rows).map(|row| matrix[row * width + column]).sum();
-            assert!((found - wanted).abs() < 1e-13, "{rows} x {width}");
+        let at = |row: usize, column: usize| matrix[row * width + column];
+        let close = |found: &[f64], wanted: Vec<f64>| {
+            let mut pairs = found.iter().zip(&wanted);
+            assert_eq!(found.len(), wanted.len());
+            assert!(
+                pairs.all(|(u, v)| (u - v).abs() < 1e-12),
+                "{rows} x {width}"
+            );
+        };
+        let both = |isa: Isa| {
+            let (mut of_rows, mut of_columns) = (vec![f64::NAN; rows], vec![f64::NAN; width]);
+            rows_on(isa, &matrix, width, &mut of_rows);
+            columns_on(isa, &matrix, rows, &mut of_columns);
+            (of_rows, of_columns)
+        };
+        let first = both(Isa::Baseline);
+        close(
+            &first.0,
+            (0..rows)
+                .map(|i| (0..width).map(|j| at(i, j)).sum())
+                .collect(),
+        );
+        close(
+            &first.1,
+            (0..width)
+                .map(|j| (0..rows).map(|i| at(i, j)).sum())
+                .collect(),
+        );
+        for isa in Isa::available() {
+            assert_eq!(both(isa), first, "{rows} x {width} on {isa:?}");
         }
     }
 }
