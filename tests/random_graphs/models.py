@@ -150,9 +150,7 @@ class Model(Program):
             lengths = "(" + "".join(f"{like}.shape[{axis}], " for axis in range(like.ndim)) + ")"
         name = self.new_name()
         text = f"{text.format(repr(name), *arguments)}, shape={lengths})"
-        entry = self._add(name, text, [a for a in arguments if isinstance(a, Entry)], shapes, low, high)
-        self.parameters[name] = entry
-        return entry
+        return self.random(name, text, [a for a in arguments if isinstance(a, Entry)], shapes, low, high)
 
     def argument(self, shapes: Sequence[Shape], low: float, high: float) -> Entry | str:
         """A value in a range that broadcasts to the shapes: an entry or a constant."""
@@ -192,8 +190,7 @@ def vector(model: Program) -> None:
         ]
     )
     inputs = [sigma] if isinstance(sigma, Entry) else []
-    entry = model._add(name, text.format(repr(name), sigma), inputs, [(n,)] * BINDINGS, low, high)
-    model.parameters[name] = entry
+    model.random(name, text.format(repr(name), sigma), inputs, [(n,)] * BINDINGS, low, high)
 
 
 def observe(model: Program) -> None:
@@ -226,8 +223,9 @@ def finish(model: Model) -> None:
     for entry in model.entries:
         if entry.name not in model.parameters and entry.name not in model.data:
             model.run(f"pm.Deterministic({entry.name!r}, {entry})")
-    for entry in [*model.unused]:
-        if entry.kind == "real" and not entry.fixed and entry.name not in model.parameters:
+    for entry in model.entries:
+        is_end = entry in model.unused and entry.name not in model.parameters
+        if is_end and entry.kind == "real" and not entry.fixed:
             text = f"pm.Potential({'p_' + entry.name!r}, -pt.sqr({entry}).sum())"
             model.lines.append(text)
             model.run(text)

@@ -171,7 +171,13 @@ pub fn ive_dx<V: Lanes>([v, x]: [f64; 2]) -> f64 {
             v if v == 0.0 || v > 1.0 => 0.0,
             _ => f64::INFINITY,
         },
-        false => ive::<V>([v + 1.0, a]) + (v / a - 1.0) * ive::<V>([v, a]),
+        false => {
+            let mut pair = [0.0; 2];
+            for (k, value) in pair.iter_mut().enumerate() {
+                *value = ive::<V>([v + k as f64, a]);
+            }
+            pair[1] + (v / a - 1.0) * pair[0]
+        }
     };
     match x < 0.0 {
         true if v.trunc() != v => f64::NAN,

@@ -12,7 +12,7 @@ use std::f64::consts::PI;
 
 use super::double_double::{fast_two_sum, two_product, two_sum};
 use super::exp::{exp, expm1};
-use super::gamma::{binet, digamma, log_minus_digamma};
+use super::gamma::{binet, digamma_once, log_minus_digamma};
 use super::incomplete_gamma::{CUT, at_most_one, expm1_rest};
 use super::log::{log, log1p, log1p_rest};
 use super::pow::{exp_double, log_double};
@@ -147,35 +147,33 @@ impl Side {
     /// `[I, dI/da, dI/db]`.
     #[inline(always)]
     fn value<V: Lanes>(&self) -> [f64; 3] {
-        let power = self.power_term();
         let (a, b) = (self.a, self.b);
-        let of_b = self.log_derivative(b, self.y, self.excess);
-        if a >= 1.0 {
-            let of_a = self.log_derivative(a, self.x, -self.excess);
-            let [sum, moment_a, moment_b] = self.integrals::<V>();
-            return [
-                power * sum,
-                power * (of_a * sum - moment_a),
-                power * (of_b * sum - moment_b),
-            ];
-        }
-        let raised = Side {
-            a: a + 1.0,
-            excess: self.excess + self.y.0,
-            ..*self
+        let power = self.power_term();
+        let log_b = self.log_derivative(b, self.y, self.excess);
+        let small = a < 1.0;
+        // Carried from a to a + 1: C / a is left behind, and C becomes that times x (a + b).
+        let (side, first, power, log_a) = match small {
+            true => {
+                let side = Side {
+                    a: a + 1.0,
+                    excess: self.excess + self.y.0,
+                    ..*self
+                };
+                let log_a = log(self.x.0) + (digamma_once(a + b) - digamma_once(a + 1.0));
+                let first = power / a;
+                (side, first, first * self.x.0 * (a + b), log_a)
+            }
+            false => {
+                let log_a = self.log_derivative(a, self.x, -self.excess);
+                (Side { ..*self }, 0.0, power, log_a)
+            }
         };
-        let [sum, moment_a, moment_b] = raised.integrals::<V>();
-        // C at a + 1 is C / a times x (a + b).
-        let total = a + b;
-        let first = power / a;
-        let power = first * self.x.0 * total;
-        let of_a = log(self.x.0) + (digamma(total) - digamma(a + 1.0));
-        let of_a_raised = of_a + 1.0 / total;
-        let of_b_raised = of_b + 1.0 / total;
+        let [sum, moment_a, moment_b] = side.integrals::<V>();
+        let more = if small { 1.0 / (a + b) } else { 0.0 };
         [
             first + power * sum,
-            first * of_a + power * (of_a_raised * sum - moment_a),
-            first * of_b + power * (of_b_raised * sum - moment_b),
+            first * log_a + power * ((log_a + more) * sum - moment_a),
+            first * log_b + power * ((log_b + more) * sum - moment_b),
         ]
     }
 
@@ -185,7 +183,7 @@ impl Side {
     fn log_derivative(&self, p: f64, z: (f64, f64), more: f64) -> f64 {
         let s = self.a + self.b;
         if p < 1.0 {
-            return log(z.0) + (digamma(s) - digamma(p));
+            return log(z.0) + (digamma_once(s) - digamma_once(p));
         }
         let ratio = match more < -0.5 * p {
             true => log(z.0 * (s / p)),

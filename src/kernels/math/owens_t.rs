@@ -42,12 +42,20 @@ pub fn owens_t<V: Lanes>([h, a]: [f64; 2]) -> f64 {
         0.0
     } else if slope * h > 40.0 && slope > 1.0 {
         0.5 * tail(h)
-    } else if slope <= 1.0 {
-        inner::<V>(h, slope)
     } else {
+        let is_inner = slope <= 1.0;
+        let (height, end) = match is_inner {
+            true => (h, slope),
+            false => (slope * h, 1.0 / slope),
+        };
+        let area = inner::<V>(height, end);
         // Owen 1956, (2.3), in upper tails.
-        let (p, q) = (tail(h), tail(slope * h));
-        0.5 * (p + q) - p * q - inner::<V>(slope * h, 1.0 / slope)
+        let (p, q) = (tail(h), tail(height));
+        if is_inner {
+            area
+        } else {
+            0.5 * (p + q) - p * q - area
+        }
     };
     value.copysign(a)
 }
