@@ -58,7 +58,7 @@ fn damaged_graphs_never_panic() {
             panic!("the case is in {}", file.display());
         };
         reached[found as usize] += 1;
-        if found == Reached::Value && case::size(&value) < 100 {
+        if found == Reached::Value && case::size(&value) < 40 {
             match pool.len() < KEPT {
                 true => pool.push(value),
                 false => pool[seeds + numbers.below(KEPT - seeds)] = value,

@@ -9,7 +9,7 @@ use pymc_rustmc::graph::{Array, DType, Graph, NodeId, Op};
 use pymc_rustmc::model::Model;
 use pymc_rustmc::tensor::{Tensor, size_of};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Elements that an array, all constants, and an evaluation may have.
 const ROOM: usize = 1 << 14;
@@ -191,7 +191,6 @@ fn arrays(value: &Value) -> Vec<Array> {
 }
 
 /// Number of nodes.
-#[allow(dead_code)] // the fuzz target leaves the choice of cases to libFuzzer
 pub fn size(case: &Value) -> usize {
     case["graph"]["nodes"].as_array().map_or(0, Vec::len)
 }
@@ -202,6 +201,7 @@ pub fn mutate(case: &mut Value, numbers: &mut Numbers) {
         match numbers.below(8) {
             0 | 1 => change_node(case, numbers),
             2 => insert_node(case, numbers),
+            3 if size(case) > 20 => cut(case, numbers),
             _ => {
                 let count = count(case);
                 let place = numbers.below(count);
@@ -289,6 +289,49 @@ fn insert_node(case: &mut Value, numbers: &mut Numbers) {
             None => outputs.push(json!([format!("output {last}"), last])),
         }
     }
+}
+
+/// Keeps a node and a few of those that it is computed from; others become parameters and data.
+fn cut(case: &mut Value, numbers: &mut Numbers) {
+    let Some(nodes) = nodes(case) else { return };
+    let inputs = |node: &Value| -> Vec<usize> {
+        let inputs = node["inputs"].as_array().map_or(&[][..], Vec::as_slice);
+        inputs
+            .iter()
+            .filter_map(|input| Some(input.as_u64()? as usize))
+            .collect()
+    };
+    let (mut kept, mut leaves) = (BTreeSet::new(), BTreeSet::new());
+    let (mut waiting, most) = (vec![numbers.below(nodes.len())], 1 + numbers.below(12));
+    while let Some(id) = waiting.pop() {
+        let has_parts = nodes[id].get("parts").is_some();
+        if kept.len() < most || has_parts {
+            let earlier = inputs(&nodes[id]).into_iter().filter(|&input| input < id);
+            waiting.extend(earlier.filter(|input| !kept.contains(input)));
+            kept.insert(id);
+        } else {
+            leaves.insert(id);
+        }
+    }
+    let ids: Vec<usize> = kept.union(&leaves).copied().collect();
+    let rest = ids.iter().map(|id| {
+        let mut node = nodes[*id].clone();
+        if kept.contains(id) {
+            let place = |input: usize| ids.binary_search(&input).unwrap_or(0);
+            node["inputs"] = inputs(&node).into_iter().map(place).collect();
+        } else if node["op"].get("array").is_none() && node["op"]["op"] != "constant" {
+            let kind = if node["dtype"] == "float64" {
+                "parameter"
+            } else {
+                "data"
+            };
+            node["op"] = json!({"op": kind, "name": format!("leaf {id}")});
+            node["inputs"] = json!([]);
+        }
+        node
+    });
+    *nodes = rest.collect();
+    case["graph"]["outputs"] = json!([["logp", ids.len() - 1], ["value", ids.len() - 1]]);
 }
 
 /// Number of values in a value, itself included.

@@ -346,7 +346,6 @@ def test_of_repeated_places_the_last_value_counts():
 
 @pytest.mark.filterwarnings("ignore:xtensor module is experimental")
 def test_arrays_with_dims():
-    import pymc.dims
     from pytensor.xtensor import as_xtensor
     from pytensor.xtensor.signal import convolve1d
 
@@ -357,7 +356,9 @@ def test_arrays_with_dims():
         terms = {
             "adstock": convolve1d(x, w, dims=("date", "lag"), mode="full"),
             "back": flat.unstack({"flat": {"channel": 3, "date": 8}}).diff("date"),
-            "picked": x.isel(date=as_xtensor(INDEX, dims=("channel",)), channel=as_xtensor(ORDER, dims=("channel",))),
+            "picked": x.isel(
+                date=as_xtensor(INDEX, dims=("channel",)), channel=as_xtensor(ORDER, dims=("channel",))
+            ),
             "written": x.isel(date=slice(1, None)).set(x.isel(date=0)).cumsum("date"),
         }
         for name, term in terms.items():
