@@ -250,8 +250,9 @@ def compare_models(program: Model, seed: int) -> int:
         assert not bound.density.foreign_times(), "left to PyTensor, which would be compared with itself"
 
         def evaluate(position: np.ndarray):
-            named = {name: value[0] for name, value in bound.evaluate(outputs, position[None]).items()}
-            return named | bound.unravel(position), *bound.density.logp_and_gradient(position)
+            named = bound.evaluate(outputs, position[None])
+            logp_and_gradient = bound.density.logp_and_gradient(position)
+            return {name: value[0] for name, value in named.items()}, *logp_and_gradient
 
         return Bound(bound.shapes, evaluate)
 
