@@ -62,7 +62,9 @@ def _translate(model: pm.Model, var_names: Sequence[str] | None, whole: Mapping[
 
     outputs = _outputs(model, var_names)
     try:
-        _add_outputs(walker, {"logp": model.logp()}, whole)
+        with no_compiler():
+            logp = model.logp()
+        _add_outputs(walker, {"logp": logp}, whole)
         _add_outputs(walker, {output_name(name): output for name, output in outputs.items()}, whole)
     except UnsupportedOpError as error:
         raise named(error, model) from None

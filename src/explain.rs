@@ -179,6 +179,6 @@ mod tests {
         );
         assert!(found.constant_bytes >= 300 * 8 && found.arena_bytes >= 301 * 8);
         let error = explain(100, &t.graph, HashMap::new(), &t.shapes, &[1.0; 301]);
-        assert!(error.unwrap_err().0.contains("room for 100"));
+        assert!(error.unwrap_err().to_string().contains("room for 100"));
     }
 }

@@ -62,7 +62,7 @@ fn allocations(draws: u64) -> usize {
     ALLOCATIONS.load(Relaxed) - before
 }
 
-/// A model with every kind of step: fused passes, matrix products, views, reductions, running sums.
+/// A model with every kind of step: fused passes, matrix products, views, reductions, running sums, linear algebra.
 fn model() -> Model {
     let mut graph = Graph::default();
     let x = graph.parameter("x", 1).unwrap();
@@ -87,7 +87,24 @@ fn model() -> Model {
     let squares = [product, outer].map(|y| op(&mut graph, "sqr", &[y], "{}"));
     let totals = squares.map(|y| op(&mut graph, "sum", &[y], r#"{"axes": [0, 1]}"#));
     let last = op(&mut graph, "sum", &[joined], r#"{"axes": [0]}"#);
-    let total = op(&mut graph, "add", &[totals[0], totals[1], last], "{}");
+    let identity: Vec<f64> = (0..400).map(|p| f64::from(p / 20 == p % 20)).collect();
+    let identity = graph.constant(vec![20, 20], identity, DType::Float64);
+    let matrix = op(&mut graph, "add", &[outer, identity], "{}");
+    let factor = op(&mut graph, "cholesky", &[matrix], r#"{"lower": true}"#);
+    let attributes = r#"{"lower": true, "unit": false, "b_ndim": 2}"#;
+    let solution = op(&mut graph, "solve_triangular", &[factor, outer], attributes);
+    let attributes = r#"{"lower": true, "assume": "general", "b_ndim": 2}"#;
+    let solution = op(&mut graph, "solve", &[matrix, solution], attributes);
+    let solution = op(&mut graph, "sum", &[solution], r#"{"axes": [0, 1]}"#);
+    let determinant = op(&mut graph, "log_abs_det", &[matrix], "{}");
+    let packed = op(&mut graph, "qr", &[matrix], "{}");
+    let r = op(&mut graph, "part", &[packed], r#"{"index": 1}"#);
+    let r = op(&mut graph, "sum", &[r], r#"{"axes": [0, 1]}"#);
+    let packed = op(&mut graph, "eigh", &[matrix], r#"{"lower": true}"#);
+    let values = op(&mut graph, "part", &[packed], r#"{"index": 0}"#);
+    let values = op(&mut graph, "max", &[values], r#"{"axes": [0]}"#);
+    let terms = [totals[0], totals[1], last, solution, determinant, r, values];
+    let total = op(&mut graph, "add", &terms, "{}");
     let logp = op(&mut graph, "neg", &[total], "{}");
     graph.output("logp", logp).unwrap();
     let shapes = [("x".to_string(), vec![20])].into();

@@ -154,16 +154,17 @@ impl Binder<'_> {
         let node = self.b.node(x);
         let (shape, dtype) = (node.shape[axes..].to_vec(), node.dtype);
         let Some(value) = node.constant() else {
-            return fail("a shape depends on a parameter, which is not supported");
+            return varies("a shape depends on a parameter");
         };
-        let mut slices = value.values().chunks(size_of(&shape).max(1));
-        let Some(first) = slices.next().filter(|first| first.len() == size_of(&shape)) else {
-            return fail("a stack without arrays has no shape of them");
+        let size = size_of(&shape);
+        let mut slices = value.values().chunks(size.max(1));
+        let first = match slices.next() {
+            Some(first) => first,
+            None if size == 0 => &[],
+            None => return fail("a stack without arrays has no shape of them"),
         };
         if slices.any(|slice| slice != first) {
-            return fail(
-                "the arrays of a stack are cut at places that differ, which is not supported",
-            );
+            return varies("the arrays of a stack are cut at places that differ");
         }
         let first = Tensor::new(shape, first);
         Ok(self.b.typed_constant(first, dtype))

@@ -34,6 +34,7 @@ impl Binder<'_> {
         inputs: &[Id],
     ) -> Result<Id, BindError> {
         let steps = self.lengths(&inputs[..1])?[0];
+        self.b.check_size(steps)?;
         let (sequences, rest) = inputs[1..].split_at(arguments.sequences);
         let (buffers, rest) = rest.split_at(arguments.lags.len());
         let (lasts, constants) = rest.split_at(arguments.lasts);
@@ -87,6 +88,9 @@ impl Binder<'_> {
                 ));
             }
         }
+        let a_step = shapes.iter().map(|shape| size_of(shape));
+        let a_step = a_step.fold(0, usize::saturating_add);
+        self.b.check_size(steps.saturating_mul(a_step))?;
         let packed = self.loop_node(steps, inside, origins, results, &leads);
 
         let mut start = 0;
@@ -173,10 +177,10 @@ impl Binder<'_> {
     /// `length` rows of an array, from `start` on.
     fn rows(&mut self, id: Id, start: usize, length: usize) -> Result<Id, BindError> {
         let mut shape = self.b.shape(id).to_vec();
-        if shape[0] < start + length {
+        let end = start.saturating_add(length);
+        if shape[0] < end {
             return fail(format!(
-                "a loop needs {} entries of an array that has {}",
-                start + length,
+                "a loop needs {end} entries of an array that has {}",
                 shape[0]
             ));
         }
@@ -194,7 +198,7 @@ impl Binder<'_> {
         steps: Id,
         length: usize,
     ) -> Result<Id, BindError> {
-        let rest = self.b.shape(buffer)[0].checked_sub(lead + length);
+        let rest = self.b.shape(buffer)[0].checked_sub(lead.saturating_add(length));
         let Some(rest) = rest else {
             return fail("a loop keeps fewer results than it has steps, which is not supported");
         };

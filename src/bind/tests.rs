@@ -746,3 +746,24 @@ fn bits_of_integers_are_combined() {
         assert_eq!(t.value(y).values(), wanted, "{function}");
     }
 }
+
+#[test]
+fn what_stacks_have_in_common_is_checked() {
+    let common = |shape: &[usize], values: &[i64], axes: usize| {
+        let mut t = Template::default();
+        let x = t.ints(shape, values);
+        let y = t.op_with("common", &[x], json!({"axes": axes}));
+        t.graph.output("y", y).unwrap();
+        let bound = t.bind().map_err(|error| error.to_string())?;
+        let value = bound.builder.constant_value(bound.outputs[0].1).unwrap();
+        Ok::<_, String>((value.shape().to_vec(), value.values().to_vec()))
+    };
+    assert_eq!(common(&[2, 1], &[5, 5], 2), Ok((vec![], vec![5.0])));
+    assert_eq!(
+        common(&[2, 3], &[1, 2, 3, 1, 2, 3], 1),
+        Ok((vec![3], vec![1.0, 2.0, 3.0]))
+    );
+    assert_eq!(common(&[2, 0], &[], 1), Ok((vec![0], vec![])));
+    assert!(common(&[2], &[5, 6], 1).unwrap_err().contains("differ"));
+    assert!(common(&[0], &[], 1).unwrap_err().contains("without arrays"));
+}

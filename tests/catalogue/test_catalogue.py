@@ -31,6 +31,7 @@ def test_entry(name):
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", module=r"(pymc|pytensor)\.")
         bound = translate_model(model).bind()
+    assert {node["name"] for node in bound.density.foreign_times()} == set(entry.foreign)
     centre, scale = _places(bound, entry.points)
     assert_same_density(bound, Oracle(model), centre=centre, scale=scale, points=POINTS, rtol=entry.rtol)
     if not entry.unsampled:

@@ -9,7 +9,7 @@ use pymc_rustmc::graph::{Array, DType, Graph, NodeId, Op};
 use pymc_rustmc::model::Model;
 use pymc_rustmc::tensor::{Tensor, size_of};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Elements that an array, all constants, and an evaluation may have.
 const ROOM: usize = 1 << 14;
@@ -62,7 +62,7 @@ fn bind(graph: &Graph, case: &Value) -> Reached {
                 let value =
                     array(&case["data"][name]).filter(|(shape, _)| shape.len() == node.ndim);
                 let (shape, values) = value.unwrap_or_else(|| {
-                    let shape = vec![2; node.ndim];
+                    let shape = default_shape(node.ndim);
                     let values = (0..size_of(&shape)).map(|i| (i % 2) as f64).collect();
                     (shape, values)
                 });
@@ -76,7 +76,8 @@ fn bind(graph: &Graph, case: &Value) -> Reached {
                 );
             }
             Op::Parameter { name } => {
-                let shape = lengths(&case["shapes"][name]).unwrap_or_else(|| vec![2; node.ndim]);
+                let shape =
+                    lengths(&case["shapes"][name]).unwrap_or_else(|| default_shape(node.ndim));
                 shapes.insert(name.clone(), shape);
             }
             _ => {}
@@ -90,8 +91,15 @@ fn bind(graph: &Graph, case: &Value) -> Reached {
     _ = model.density().logp_and_gradient(&position, &mut gradient);
     let names: Vec<String> = model.outputs().map(|(name, _)| name.to_string()).collect();
     _ = model.evaluate(&names, &position, 1);
-    _ = (model.graph_text(), model.plan_text());
+    if graph.nodes().len() % 8 == 0 {
+        _ = (model.graph_text(), model.plan_text());
+    }
     Reached::Value
+}
+
+/// As many elements as a test can bear.
+fn default_shape(ndim: usize) -> Vec<usize> {
+    vec![if ndim > 4 { 1 } else { 2 }; ndim]
 }
 
 /// The graph without the nodes that cannot be added; what reads them reads others instead.
@@ -182,12 +190,18 @@ fn arrays(value: &Value) -> Vec<Array> {
         .collect()
 }
 
+/// Number of nodes.
+pub fn size(case: &Value) -> usize {
+    case["graph"]["nodes"].as_array().map_or(0, Vec::len)
+}
+
 /// Changes a case in a few places.
 pub fn mutate(case: &mut Value, numbers: &mut Numbers) {
     for _ in 0..1 + numbers.below(12) {
         match numbers.below(8) {
             0 | 1 => change_node(case, numbers),
             2 => insert_node(case, numbers),
+            3 if size(case) > 20 => cut(case, numbers),
             _ => {
                 let count = count(case);
                 let place = numbers.below(count);
@@ -275,6 +289,49 @@ fn insert_node(case: &mut Value, numbers: &mut Numbers) {
             None => outputs.push(json!([format!("output {last}"), last])),
         }
     }
+}
+
+/// Keeps a node and a few of those that it is computed from; others become parameters and data.
+fn cut(case: &mut Value, numbers: &mut Numbers) {
+    let Some(nodes) = nodes(case) else { return };
+    let inputs = |node: &Value| -> Vec<usize> {
+        let inputs = node["inputs"].as_array().map_or(&[][..], Vec::as_slice);
+        inputs
+            .iter()
+            .filter_map(|input| Some(input.as_u64()? as usize))
+            .collect()
+    };
+    let (mut kept, mut leaves) = (BTreeSet::new(), BTreeSet::new());
+    let (mut waiting, most) = (vec![numbers.below(nodes.len())], 1 + numbers.below(12));
+    while let Some(id) = waiting.pop() {
+        let has_parts = nodes[id].get("parts").is_some();
+        if kept.len() < most || has_parts {
+            let earlier = inputs(&nodes[id]).into_iter().filter(|&input| input < id);
+            waiting.extend(earlier.filter(|input| !kept.contains(input)));
+            kept.insert(id);
+        } else {
+            leaves.insert(id);
+        }
+    }
+    let ids: Vec<usize> = kept.union(&leaves).copied().collect();
+    let rest = ids.iter().map(|id| {
+        let mut node = nodes[*id].clone();
+        if kept.contains(id) {
+            let place = |input: usize| ids.binary_search(&input).unwrap_or(0);
+            node["inputs"] = inputs(&node).into_iter().map(place).collect();
+        } else if node["op"].get("array").is_none() && node["op"]["op"] != "constant" {
+            let kind = if node["dtype"] == "float64" {
+                "parameter"
+            } else {
+                "data"
+            };
+            node["op"] = json!({"op": kind, "name": format!("leaf {id}")});
+            node["inputs"] = json!([]);
+        }
+        node
+    });
+    *nodes = rest.collect();
+    case["graph"]["outputs"] = json!([["logp", ids.len() - 1], ["value", ids.len() - 1]]);
 }
 
 /// Number of values in a value, itself included.

@@ -84,6 +84,26 @@ def loop(model):
     pm.Normal("z", h, 1.0, observed=np.zeros(3))
 
 
+def matrices(model):
+    a = pm.Normal("a", shape=(2, 2))
+    spd = a @ a.T + pt.eye(2)
+    parts = [pt.linalg.solve(spd, a), pt.linalg.inv(spd), pt.linalg.det(spd), pt.linalg.cholesky(spd)]
+    parts += [pt.linalg.solve(spd, a[0], assume_a="pos"), pt.linalg.slogdet(spd)[1], pt.linalg.eigh(spd)[0]]
+    parts += [pt.linalg.solve_triangular(pt.tril(spd), a, lower=True), pt.linalg.qr(spd)[1]]
+    parts += [pt.linalg.kron(a, spd), pt.linalg.block_diag(a, spd)]
+    pm.Potential("p", sum(pt.tanh(part).sum() for part in parts))
+
+
+def lookups(model):
+    x = pm.Normal("x", shape=5)
+    d = pm.Data("d", np.array([3, 1, 2, 1, 0]))
+    parts = [pt.sort(x), x[pt.argsort(x)], x[pt.unique(d)], x[pt.searchsorted(pt.sort(d), d)]]
+    parts += [pt.repeat(x, d), pt.pad(x, (1, 2)), x[pt.nonzero(d)[0]], pt.diff(x), pt.tile(x, 2)]
+    parts += [x[pt.argmax(x)], pt.signal.convolve1d(x, x[:2], mode="full"), pt.diag(x)]
+    parts += [pt.split(x, [2, 3], n_splits=2)[1], pt.set_subtensor(x[d[:2]], 0.5), pt.inc_subtensor(x[d], x)]
+    pm.Potential("p", sum(pt.tanh(part).sum() for part in parts))
+
+
 def truncation(model):
     mu = pm.Normal("mu")
     pm.Truncated("t", pm.Normal.dist(mu, 1), lower=-1, upper=2, observed=np.array([0.1, 0.5]))
@@ -114,6 +134,8 @@ MODELS = [
     process,
     covariance,
     process_prior,
+    matrices,
+    lookups,
     loop,
     truncation,
 ]

@@ -133,8 +133,8 @@ def compare(
     """Compare at a random point of each binding; returns the number of points compared.
 
     Parameters lie in [-most, most]. A point is passed over if a decision in it (a comparison, a maximum, a
-    rounding) is so close that the last bits of its arguments decide: values jump there, and gradients are a
-    matter of convention.
+    rounding) is so close that the last bits of its arguments decide, as values jump there and gradients are a
+    matter of convention; or if the last bits of the parameters change PyTensor's result visibly.
     """
     compared = 0
     for binding in range(BINDINGS):
@@ -146,13 +146,14 @@ def compare(
         if any(_is_close(distance, entries, known) for distance, entries in program.decisions):
             continue
         named, logp, gradient = bound.evaluate(np.concatenate([np.zeros(0), *map(np.ravel, values)]))
-        for name, value in named.items():
-            _assert_close(value, known[name], 1e-10, f"{name} under binding {binding}")
-        _assert_close(logp, expected.logp, 1e-10, f"logp under binding {binding}")
-        ends = np.cumsum([0, *map(np.size, values)])
-        for name, value, start, end in zip(bound.shapes, expected.gradient, ends, ends[1:], strict=False):
-            what = f"gradient of {name} under binding {binding}"
-            _assert_close(gradient[start:end].reshape(value.shape), value, 1e-8, what)
+        parts = np.split(gradient, np.cumsum([value.size for value in values])[:-1])
+        gradient = [part.reshape(value.shape) for part, value in zip(parts, values, strict=True)]
+        if difference := _difference(Values(named, logp, gradient), expected):
+            # Rounding errors that the program amplifies also move the twin when its parameters move a little.
+            moved = [value * (1 + 2**-52 * rng.integers(-8, 9, size=value.shape)) for value in values]
+            noise = _difference(twin(binding, moved), expected, tolerance=0.1)
+            assert noise, f"under binding {binding}, {difference}"
+            continue
         compared += 1
     return compared
 
@@ -175,8 +176,17 @@ def _is_close(distance: Callable, entries: Sequence[Entry], values: Mapping[str,
     return bool((gaps < CLOSE).any())
 
 
-def _assert_close(ours, expected, tolerance: float, what: str) -> None:
-    ours, expected = np.asarray(ours, dtype=float), np.asarray(expected, dtype=float)
-    assert ours.shape == expected.shape, (what, ours.shape, expected.shape)
-    scale = max(1.0, np.abs(expected).max(initial=0.0))
-    assert (np.abs(ours - expected) <= tolerance * scale).all(), f"{what}: {ours} instead of {expected}"
+def _difference(values: Values, expected: Values, tolerance: float = 1.0) -> str:
+    """What differs by more than the tolerance times 1e-10 (of values) or 1e-8 (of gradients)."""
+    pairs = [(name, value, expected.named[name], 1e-10) for name, value in values.named.items()]
+    pairs.append(("logp", values.logp, expected.logp, 1e-10))
+    pairs += [
+        (f"gradient {k}", *gradients, 1e-8)
+        for k, gradients in enumerate(zip(values.gradient, expected.gradient, strict=True))
+    ]
+    for what, one, other, relative in pairs:
+        one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+        scale = max(1.0, np.abs(other).max(initial=0.0))
+        if one.shape != other.shape or not (np.abs(one - other) <= tolerance * relative * scale).all():
+            return f"{what} is {one} instead of {other}"
+    return ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from leaves import booleans, real, reals
-from program import BINDINGS, MOST, Entry, Program, Shape, require, source
+from program import BINDINGS, Entry, Program, Shape, require, source
 
 
 def basic_index(program: Program, x: Entry) -> tuple[list[str], list[tuple]]:
@@ -133,7 +134,7 @@ def write(program: Program) -> None:
     y = y or reals(program, shapes if program.flag() else [()] * BINDINGS)
     low, high = min(x.low, y.low), max(x.high, y.high)
     if not is_set:
-        most = MOST if "[" in text or "v" in text else 1
+        most = max(map(math.prod, shapes))
         low, high = x.low + most * min(0, y.low), x.high + most * max(0, y.high)
         require(-low <= 4096 >= high)
     program.emit(f"{x}[{text}].{'set' if is_set else 'inc'}({y})", [x, y], x.shapes, low, high)

@@ -36,6 +36,7 @@ PRIORS = [
     ("pm.Moyal({}, {}, {}", [REAL, POSITIVE], (-MOST, MOST)),
     ("pm.ExGaussian({}, mu={}, sigma={}, nu={}", [REAL, POSITIVE, POSITIVE], (-MOST, MOST)),
     ("pm.Flat({}", [], (-MOST, MOST)),
+    ("pm.VonMises({}, {}, {}", [REAL, POSITIVE], (-MOST, MOST)),
     ("pm.HalfNormal({}, {}", [POSITIVE], LOGGED),
     ("pm.HalfCauchy({}, {}", [POSITIVE], LOGGED),
     ("pm.HalfStudentT({}, nu={}, sigma={}", [LARGE, POSITIVE], LOGGED),
@@ -89,6 +90,7 @@ LIKELIHOODS = [
     ("pm.NegativeBinomial({}, n={}, p={}", [POSITIVE, UNIT], "count"),
     ("pm.ZeroInflatedPoisson({}, psi={}, mu={}", [UNIT, POSITIVE], "count"),
     ("pm.ZeroInflatedNegativeBinomial({}, psi={}, mu={}, alpha={}", [UNIT, POSITIVE, POSITIVE], "count"),
+    ("pm.HurdlePoisson({}, psi={}, mu={}", [UNIT, POSITIVE], "count"),
     ("pm.Geometric({}, {}", [UNIT], "positive count"),
     ("pm.Binomial({}, np.array(9), {}", [UNIT], "count"),
     ("pm.Binomial({}, np.array(9), logit_p={}", [REAL], "count"),
@@ -148,9 +150,7 @@ class Model(Program):
             lengths = "(" + "".join(f"{like}.shape[{axis}], " for axis in range(like.ndim)) + ")"
         name = self.new_name()
         text = f"{text.format(repr(name), *arguments)}, shape={lengths})"
-        entry = self._add(name, text, [a for a in arguments if isinstance(a, Entry)], shapes, low, high)
-        self.parameters[name] = entry
-        return entry
+        return self.random(name, text, [a for a in arguments if isinstance(a, Entry)], shapes, low, high)
 
     def argument(self, shapes: Sequence[Shape], low: float, high: float) -> Entry | str:
         """A value in a range that broadcasts to the shapes: an entry or a constant."""
@@ -190,8 +190,7 @@ def vector(model: Program) -> None:
         ]
     )
     inputs = [sigma] if isinstance(sigma, Entry) else []
-    entry = model._add(name, text.format(repr(name), sigma), inputs, [(n,)] * BINDINGS, low, high)
-    model.parameters[name] = entry
+    model.random(name, text.format(repr(name), sigma), inputs, [(n,)] * BINDINGS, low, high)
 
 
 def observe(model: Program) -> None:
@@ -224,8 +223,9 @@ def finish(model: Model) -> None:
     for entry in model.entries:
         if entry.name not in model.parameters and entry.name not in model.data:
             model.run(f"pm.Deterministic({entry.name!r}, {entry})")
-    for entry in [*model.unused]:
-        if entry.kind == "real" and not entry.fixed and entry.name not in model.parameters:
+    for entry in model.entries:
+        is_end = entry in model.unused and entry.name not in model.parameters
+        if is_end and entry.kind == "real" and not entry.fixed:
             text = f"pm.Potential({'p_' + entry.name!r}, -pt.sqr({entry}).sum())"
             model.lines.append(text)
             model.run(text)
@@ -250,8 +250,9 @@ def compare_models(program: Model, seed: int) -> int:
         assert not bound.density.foreign_times(), "left to PyTensor, which would be compared with itself"
 
         def evaluate(position: np.ndarray):
-            named = {name: value[0] for name, value in bound.evaluate(outputs, position[None]).items()}
-            return named | bound.unravel(position), *bound.density.logp_and_gradient(position)
+            named = bound.evaluate(outputs, position[None])
+            logp_and_gradient = bound.density.logp_and_gradient(position)
+            return {name: value[0] for name, value in named.items()}, *logp_and_gradient
 
         return Bound(bound.shapes, evaluate)
 

@@ -143,9 +143,14 @@ class Program:
             for lengths in zip(*shapes, strict=True)
         ]
         name = self.new_name()
-        entry = self._add(name, f"value({name!r}, {tuple(static)})", [], shapes, -2.5, 2.5)
-        self.parameters[name] = entry
-        return entry
+        return self.random(name, f"value({name!r}, {tuple(static)})", [], shapes, -2.5, 2.5)
+
+    def random(
+        self, name: str, text: str, inputs: Sequence[Entry], shapes: Sequence[Shape], low: float, high: float
+    ) -> Entry:
+        """Add ``name = text``, a parameter."""
+        self.parameters[name] = self._add(name, text, inputs, shapes, low, high, fixed=False)
+        return self.parameters[name]
 
     def constant(self, array: np.ndarray) -> Entry:
         low, high = _range(array)
@@ -198,12 +203,19 @@ class Program:
         self.decisions.append((distance, inputs))
 
     def _add(
-        self, name: str, text: str, inputs: Sequence[Entry], shapes: Sequence[Shape], low: float, high: float
+        self,
+        name: str,
+        text: str,
+        inputs: Sequence[Entry],
+        shapes: Sequence[Shape],
+        low: float,
+        high: float,
+        fixed: bool = True,
     ) -> Entry:
         self.lines.append(f"{name} = {text}")
         for namespace, value in zip((self.ours, self.twin), self.run(text), strict=True):
             namespace[name] = pt.as_tensor(value)
-        fixed = all(entry.fixed for entry in inputs) and "value(" not in text
+        fixed = fixed and all(entry.fixed for entry in inputs)
         return self._define(name, inputs, shapes, low, high, fixed)
 
     def run(self, text: str) -> list[Any]:

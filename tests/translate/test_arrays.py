@@ -226,6 +226,7 @@ def on_stacks(term, *ranks):
 
 
 ORDER = np.array([2, 0, 1])
+INDEX = np.array([5, 0, 5])
 STACKS = {
     "argsort": (on_stacks(lambda x: x * pt.argsort(x), 1), [(3, 4)]),
     "search in data": (on_stacks(lambda x: x * searchsorted(KNOTS, x), 0), [(3, 4)]),
@@ -341,3 +342,25 @@ def test_of_repeated_places_the_last_value_counts():
     )
     assert logp == 3.0**2 + 2.0**2 + 3.0**2
     np.testing.assert_array_equal(gradient, [0.0, 4.0, 12.0])
+
+
+@pytest.mark.filterwarnings("ignore:xtensor module is experimental")
+def test_arrays_with_dims():
+    from pytensor.xtensor import as_xtensor
+    from pytensor.xtensor.signal import convolve1d
+
+    with pm.Model(coords={"channel": range(3), "date": range(8), "lag": range(3)}) as model:
+        x = pm.dims.Normal("x", dims=("date", "channel"))
+        w = pm.dims.Normal("w", dims=("channel", "lag"))
+        flat = x.stack({"flat": ("channel", "date")})
+        terms = {
+            "adstock": convolve1d(x, w, dims=("date", "lag"), mode="full"),
+            "back": flat.unstack({"flat": {"channel": 3, "date": 8}}).diff("date"),
+            "picked": x.isel(
+                date=as_xtensor(INDEX, dims=("channel",)), channel=as_xtensor(ORDER, dims=("channel",))
+            ),
+            "written": x.isel(date=slice(1, None)).set(x.isel(date=0)).cumsum("date"),
+        }
+        for name, term in terms.items():
+            pm.Potential(name, pt.sum(term.values**2))
+    assert_native(check_model(model))

@@ -10,12 +10,14 @@ import pytest
 from oracle import check_model, check_potential
 from pymc.distributions.dist_math import i0e, i1e
 from pymc.math import invprobit, probit
-from pytensor.scalar.basic import Composite
+from pytensor.scalar.basic import Composite, ScalarOp
 from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.math import mul_without_zeros
 
+from pymc_rustmc._core import Graph, GraphError
 from pymc_rustmc.compile import translate_model
 from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.translate import Walker, rust_funcify
 
 POSITIVE = {"centre": 2.5, "scale": 0.5}
 ORDERS = np.array([0.0, 1.0, 2.5, 7.0])
@@ -120,7 +122,7 @@ def test_the_order_of_a_bessel_function_is_no_parameter():
     with pm.Model() as model:
         v = pm.Flat("v")
         pm.Potential("term", pt.kve(v, 2.0))
-    with pytest.raises(Exception, match="the derivative of `kve` with respect to argument 1 is not known"):
+    with pytest.raises(GraphError, match="the derivative of `kve` with respect to argument 1 is not known"):
         translate_model(model).bind()
 
 
@@ -220,9 +222,41 @@ def test_composite_of_scalars():
     np.testing.assert_allclose([logp, *gradient], [0.25 * e - 0.5 - e, 1.25 * e - 1 - e])
 
 
-def test_loops_of_scalars_are_refused():
-    with pm.Model() as model:
-        a = pm.Flat("a")
-        pm.Potential("term", pytensor.grad(pt.gammainc(a, 2.0), a))
-    with pytest.raises(UnsupportedOpError):
-        translate_model(model)
+# Scalar Ops without a rule: of complex numbers, inverses whose gradient in the shape nobody knows and
+# loops, which PyTensor's own gradients of special functions hold.
+FOREIGN = {
+    *("Angle", "Complex", "ComplexFromPolar", "Imag"),
+    *("BetaIncInv", "GammaIncCInv", "GammaIncInv"),
+    *("Grad2F1Loop", "ScalarLoop"),
+}
+
+
+def scalar_ops():
+    """Return all Ops that PyTensor's scalar modules offer, one a class."""
+    everything = [*vars(ps.basic).values(), *vars(ps.math).values()]
+    return {type(op).__name__: op for op in everything if isinstance(op, ScalarOp)}
+
+
+def translated(op):
+    """Translate an Op on vectors, of reals or, where it takes none, of integers."""
+    n = op.nin if op.nin > 0 else 2
+    for first, rest in (("float64", "float64"), ("int64", "float64"), ("int64", "int64")):
+        inputs = [pt.vector(dtype=first if k == 0 else rest) for k in range(n)]
+        try:
+            node = Elemwise(op)(*inputs).owner
+        except (TypeError, NotImplementedError):
+            continue
+        graph = Graph()
+        ids = {x: graph.data(f"x{k}", x.type.dtype, 1) for k, x in enumerate(inputs)}
+        return rust_funcify(node.op, node, Walker(graph, ids, lambda variable: variable.name))
+    raise AssertionError(f"{op} takes neither reals nor integers")
+
+
+@pytest.mark.parametrize("name", sorted(scalar_ops()))
+def test_every_scalar_op_is_native_or_known_not_to_be(name):
+    op = scalar_ops()[name]
+    if name in FOREIGN:
+        with pytest.raises(UnsupportedOpError):
+            translated(op)
+    else:
+        assert isinstance(translated(op), int)

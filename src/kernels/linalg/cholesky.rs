@@ -2,7 +2,7 @@
 
 use super::super::isa::{Isa, per_isa};
 use super::super::simd::{LANES, Lanes};
-use super::tile::{Strided, load, product, store, transpose};
+use super::tile::{Strided, add_product, load, product, store, transpose};
 use super::triangular::{self, Triangular, solve_rows};
 use super::{BLOCK, copy_lower, padded_matrix};
 
@@ -223,8 +223,8 @@ pub fn solve(
 
 /// The adjoint of A from that of L, both read and written in the lower triangle; zeros above the diagonal.
 ///
-/// The blocked algorithm of Murray (2016), Differentiation of the Cholesky decomposition, section 4.2. The adjoint
-/// counts an element below the diagonal for itself alone, as [`factor`] reads it.
+/// After Murray (2016), Differentiation of the Cholesky decomposition, section 4. The adjoint counts an element below
+/// the diagonal for itself alone, as [`factor`] reads it.
 pub fn adjoint([batch, n]: [usize; 2], l: &[f64], l_bar: &[f64], out: &mut [f64]) {
     adjoint_on(Isa::detect(), [batch, n], l, l_bar, out);
 }
@@ -247,11 +247,19 @@ pub(super) fn adjoint_on(
         copy_lower(n, &l_bar[matrix], out);
         // SAFETY: the processor has `isa`; both matrices are (n, n).
         unsafe { kernel(n, l.as_ptr(), out.as_mut_ptr()) };
+        for i in 0..n {
+            out[i * n + i] *= 0.5;
+            out[i * n + i + 1..(i + 1) * n].fill(0.0);
+        }
     }
 }
 
-/// The adjoint of A in place of that of L. Block column j of L consists of D on the diagonal and C below it; left of
-/// them stand R and B.
+/// The adjoint of A in place of that of L, block column by block column from the last.
+///
+/// With D on the diagonal of a block column and C below it, and the symmetric matrix S of which the columns behind it
+/// hold the adjoint of A already (twice that on the diagonal), C_bar <- (C_bar - S C) D^-1, then
+/// D_bar <- adjoint of the factor D given D_bar - C_bar' C. This is Murray's algorithm with the updates of a block
+/// gathered until it is reached.
 ///
 /// # Safety
 /// Both matrices are (n, n).
@@ -267,17 +275,11 @@ unsafe fn adjoint_lower<V: Lanes>(n: usize, l: *const f64, bar: *mut f64) {
         unsafe {
             let d = lower_square(l.add(j * n + j), n, rows);
             let mut d_bar = lower_square(bar.add(j * n + j), n, rows);
-            let (r, r_bar) = (l.add(j * n), bar.add(j * n));
-            if below == 0 {
-                adjoint_block(&d, &mut d_bar, rows);
-                for i in 0..rows {
-                    subtract_rows::<V, 1>(&d_bar, i, r, rows, None, n, j, r_bar.add(i * n));
-                }
-            } else {
-                let (b, b_bar) = (l.add(k * n), bar.add(k * n));
-                let (c, c_bar) = (b.add(j), b_bar.add(j));
+            if below > 0 {
+                let (c, c_bar) = (l.add(k * n + j), bar.add(k * n + j));
+                let s = bar.add(k * n + k);
+                subtract_symmetric::<V>(s, below, c, c_bar, n);
                 solve_right::<V>(&d, below, c_bar, n);
-                // C_bar'
                 let columns = Strided {
                     first: c_bar,
                     row: 1,
@@ -287,16 +289,66 @@ unsafe fn adjoint_lower<V: Lanes>(n: usize, l: *const f64, bar: *mut f64) {
                 for i in 0..BLOCK {
                     d_bar[i] = (V::from_array(d_bar[i]) - known[i][0]).to_array();
                 }
-                adjoint_block(&d, &mut d_bar, rows);
-                let left = Some((columns, b, below));
-                subtract_rows::<V, BLOCK>(&d_bar, 0, r, rows, left, n, j, r_bar);
-                subtract_below::<V>(c_bar, below, r, n, j, b_bar);
             }
+            adjoint_block(&d, &mut d_bar, rows);
             for i in 0..rows {
                 for s in 0..=i {
-                    *bar.add((j + i) * n + j + s) = d_bar[i][s];
+                    let value = d_bar[i][s] * if i == s { 2.0 } else { 1.0 };
+                    *bar.add((j + i) * n + j + s) = value;
+                    *bar.add((j + s) * n + j + i) = value;
                 }
             }
+        }
+    }
+}
+
+/// X <- X - S B for a symmetric matrix S of `size` rows, of which the blocks at and below the diagonal are given; B and
+/// X are one chunk wide, and all have rows n elements apart.
+///
+/// # Safety
+/// The matrices have these rows.
+#[inline(always)]
+unsafe fn subtract_symmetric<V: Lanes>(
+    s: *const f64,
+    size: usize,
+    b: *const f64,
+    x: *mut f64,
+    n: usize,
+) {
+    let stride = n as isize;
+    let row = |i: usize| Strided {
+        first: s.wrapping_add(i * n),
+        row: stride,
+        column: 1,
+    };
+    let mut i = 0;
+    // SAFETY: the caller vouches for the matrices.
+    unsafe {
+        while i + BLOCK <= size {
+            let end = i + BLOCK;
+            let column = Strided {
+                first: s.wrapping_add(end * n + i),
+                row: 1,
+                column: stride,
+            };
+            let mut sums: [[V; 1]; BLOCK] = product(row(i), b, stride, end);
+            add_product(
+                column,
+                b.wrapping_add(end * n),
+                stride,
+                size - end,
+                &mut sums,
+            );
+            for r in 0..BLOCK {
+                let at = x.add((i + r) * n);
+                store(at, load::<V>(at) - sums[r][0]);
+            }
+            i = end;
+        }
+        for i in i..size {
+            let sums: [[V; 1]; 1] = product(row(i), b, stride, size);
+            let at = x.add(i * n);
+            store(at, load::<V>(at) - sums[0][0]);
         }
     }
 }
@@ -375,86 +427,5 @@ fn adjoint_block(l: &Square, bar: &mut Square, rows: usize) {
             }
         }
         bar[j][j] *= 0.5;
-    }
-}
-
-/// R_bar <- R_bar - (D_bar + D_bar') R - C_bar' B for `ROWS` rows from the `first` of a block on, the last term if B has
-/// rows (C_bar', B and their number); all have rows n elements apart, of which `width` columns count.
-///
-/// # Safety
-/// R has `rows` rows, the matrices these columns.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn subtract_rows<V: Lanes, const ROWS: usize>(
-    d_bar: &Square,
-    first: usize,
-    r: *const f64,
-    rows: usize,
-    below: Option<(Strided, *const f64, usize)>,
-    n: usize,
-    width: usize,
-    r_bar: *mut f64,
-) {
-    let mut symmetric = *d_bar;
-    for i in 0..BLOCK {
-        symmetric[i][i] *= 2.0;
-        for s in i + 1..BLOCK {
-            symmetric[i][s] = d_bar[s][i];
-        }
-    }
-    let symmetric = Strided {
-        first: symmetric[first].as_ptr(),
-        row: BLOCK as isize,
-        column: 1,
-    };
-    for at in (0..width).step_by(LANES) {
-        // SAFETY: the caller vouches for the matrices.
-        unsafe {
-            let mut known: [[V; 1]; ROWS] = product(symmetric, r.add(at), n as isize, rows);
-            if let Some((columns, b, below)) = below {
-                let more: [[V; 1]; ROWS] = product(columns, b.add(at), n as isize, below);
-                for i in 0..ROWS {
-                    known[i][0] += more[i][0];
-                }
-            }
-            for i in 0..ROWS {
-                let target = r_bar.add(i * n + at);
-                store(target, load::<V>(target) - known[i][0]);
-            }
-        }
-    }
-}
-
-/// B_bar <- B_bar - C_bar R for `rows` rows; all have rows n elements apart, of which `width` columns count.
-///
-/// # Safety
-/// The matrices have these rows and columns, R has [`BLOCK`] rows.
-#[inline(always)]
-unsafe fn subtract_below<V: Lanes>(
-    c_bar: *const f64,
-    rows: usize,
-    r: *const f64,
-    n: usize,
-    width: usize,
-    b_bar: *mut f64,
-) {
-    for at in (0..width).step_by(LANES) {
-        let mut held = [V::splat(0.0); BLOCK];
-        // SAFETY: the caller vouches for the matrices.
-        unsafe {
-            for l in 0..BLOCK {
-                held[l] = load(r.add(l * n + at));
-            }
-            for i in 0..rows {
-                let target = b_bar.add(i * n + at);
-                let factors = c_bar.add(i * n);
-                let (mut even, mut odd) = (V::splat(0.0), V::splat(0.0));
-                for l in 0..BLOCK / 2 {
-                    even = V::splat(*factors.add(2 * l)).mul_add(held[2 * l], even);
-                    odd = V::splat(*factors.add(2 * l + 1)).mul_add(held[2 * l + 1], odd);
-                }
-                store(target, load::<V>(target) - (even + odd));
-            }
-        }
     }
 }

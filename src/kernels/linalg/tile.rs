@@ -69,31 +69,48 @@ pub unsafe fn product<V: Lanes, const R: usize, const C: usize>(
     stride: isize,
     depth: usize,
 ) -> [[V; C]; R] {
+    let mut sums = [[V::splat(0.0); C]; R];
+    // SAFETY: the caller vouches for both matrices.
+    unsafe { add_product(a, b, stride, depth, &mut sums) };
+    sums
+}
+
+/// Adds A B to the sums, as [`product`].
+///
+/// # Safety
+/// As for [`product`].
+#[inline(always)]
+pub unsafe fn add_product<V: Lanes, const R: usize, const C: usize>(
+    a: Strided,
+    b: *const f64,
+    stride: isize,
+    depth: usize,
+    sums: &mut [[V; C]; R],
+) {
     /// Rows that few registers can hold the sums of.
     const FEW: usize = 4;
-    let mut sums = [[V::splat(0.0); C]; R];
     // SAFETY: the caller vouches for both matrices.
     unsafe {
         if V::REGISTERS == 1 || R <= FEW {
-            accumulate(a, b, stride, depth, &mut sums);
-        } else {
-            for (part, sums) in sums.as_chunks_mut::<FEW>().0.iter_mut().enumerate() {
-                for c in 0..C {
-                    let mut column = [[V::splat(0.0); 1]; FEW];
-                    let (a, b) = (a.from(part * FEW, 0), b.add(c * LANES));
-                    accumulate(a, b, stride, depth, &mut column);
-                    for r in 0..FEW {
-                        sums[r][c] = column[r][0];
-                    }
+            return accumulate(a, b, stride, depth, sums);
+        }
+        for (part, sums) in sums.as_chunks_mut::<FEW>().0.iter_mut().enumerate() {
+            for c in 0..C {
+                let mut column = [[V::splat(0.0); 1]; FEW];
+                for r in 0..FEW {
+                    column[r][0] = sums[r][c];
+                }
+                let (a, b) = (a.from(part * FEW, 0), b.add(c * LANES));
+                accumulate(a, b, stride, depth, &mut column);
+                for r in 0..FEW {
+                    sums[r][c] = column[r][0];
                 }
             }
         }
     }
-    sums
 }
 
-/// Adds A B to the sums, as [`product`]. Plain loops over the constants: the compiler unrolls these, and keeps the sums
-/// in registers.
+/// As [`add_product`], with all sums in registers.
 ///
 /// # Safety
 /// As for [`product`].

@@ -52,14 +52,14 @@ fn inverse_log_erfc<V: Lanes>(t: V) -> V {
     t.le(zero).select(w, V::splat(f64::NAN))
 }
 
-/// x with erf(x) = y, to 1e-15 relative; infinite at 1 and -1, NaN beyond.
+/// x with erf(x) = y, to 2e-15 relative; infinite at 1 and -1, NaN beyond.
 #[inline(always)]
 pub fn erfinv<V: Lanes>(y: V) -> V {
     let w = inverse_log_erfc(log1p(-y.abs()));
     y.eq(V::splat(0.0)).select(y, w.copysign(y))
 }
 
-/// x with erfc(x) = y, to 1e-15 relative; infinite at 0 and 2, NaN beyond.
+/// x with erfc(x) = y, to 2e-15 relative; infinite at 0 and 2, NaN beyond.
 #[inline(always)]
 pub fn erfcinv<V: Lanes>(y: V) -> V {
     let upper = y.gt(V::splat(1.0));
@@ -67,7 +67,7 @@ pub fn erfcinv<V: Lanes>(y: V) -> V {
     upper.select(-w, w)
 }
 
-/// z with Phi(z) = exp(x), Phi the normal distribution function, to 1e-15 relative (absolute near the root at
+/// z with Phi(z) = exp(x), Phi the normal distribution function, to 2e-15 relative (absolute near the root at
 /// -log 2); NaN for x > 0.
 #[inline(always)]
 pub fn ndtri_exp<V: Lanes>(x: V) -> V {

@@ -191,6 +191,12 @@ pub(super) fn log_minus_digamma(y: f64) -> f64 {
     v * polynomial(v.scale_add(3.0, -1.0), DIGAMMA)
 }
 
+/// As [`digamma`] of a scalar, compiled once: for a few calls where inlining would make code long.
+#[inline(never)]
+pub(super) fn digamma_once(x: f64) -> f64 {
+    digamma(x)
+}
+
 /// lgamma(1 + a) for 0 <= a <= 1, without the rounding of the argument.
 #[inline(always)]
 pub(super) fn lgamma_1p(a: f64) -> f64 {

@@ -238,12 +238,12 @@ fn with_slope([a, b, c, z]: [f64; 4], position: Option<usize>) -> Dual {
     hyp2f1_dual(a, b, c, z)
 }
 
-/// F(a, b; c; z) for z <= 1, to 1e-13 relative where a, b, c - a or c - b, and c are positive; NaN for z > 1.
+/// F(a, b; c; z) for z <= 1, to 5e-14 relative where a, b, c - a or c - b, and c are positive; NaN for z > 1.
 pub fn hyp2f1(arguments: [f64; 4]) -> f64 {
     with_slope(arguments, None).value
 }
 
-/// dF/da, to 1e-12 relative under the same conditions.
+/// dF/da, to 5e-13 relative under the same conditions.
 pub fn hyp2f1_da(arguments: [f64; 4]) -> f64 {
     with_slope(arguments, Some(0)).slope
 }

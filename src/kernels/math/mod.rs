@@ -1,9 +1,9 @@
 //! Elementary and special functions on eight lanes.
 //!
-//! Most are branch-free arithmetic on [`Lanes`] (a rare argument range may take a slower branch);
-//! those on arrays of arguments branch too much for that and get one lane at a time. All return NaN for
-//! NaN, and have IEEE 754's special values where C's `math.h` has the function. Bounds of error stand at each function and are asserted in `tests.rs`; 1 ulp is the
-//! distance of neighbouring f64 at the exact result.
+//! Most are branch-free arithmetic on [`Lanes`] (a rare argument range may take a slower branch); those
+//! on arrays of arguments branch too much for that and get one lane at a time. All return NaN for NaN,
+//! and have IEEE 754's special values where C's `math.h` has the function. Bounds of error stand at each
+//! function and are asserted in `tests.rs`; 1 ulp is the distance of neighbouring f64 at the exact result.
 //!
 //! Polynomials interpolate at Chebyshev nodes, computed with 300 bits and rounded to f64, of the
 //! lowest degree whose error vanishes beside rounding; coefficients stand lowest order first.

@@ -29,7 +29,7 @@ fn tail(z: f64) -> f64 {
     0.5 * erfc(z * FRAC_1_SQRT_2)
 }
 
-/// T(h, a), the probability of X > h and 0 < Y < a X for standard normal X and Y, to 1e-14 relative.
+/// T(h, a), the probability of X > h and 0 < Y < a X for standard normal X and Y, to 1e-13 relative.
 #[inline(always)]
 pub fn owens_t<V: Lanes>([h, a]: [f64; 2]) -> f64 {
     if h.is_nan() || a.is_nan() {
@@ -42,12 +42,20 @@ pub fn owens_t<V: Lanes>([h, a]: [f64; 2]) -> f64 {
         0.0
     } else if slope * h > 40.0 && slope > 1.0 {
         0.5 * tail(h)
-    } else if slope <= 1.0 {
-        inner::<V>(h, slope)
     } else {
+        let is_inner = slope <= 1.0;
+        let (height, end) = match is_inner {
+            true => (h, slope),
+            false => (slope * h, 1.0 / slope),
+        };
+        let area = inner::<V>(height, end);
         // Owen 1956, (2.3), in upper tails.
-        let (p, q) = (tail(h), tail(slope * h));
-        0.5 * (p + q) - p * q - inner::<V>(slope * h, 1.0 / slope)
+        let (p, q) = (tail(h), tail(height));
+        if is_inner {
+            area
+        } else {
+            0.5 * (p + q) - p * q - area
+        }
     };
     value.copysign(a)
 }
