@@ -470,7 +470,8 @@ impl Binder<'_> {
             }
             Op::SetIndex { spec } | Op::IncIndex { spec } if !self.is_known(&inputs[2..]) => {
                 let positions = self.positions(inputs[0], spec, &inputs[2..])?;
-                let y = self.fitted(inputs[1], &self.b.shape(positions).to_vec())?;
+                let shape = self.b.shape(positions).to_vec();
+                let y = self.fitted(inputs[1], &shape)?;
                 match node.op {
                     Op::SetIndex { .. } => self.b.set_at(inputs[0], y, positions),
                     _ => {

@@ -327,7 +327,7 @@ fn a_result_of_another_shape_is_an_error() {
     );
     t.weigh(parts[0]);
     let model = model(&t);
-    let mut evaluate = |x: f64| model.density().logp_and_gradient(&[x], &mut [0.0]);
+    let evaluate = |x: f64| model.density().logp_and_gradient(&[x], &mut [0.0]);
     assert!(evaluate(0.9).is_ok());
     let error = evaluate(1.1).unwrap_err().to_string();
     assert!(

@@ -448,6 +448,6 @@ def test_a_model_with_a_foreign_node_cannot_be_saved(tmp_path):
     with pm.Model() as model:
         pm.Potential("likelihood", LogLikelihood()(pm.Normal("mu")))
     with pytest.raises(
-        GraphError, match=r"LogLikelihood is evaluated by code outside of the graph.*rust_funcify"
+        SaveError, match=r"LogLikelihood is evaluated by code outside of the graph.*rust_funcify"
     ):
         compile_model(model).save(tmp_path / "model")
