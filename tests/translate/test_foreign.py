@@ -22,7 +22,8 @@ from pytensor.tensor.signal import convolve2d
 
 from pymc_rustmc._core import GraphError, ModelError
 from pymc_rustmc.compile import translate_model
-from pymc_rustmc.errors import NoGradientError
+from pymc_rustmc.compiled import compile_model
+from pymc_rustmc.errors import NoGradientError, SaveError
 
 PYTENSOR_3 = int(pytensor.__version__.split(".")[0]) >= 3
 MATRIX = np.random.default_rng(0).normal(size=(4, 3))
@@ -441,3 +442,12 @@ def test_parameters_out_of_bounds_have_no_density_in_a_whole_one():
     density = translate_model(model).bind().density
     assert density.logp_and_gradient(np.array([-1.0]))[0] == -np.inf
     assert np.isfinite(density.logp_and_gradient(np.array([1.0]))[0])
+
+
+def test_a_model_with_a_foreign_node_cannot_be_saved(tmp_path):
+    with pm.Model() as model:
+        pm.Potential("likelihood", LogLikelihood()(pm.Normal("mu")))
+    with pytest.raises(
+        SaveError, match=r"LogLikelihood is evaluated by code outside of the graph.*rust_funcify"
+    ):
+        compile_model(model).save(tmp_path / "model")
