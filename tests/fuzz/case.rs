@@ -91,7 +91,7 @@ fn bind(graph: &Graph, case: &Value) -> Reached {
     _ = model.density().logp_and_gradient(&position, &mut gradient);
     let names: Vec<String> = model.outputs().map(|(name, _)| name.to_string()).collect();
     _ = model.evaluate(&names, &position, 1);
-    if graph.nodes().len() % 8 == 0 {
+    if graph.nodes().len().is_multiple_of(8) {
         _ = (model.graph_text(), model.plan_text());
     }
     Reached::Value

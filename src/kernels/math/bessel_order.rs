@@ -43,7 +43,7 @@ fn k_pair<V: Lanes>(v: f64, x: f64) -> [f64; 2] {
         first += LANES as f64;
         // The smallest term of the chunk is its last.
         let last = high.to_array()[LANES - 1];
-        if !(last > 1e-18 * sums[1].to_array()[0]) {
+        if last <= 1e-18 * sums[1].to_array()[0] || last.is_nan() {
             break;
         }
     }
@@ -136,7 +136,7 @@ fn i_far(v: f64, x: f64) -> f64 {
 #[inline(always)]
 pub fn ive<V: Lanes>([v, x]: [f64; 2]) -> f64 {
     let whole = v.trunc() == v;
-    if !(v.abs() < LARGEST_ORDER) || x.is_nan() || (x < 0.0 && !whole) {
+    if v.abs() >= LARGEST_ORDER || v.is_nan() || x.is_nan() || (x < 0.0 && !whole) {
         return f64::NAN;
     }
     if x == 0.0 || x.is_infinite() {
@@ -277,7 +277,7 @@ fn j_between(v: f64, x: f64) -> f64 {
 /// The Bessel function J_v(x), to 1e-14 of the largest nearby value; NaN for x < 0 unless v is an integer.
 pub fn jv([v, x]: [f64; 2]) -> f64 {
     let whole = v.trunc() == v;
-    if !(v.abs() < LARGEST_ORDER) || x.is_nan() || (x < 0.0 && !whole) {
+    if v.abs() >= LARGEST_ORDER || v.is_nan() || x.is_nan() || (x < 0.0 && !whole) {
         return f64::NAN;
     }
     if x == 0.0 || x.is_infinite() {

@@ -43,7 +43,7 @@ fn inverse_log_erfc<V: Lanes>(t: V) -> V {
         let slope = V::splat(FRAC_2_SQRT_PI) / scaled;
         let step = excess / slope;
         let bend = (slope - w * 2.0) * 0.5 * step;
-        w = w + step / (bend + 1.0);
+        w += step / (bend + 1.0);
     }
     let w = t.eq(zero).select(zero, w);
     let w = t

@@ -242,7 +242,7 @@ pub fn betainc_da<V: Lanes>(arguments: [f64; 3]) -> f64 {
     slopes::<V>(arguments)[0]
 }
 
-/// dI_x(a, b)/db, to 1e-14 relative.
+/// dI_x(a, b)/db, to 2e-14 relative.
 #[inline(always)]
 pub fn betainc_db<V: Lanes>(arguments: [f64; 3]) -> f64 {
     slopes::<V>(arguments)[1]

@@ -239,7 +239,7 @@ fn small_density(a: f64, x: f64) -> f64 {
 /// dP(a, x)/dx = x**(a - 1) exp(-x) / Gamma(a), the density of the gamma distribution, to 3e-15 relative.
 #[inline(always)]
 pub fn gamma_density([a, x]: [f64; 2]) -> f64 {
-    if !(x >= 0.0) {
+    if x < 0.0 || x.is_nan() {
         return f64::NAN;
     }
     if a < 1.0 {

@@ -17,7 +17,7 @@ fn inner<V: Lanes>(h: f64, a: f64) -> f64 {
     let mut sum = V::splat(0.0);
     for (u, weight) in rule::<V>(end) {
         let hu = u * h;
-        sum = sum + weight * exp(hu * hu * -0.5) / (u * u + 1.0);
+        sum += weight * exp(hu * hu * -0.5) / (u * u + 1.0);
     }
     let (square, low) = two_product(h, -0.5 * h);
     exp_double(square, low) * total(sum) / (2.0 * PI)

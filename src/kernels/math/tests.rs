@@ -92,7 +92,7 @@ const FUNCTIONS: &[Function] = functions! {
     gamma_density relative(3e-15);
     betainc relative(5e-15);
     betainc_da relative(1e-14);
-    betainc_db relative(1e-14);
+    betainc_db relative(2e-14);
     beta_density relative(3e-15);
     owens_t relative(1e-13);
     ive relative(3e-15);
