@@ -10,6 +10,7 @@ use super::pow::pow;
 use super::quadrature::total;
 use super::trig::{cos, sin, sin_cos_pi};
 use crate::kernels::simd::{LANES, LaneMask, Lanes};
+use std::cmp::Ordering;
 
 /// Orders beyond this, whose recurrences would take long, give NaN.
 const LARGEST_ORDER: f64 = 1e5;
@@ -35,7 +36,8 @@ fn k_pair<V: Lanes>(v: f64, x: f64) -> [f64; 2] {
     loop {
         let t = (eight + first) * step;
         let s = sinh(t * 0.5);
-        let decay = s * s * (-2.0 * x);
+        // -2 x sinh(t / 2)^2; 2 x itself may overflow.
+        let decay = (s * x) * (s * -2.0);
         let weight = t.eq(V::splat(0.0)).select(V::splat(0.5), V::splat(1.0));
         let low = weight * k_integrand(mu, t, decay);
         let high = weight * k_integrand(mu + 1.0, t, decay);
@@ -43,7 +45,7 @@ fn k_pair<V: Lanes>(v: f64, x: f64) -> [f64; 2] {
         first += LANES as f64;
         // The smallest term of the chunk is its last.
         let last = high.to_array()[LANES - 1];
-        if last <= 1e-18 * sums[1].to_array()[0] || last.is_nan() {
+        if last.partial_cmp(&(1e-18 * sums[1].to_array()[0])) != Some(Ordering::Greater) {
             break;
         }
     }
