@@ -2,5 +2,5 @@
 
 import signal
 
-# A shell makes processes in its background ignore Ctrl-C, and Python leaves that as it is; some tests send it.
+# A shell makes processes in its background ignore Ctrl-C, which Python leaves as it is; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
