@@ -349,9 +349,7 @@ ENTRIES = {
     "differential equation": Entry(differential_equation, foreign=("DifferentialEquation",)),
     "bambi cumulative": Entry(
         partial(bambi_model, "level ~ u + v", family="cumulative"),
-        unsampled="Bambi 0.21 gives a dim of length 3 to an array of length 2, which PyMC 6 refuses"
-        if PYMC_6
-        else "",
+        unsampled="Bambi gives a dim of length 3 to an array of length 2, which xarray refuses",
     ),
     **{
         f"bambi {name}": Entry(partial(bambi_model, formula, **options))
