@@ -7,7 +7,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 
-from catalogue.entry import PYMC_6, Entry, entries
+from catalogue.entry import Entry, entries
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(8, 3))
