@@ -101,7 +101,8 @@ macro_rules! derivative {
         rule!(|b, a, y, g| {
             let derivative: fn(&mut Builder, Id, Id) -> Id = $closure;
             let d = derivative(b, a[0], y);
-            [Some(b.mul(g, d))]
+            // In a branch that was not taken the argument may be NaN, and with it any derivative.
+            [Some(b.scale(g, d))]
         })
     };
 }

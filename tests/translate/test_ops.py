@@ -7,6 +7,8 @@ import pytensor.tensor as pt
 import pytest
 from oracle import check_potential
 
+from pymc_rustmc.compile import translate_model
+
 RNG = np.random.default_rng(7)
 MATRIX = RNG.normal(size=(3, 4))
 STACK = RNG.normal(size=(2, 3, 4))
@@ -266,3 +268,15 @@ CASES = {
 def test_op(name):
     build, shapes, options = CASES[name]
     check_potential(build, shapes, **options)
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_power_of_a_branch_not_taken(power):
+    def build(x):
+        return pt.switch(x > 0.25, pt.log(x), x) ** power
+
+    with pm.Model() as model:
+        x = pm.Flat("x", shape=3)
+        pm.Potential("term", build(x))
+    _, gradient = translate_model(model).bind().density.logp_and_gradient(np.array([-2.0, 0.0, 1.0]))
+    np.testing.assert_allclose(gradient, power * np.array([-2.0, 0.0, 0.0]) ** (power - 1))
