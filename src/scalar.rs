@@ -1,8 +1,9 @@
 //! The table of elementwise functions: name, arity, result type, kernel and adjoint, a row each.
 //!
 //! An adjoint gets the builder, the arguments `a`, the value `y` and the adjoint `g` of the value, and
-//! returns one contribution an argument. Where a derivative can be infinite it is multiplied with
-//! [`Builder::scale`], which keeps an adjoint of zero (an unselected branch) zero.
+//! returns one contribution an argument. Derivatives are multiplied with [`Builder::scale`] and divided by
+//! with [`Builder::quotient`], which keep an adjoint of zero zero: in a branch that was not taken an
+//! argument may be NaN, and with it any derivative.
 
 use crate::bound::{Builder, Id};
 use crate::graph::DType;
@@ -95,30 +96,18 @@ macro_rules! rule {
     };
 }
 
-/// A rule of a function of one argument from its derivative, which is finite everywhere.
+/// A rule of a function of one argument from its derivative.
 macro_rules! derivative {
     ($closure:expr) => {
         rule!(|b, a, y, g| {
             let derivative: fn(&mut Builder, Id, Id) -> Id = $closure;
             let d = derivative(b, a[0], y);
-            // In a branch that was not taken the argument may be NaN, and with it any derivative.
             [Some(b.scale(g, d))]
         })
     };
 }
 
-/// As `derivative!`, where the derivative can be infinite or NaN.
-macro_rules! singular {
-    ($closure:expr) => {
-        rule!(|b, a, y, g| {
-            let derivative: fn(&mut Builder, Id, Id) -> Id = $closure;
-            let d = derivative(b, a[0], y);
-            [Some(b.scale(g, d))]
-        })
-    };
-}
-
-/// A rule of the last argument from the derivative with respect to it, which can be infinite or NaN.
+/// A rule of the last argument from the derivative with respect to it.
 macro_rules! of_last {
     ($closure:expr) => {
         Adjoint::OfLast(|b, a, y, g| {
@@ -159,13 +148,13 @@ scalar_functions! {
         let half = b.mul_number(0.5, g);
         [Some(b.quotient(half, y))]
     });
-    Reciprocal "reciprocal" 1 Real, |x: V| V::splat(1.0) / x, singular!(|b, _, y| {
+    Reciprocal "reciprocal" 1 Real, |x: V| V::splat(1.0) / x, derivative!(|b, _, y| {
         let y2 = b.map(ScalarFn::Sqr, &[y]);
         b.neg(y2)
     });
-    Exp "exp" 1 Real, math::exp, singular!(|_, _, y| y);
-    Exp2 "exp2" 1 Real, math::exp2, singular!(|b, _, y| b.mul_number(LN_2, y));
-    Expm1 "expm1" 1 Real, math::expm1, singular!(|b, x, _| b.map(ScalarFn::Exp, &[x]));
+    Exp "exp" 1 Real, math::exp, derivative!(|_, _, y| y);
+    Exp2 "exp2" 1 Real, math::exp2, derivative!(|b, _, y| b.mul_number(LN_2, y));
+    Expm1 "expm1" 1 Real, math::expm1, derivative!(|b, x, _| b.map(ScalarFn::Exp, &[x]));
     Log "log" 1 Real, math::log, rule!(|b, a, _, g| [Some(b.quotient(g, a[0]))]);
     Log2 "log2" 1 Real, math::log2, rule!(|b, a, _, g| {
         let g = b.mul_number(1.0 / LN_2, g);
@@ -196,12 +185,12 @@ scalar_functions! {
         let s = b.map(ScalarFn::Sin, &[x]);
         b.neg(s)
     });
-    Tan "tan" 1 Real, math::tan, singular!(|b, _, y| {
+    Tan "tan" 1 Real, math::tan, derivative!(|b, _, y| {
         let y2 = b.map(ScalarFn::Sqr, &[y]);
         b.add_number(1.0, y2)
     });
-    Asin "asin" 1 Real, math::asin, singular!(|b, x, _| inverse_root(b, 1.0, -1.0, x));
-    Acos "acos" 1 Real, math::acos, singular!(|b, x, _| {
+    Asin "asin" 1 Real, math::asin, derivative!(|b, x, _| inverse_root(b, 1.0, -1.0, x));
+    Acos "acos" 1 Real, math::acos, derivative!(|b, x, _| {
         let d = inverse_root(b, 1.0, -1.0, x);
         b.neg(d)
     });
@@ -210,15 +199,15 @@ scalar_functions! {
         let sum = b.add_number(1.0, x2);
         b.map(ScalarFn::Reciprocal, &[sum])
     });
-    Sinh "sinh" 1 Real, math::sinh, singular!(|b, x, _| b.map(ScalarFn::Cosh, &[x]));
-    Cosh "cosh" 1 Real, math::cosh, singular!(|b, x, _| b.map(ScalarFn::Sinh, &[x]));
+    Sinh "sinh" 1 Real, math::sinh, derivative!(|b, x, _| b.map(ScalarFn::Cosh, &[x]));
+    Cosh "cosh" 1 Real, math::cosh, derivative!(|b, x, _| b.map(ScalarFn::Sinh, &[x]));
     Tanh "tanh" 1 Real, math::tanh, derivative!(|b, _, y| {
         let y2 = b.map(ScalarFn::Sqr, &[y]);
         b.number_minus(1.0, y2)
     });
     Asinh "asinh" 1 Real, math::asinh, derivative!(|b, x, _| inverse_root(b, 1.0, 1.0, x));
-    Acosh "acosh" 1 Real, math::acosh, singular!(|b, x, _| inverse_root(b, -1.0, 1.0, x));
-    Atanh "atanh" 1 Real, math::atanh, singular!(|b, x, _| {
+    Acosh "acosh" 1 Real, math::acosh, derivative!(|b, x, _| inverse_root(b, -1.0, 1.0, x));
+    Atanh "atanh" 1 Real, math::atanh, derivative!(|b, x, _| {
         let x2 = b.map(ScalarFn::Sqr, &[x]);
         let rest = b.number_minus(1.0, x2);
         b.map(ScalarFn::Reciprocal, &[rest])
@@ -231,31 +220,31 @@ scalar_functions! {
     Erf "erf" 1 Real, math::erf, derivative!(|b, x, _| gauss(b, FRAC_2_SQRT_PI, x));
     Erfc "erfc" 1 Real, math::erfc, derivative!(|b, x, _| gauss(b, -FRAC_2_SQRT_PI, x));
     // d/dx erfcx(x) = 2 x erfcx(x) - 2 / sqrt(pi)
-    Erfcx "erfcx" 1 Real, math::erfcx, singular!(|b, x, y| {
+    Erfcx "erfcx" 1 Real, math::erfcx, derivative!(|b, x, y| {
         let xy = b.mul(x, y);
         let xy = b.mul_number(2.0, xy);
         b.add_number(-FRAC_2_SQRT_PI, xy)
     });
-    Lgamma "lgamma" 1 Real, math::lgamma, singular!(|b, x, _| b.map(ScalarFn::Digamma, &[x]));
-    Gamma "gamma" 1 Real, math::gamma, singular!(|b, x, y| {
+    Lgamma "lgamma" 1 Real, math::lgamma, derivative!(|b, x, _| b.map(ScalarFn::Digamma, &[x]));
+    Gamma "gamma" 1 Real, math::gamma, derivative!(|b, x, y| {
         let psi = b.map(ScalarFn::Digamma, &[x]);
         b.mul(y, psi)
     });
-    Digamma "digamma" 1 Real, math::digamma, singular!(|b, x, _| b.map(ScalarFn::Trigamma, &[x]));
-    Trigamma "trigamma" 1 Real, math::trigamma, singular!(|b, x, _| {
+    Digamma "digamma" 1 Real, math::digamma, derivative!(|b, x, _| b.map(ScalarFn::Trigamma, &[x]));
+    Trigamma "trigamma" 1 Real, math::trigamma, derivative!(|b, x, _| {
         let two = b.number(2.0);
         b.map(ScalarFn::Polygamma, &[two, x])
     });
     // sqrt(pi) / 2 exp(y^2)
-    Erfinv "erfinv" 1 Real, math::erfinv, singular!(|b, _, y| inverse_gauss(b, 1.0 / FRAC_2_SQRT_PI, y));
-    Erfcinv "erfcinv" 1 Real, math::erfcinv, singular!(|b, _, y| inverse_gauss(b, -1.0 / FRAC_2_SQRT_PI, y));
+    Erfinv "erfinv" 1 Real, math::erfinv, derivative!(|b, _, y| inverse_gauss(b, 1.0 / FRAC_2_SQRT_PI, y));
+    Erfcinv "erfcinv" 1 Real, math::erfcinv, derivative!(|b, _, y| inverse_gauss(b, -1.0 / FRAC_2_SQRT_PI, y));
     // exp(x) / phi(y) = sqrt(pi / 2) erfcx(-y / sqrt(2)), as exp(x) = Phi(y)
-    NdtriExp "ndtri_exp" 1 Real, math::ndtri_exp, singular!(|b, _, y| {
+    NdtriExp "ndtri_exp" 1 Real, math::ndtri_exp, derivative!(|b, _, y| {
         let w = b.mul_number(-FRAC_1_SQRT_2, y);
         let tail = b.map(ScalarFn::Erfcx, &[w]);
         b.mul_number(FRAC_PI_2.sqrt(), tail)
     });
-    I0 "i0" 1 Real, math::i0, singular!(|b, x, _| b.map(ScalarFn::I1, &[x]));
+    I0 "i0" 1 Real, math::i0, derivative!(|b, x, _| b.map(ScalarFn::I1, &[x]));
     I0e "i0e" 1 Real, math::i0e, derivative!(|b, x, y| {
         let i1e = b.map(ScalarFn::I1e, &[x]);
         let sign = b.map(ScalarFn::Sign, &[x]);
@@ -264,7 +253,7 @@ scalar_functions! {
     });
     // The value without its gradient, where the gradient is known to cancel.
     // (I_0(x) + I_2(x)) / 2
-    I1 "i1" 1 Real, math::i1, singular!(|b, x, _| {
+    I1 "i1" 1 Real, math::i1, derivative!(|b, x, _| {
         let two = b.number(2.0);
         let scaled = b.map(ScalarFn::Ive, &[two, x]);
         let size = b.map(ScalarFn::Abs, &[x]);
@@ -307,7 +296,7 @@ scalar_functions! {
     // x - floor(x / y) y, as PyTensor differentiates it
     Mod "mod" 2 Number, composite::modulo, rule!(|b, a, _, g| {
         let n = b.map(ScalarFn::IntDiv, &[a[0], a[1]]);
-        let n = b.mul(g, n);
+        let n = b.scale(g, n);
         [Some(g), Some(b.neg(n))]
     });
     Pow "pow" 2 Number, math::pow, rule!(|b, a, y, g| {
@@ -402,8 +391,8 @@ scalar_functions! {
         let root = b.map(ScalarFn::Sqrt, &[a2]);
         let z = b.mul(z, root);
         let density = gauss(b, 0.5 * FRAC_1_PI, z);
-        let ga = b.mul(g, density);
-        [Some(b.mul(g, dh)), Some(b.quotient(ga, a2))]
+        let ga = b.scale(g, density);
+        [Some(b.scale(g, dh)), Some(b.quotient(ga, a2))]
     });
     // PyMC's CheckParameterValue: -inf where the condition fails, with the gradient of x throughout.
     Check "check" 2 Real, |x: V, ok: V| holds(ok).select(x, V::splat(f64::NEG_INFINITY)),

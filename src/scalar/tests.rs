@@ -225,6 +225,41 @@ fn a_branch_not_taken_has_no_gradient() {
 }
 
 #[test]
+fn a_branch_not_taken_has_no_gradient_whatever_the_function_and_its_arguments() {
+    for &function in ScalarFn::ALL {
+        let orders = match function.adjoint() {
+            Adjoint::Rule(_) => 0,
+            Adjoint::OfLast(_) => function.arity() - 1,
+            Adjoint::Zero | Adjoint::Missing => continue,
+        };
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0] {
+            let mut t = Template::default();
+            let selector = t.parameter("selector", &[]);
+            let mut position = vec![-1.0];
+            let arguments: Vec<NodeId> = (0..function.arity())
+                .map(|k| {
+                    if k < orders {
+                        return t.number(2.0);
+                    }
+                    position.push(value);
+                    t.parameter(&format!("x{k}"), &[])
+                })
+                .collect();
+            let value = t.op(function.name(), &arguments);
+            let zero = t.number(0.0);
+            let positive = t.op("gt", &[selector, zero]);
+            let chosen = t.op("where", &[positive, value, zero]);
+            t.graph.output("logp", chosen).unwrap();
+            for builder in [Builder::default(), Builder::plain()] {
+                let found = Differentiated::new(&t, builder).evaluate(&position);
+                let wanted = vec![0.0; position.len() + 1];
+                assert_eq!(found, wanted, "{function} at {position:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_branch_not_taken_has_no_gradient_far_below_the_selection() {
     // where(x > 0, sum(A log(x)), 0): between selection and logarithm lie a product and a gather.
     let mut t = Template::default();
