@@ -240,7 +240,7 @@ RISKY = [
 def risky(program: Program) -> None:
     """A branch that is NaN or infinite, or has such a gradient, wherever it is not taken."""
     function, condition, edge, safe, (low, high) = program.choose(RISKY)
-    x = real(program)
+    x = fit(program, real(program), -64, 64)
     y = partner(program, x, "real")
     program.decide(lambda x: np.stack([abs(x) - abs(edge), x]), x)
     argument = f"pt.maximum({x}, 0.0)" if edge > 0 and program.flag() else str(x)

@@ -43,6 +43,7 @@ def loop(program: Program) -> None:
     require(state.var.dtype == "float64")  # as the next states
     constants = [real(program) for _ in range(program.integer(0, 2))]
     require(len(set(constants)) == len(constants))
+    require(steps > 1 or state not in constants)  # PyTensor takes a single step's variables for its inputs
 
     # The arguments of the body, as it sees them.
     before = len(program.entries), set(program.unused)
