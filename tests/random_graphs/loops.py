@@ -42,8 +42,9 @@ def loop(program: Program) -> None:
         state = reals(program, [(2, *program.choose([(), (2,), (3,)]))] * BINDINGS)
     require(state.var.dtype == "float64")  # as the next states
     constants = [real(program) for _ in range(program.integer(0, 2))]
-    require(len(set(constants)) == len(constants))
-    require(steps > 1 or state not in constants)  # PyTensor takes a single step's variables for its inputs
+    # Two entries can be one variable; of a single step PyTensor takes the state for a constant, too.
+    once = [x.var for x in constants] + ([state.var] if steps == 1 else [])
+    require(len(set(once)) == len(once))
 
     # The arguments of the body, as it sees them.
     before = len(program.entries), set(program.unused)
