@@ -482,6 +482,13 @@ impl ScalarFn {
         }
     }
 
+    /// Whether a node may apply the function to any number of arguments, two at a time from the left; one is
+    /// passed on as it is.
+    pub fn folds(self) -> bool {
+        self.commutes() && !matches!(self, ScalarFn::Eq | ScalarFn::Ne)
+            || matches!(self, ScalarFn::Maximum | ScalarFn::Minimum)
+    }
+
     /// Whether the order of two arguments does not matter; of `maximum` and `minimum` the first argument
     /// takes the adjoint of a tie.
     pub fn commutes(self) -> bool {

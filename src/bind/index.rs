@@ -1,9 +1,9 @@
 //! NumPy's index expressions, resolved to strides or to flat positions.
 
-use super::fail;
-use crate::bound::BindError;
+use super::{Binder, fail, varies};
+use crate::bound::{BindError, Id};
 use crate::graph::{DType, IndexEntry};
-use crate::tensor::{Tensor, broadcast_shapes, contiguous_strides, size_of};
+use crate::tensor::{Table, Tensor, broadcast_shapes, contiguous_strides, size_of};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -314,4 +314,69 @@ pub fn offsets_of(shape: &[usize], strides: &[isize]) -> Vec<isize> {
             .collect();
     }
     offsets
+}
+
+impl Binder<'_> {
+    /// Where `x[index]` lies; every leaf of the index must be constant.
+    pub(super) fn place(
+        &mut self,
+        x: Id,
+        spec: &[IndexEntry],
+        leaves: &[Id],
+    ) -> Result<Place, BindError> {
+        let mut arrays = Vec::with_capacity(leaves.len());
+        for &leaf in leaves {
+            match self.b.constant_value(leaf) {
+                Some(value) => arrays.push((value.clone(), self.b.node(leaf).dtype)),
+                None => return varies("an index depends on a parameter"),
+            }
+        }
+        let room = |size: usize| Ok(self.b.check_size(size)?);
+        place(self.b.shape(x), spec, &arrays, &room)
+    }
+
+    /// Flat positions that `x[index]` names, and what goes there, broadcast to their shape.
+    pub(super) fn target(
+        &mut self,
+        inputs: &[Id],
+        spec: &[IndexEntry],
+    ) -> Result<(Vec<u32>, Id), BindError> {
+        let place = self.place(inputs[0], spec, &inputs[2..])?;
+        let (positions, shape) = place.into_positions()?;
+        Ok((positions, self.fitted(inputs[1], &shape)?))
+    }
+
+    /// What is assigned, broadcast to the shape of its place.
+    pub(super) fn fitted(&mut self, y: Id, shape: &[usize]) -> Result<Id, BindError> {
+        // NumPy drops leading axes of length 1 from what is assigned.
+        let given = self.b.shape(y).to_vec();
+        let extra = given.len().saturating_sub(shape.len());
+        let y = match given[..extra].iter().all(|&length| length == 1) {
+            true => self.b.reshape(y, &given[extra..]),
+            false => y,
+        };
+        self.broadcast(y, shape)
+    }
+
+    /// `x` with `y` at flat positions; of equal positions the last one counts.
+    pub(super) fn set(&mut self, x: Id, y: Id, positions: &[u32]) -> Result<Id, BindError> {
+        let shape = self.b.shape(x).to_vec();
+        if positions.is_empty() {
+            return Ok(x);
+        }
+        let mut writer = vec![u32::MAX; size_of(&shape)];
+        for (i, &position) in positions.iter().enumerate() {
+            writer[position as usize] = i as u32;
+        }
+        let written: Vec<f64> = writer.iter().map(|&w| f64::from(w != u32::MAX)).collect();
+        let from = writer
+            .iter()
+            .map(|&w| if w == u32::MAX { 0 } else { w })
+            .collect();
+        let values = self.b.gather(y, Arc::new(Table::new(from)), shape.clone());
+        let mask = self
+            .b
+            .typed_constant(Tensor::new(shape, &written), DType::Bool);
+        Ok(self.b.select(mask, values, x))
+    }
 }

@@ -25,6 +25,8 @@ fn malformed_nodes_are_refused_in_words() {
     let cases: &[(&str, Value, &[NodeId], &str)] = &[
         ("add", json!({}), &[], "takes 2 inputs, not 0"),
         ("exp", json!({}), &[x, v], "takes 1 inputs, not 2"),
+        ("gt", json!({}), &[n], "takes 2 inputs, not 1"),
+        ("sub", json!({}), &[n, n, n], "takes 2 inputs, not 3"),
         ("where", json!({}), &[x, v], "takes 3 inputs, not 2"),
         (
             "exp",

@@ -335,7 +335,7 @@ fn cut(case: &mut Value, numbers: &mut Numbers) {
 }
 
 /// Number of values in a value, itself included.
-fn count(value: &Value) -> usize {
+pub fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(items) => items.iter().map(count).sum(),
         Value::Object(fields) => fields.values().map(count).sum(),
