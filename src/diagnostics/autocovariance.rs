@@ -35,12 +35,12 @@ impl Plan {
 fn fast_length(least: usize) -> usize {
     let is_smooth = |n: &usize| {
         let divided = [2, 3, 5].into_iter().fold(*n, |mut n, prime| {
-            while n % prime == 0 {
+            while n.is_multiple_of(prime) {
                 n /= prime;
             }
             n
         });
-        n % 2 == 0 && divided == 1
+        n.is_multiple_of(2) && divided == 1
     };
     (least.max(2)..).find(is_smooth).unwrap_or(least)
 }
