@@ -9,6 +9,7 @@ Importing this package adds a sampler to PyMC::
         idata = pm.sample(nuts_sampler="rustmc")
 """
 
+from pymc_rustmc import diagnostics
 from pymc_rustmc._core import __version__
 from pymc_rustmc.compiled import CompiledModel, compile_model, load_model
 from pymc_rustmc.register import register
@@ -20,6 +21,7 @@ __all__ = [
     "RustMC",
     "__version__",
     "compile_model",
+    "diagnostics",
     "load_model",
     "register",
     "rust_funcify",

@@ -246,3 +246,30 @@ class Run:
         ModelError
             If a chain failed.
         """
+
+def diagnose(
+    arrays: Sequence[NDArray[np.float64]], measures: Sequence[tuple[str, Sequence[float]]]
+) -> list[NDArray[np.float64]]:
+    """Compute convergence diagnostics on all cores.
+
+    Parameters
+    ----------
+    arrays
+        Draws of shape ``(chains, draws, elements)``, contiguous.
+    measures
+        Name and probabilities of each: "rhat", "ess_bulk", "ess_tail" (two), "ess_mean", "ess_sd",
+        "ess_quantile" (one), "mcse_mean", "mcse_sd", "mcse_quantile" (one), "hdi" (one), "eti" (one).
+
+    Returns
+    -------
+    list of array
+        A row an element; a column a measure, two for an interval.
+
+    Raises
+    ------
+    ValueError
+        If there is no such measure, or an array is not contiguous.
+    """
+
+def bfmi(energy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Estimate the Bayesian fraction of missing information of each row of energies."""

@@ -1,11 +1,12 @@
 //! NUTS for PyMC models. One direction, no way back:
 //! template [`graph`] -> [`bind`] -> [`bound`] graph, simplified by [`rewrite`] -> [`diff`] -> [`plan`]
-//! -> evaluated by [`kernels`] as a [`density`] <- [`sampler`].
+//! -> evaluated by [`kernels`] as a [`density`] <- [`sampler`], whose draws [`diagnostics`] judge.
 #![warn(missing_docs)]
 
 pub mod bind;
 pub mod bound;
 pub mod density;
+pub mod diagnostics;
 pub mod diff;
 pub mod explain;
 pub mod foreign;

@@ -13,6 +13,7 @@ STUB = ast.parse(Path(pymc_rustmc.__file__).with_name("_core.pyi").read_text())
 CLASSES = {
     node.name: node for node in STUB.body if isinstance(node, ast.ClassDef) and hasattr(_core, node.name)
 }
+FUNCTIONS = {node.name: node for node in STUB.body if isinstance(node, ast.FunctionDef)}
 
 
 def _public(names):
@@ -20,7 +21,8 @@ def _public(names):
 
 
 def test_names_of_the_module():
-    declared = {node.target.id for node in STUB.body if isinstance(node, ast.AnnAssign)} | set(CLASSES)
+    declared = {node.target.id for node in STUB.body if isinstance(node, ast.AnnAssign)}
+    declared |= set(CLASSES) | set(FUNCTIONS)
     assert declared == _public(vars(_core))
 
 
@@ -36,3 +38,9 @@ def test_members(name):
         if not is_property:
             arguments = [*node.args.args, *filter(None, [node.args.kwarg])]
             assert [argument.arg for argument in arguments] == list(inspect.signature(member).parameters)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_arguments_of_functions(name):
+    declared = [argument.arg for argument in FUNCTIONS[name].args.args]
+    assert declared == list(inspect.signature(getattr(_core, name)).parameters)

@@ -1,6 +1,7 @@
 //! The extension module `pymc_rustmc._core`: the only place that knows Python.
 
 mod density;
+mod diagnostics;
 mod foreign;
 mod graph;
 mod run;
@@ -55,5 +56,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<graph::Graph>()?;
     module.add_class::<density::Density>()?;
     module.add_class::<run::Run>()?;
+    module.add_function(wrap_pyfunction!(diagnostics::diagnose, module)?)?;
+    module.add_function(wrap_pyfunction!(diagnostics::bfmi, module)?)?;
     Ok(())
 }
