@@ -92,6 +92,10 @@ class DataError(RustMCError, ValueError):
     """A data set does not fit the model: unknown name, wrong dtype, rank or length, or a missing value."""
 
 
+class NoModeError(RustMCError, ValueError):
+    """The log density has no strict maximum, where Laplace's approximation needs one; the text names the variables."""
+
+
 class SaveError(RustMCError, ValueError):
     """A compiled model holds something that no file can hold; the text names it."""
 
