@@ -6,7 +6,7 @@
 //! Numerical Optimization, section 8.1), which leaves some 12 digits. The unit is the standard deviation along the
 //! coordinate with all others held, found from the curvature itself: a step in proportion to |x| would miss it by any factor.
 
-use super::lbfgs::{Lbfgs, Optimum};
+use super::lbfgs::{AT_MODE, Lbfgs, Optimum};
 use super::{Control, Evaluator, OptimizeError, in_parallel, zeros};
 use crate::density::Density;
 use crate::kernels::linalg::{cholesky, eigh, triangular};
@@ -60,7 +60,8 @@ pub fn fit<'a>(
 ) -> Result<Laplace, OptimizeError> {
     let n = start.len();
     let mut evaluator = Evaluator::new(density(), control);
-    let mode = Lbfgs::new(&mut evaluator, start, history)?.run(&mut evaluator, max_iterations)?;
+    let mode =
+        Lbfgs::new(&mut evaluator, start, history, AT_MODE)?.run(&mut evaluator, max_iterations)?;
     let before = evaluator.evaluations;
     let columns = in_parallel(
         n,

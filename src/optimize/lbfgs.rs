@@ -2,7 +2,8 @@
 //!
 //! The direction of a step is H g, the gradient times an estimate of the inverse of minus the Hessian, from the last
 //! few displacements s and changes of the gradient y (Nocedal & Wright 2006, Numerical Optimization, 2nd edition,
-//! algorithms 7.4 and 7.5). Its length meets the weak Wolfe conditions, which make s'y > 0, found by bracketing (Lewis &
+//! algorithms 7.4 and 7.5); it starts from a diagonal that is updated by every pair, so that it knows the scales of the
+//! coordinates (Gilbert & Lemarechal 1989, Mathematical Programming 45). A step's length meets the weak Wolfe conditions, which make s'y > 0, found by bracketing (Lewis &
 //! Overton 2013, Mathematical Programming 141, algorithm 2.6): a point without a finite density is simply too far, so
 //! walls and cliffs of a density do no harm. Near the mode, where the gain of a step drowns in the rounding of the log
 //! density, slopes decide instead (Hager & Zhang 2005, SIAM Journal on Optimization 16, the approximate Wolfe conditions).
@@ -11,6 +12,7 @@
 //! s'y <= 0 into its history, and ends where its line search meets a value that is not finite; lbfgsb and liblbfgs bind C
 //! code, with unsafe blocks of their own, and give no access to the path.
 
+use super::inverse_hessian::update_diagonal;
 use super::{Evaluator, OptimizeError};
 use crate::sampler::vector::{accumulate, add_scaled, dot};
 use std::collections::VecDeque;
@@ -23,12 +25,12 @@ const SLOPE_LEFT: f64 = 0.9;
 const ROUNDING: f64 = 1e-10;
 /// Evaluations of a line search; bisection from 1 down to the spacing of floats takes 53.
 const MOST_TRIALS: u32 = 60;
-/// Steps in a row without a gain beyond rounding, after which floats have no more to give.
+/// Steps in a row without a gain beyond rounding, or half of g'H g gone, after which floats have no more to give.
 const MOST_STALLED: u32 = 20;
 
-/// Square of the distance to the mode, in standard deviations as H has them, below which it is reached.
-const REACHED: f64 = 1e-18;
-/// The same for a climb that rounding ended.
+/// g'H g at a mode, found as well as floats allow.
+pub const AT_MODE: f64 = 1e-18;
+/// The same where rounding ended the climb.
 const AS_GOOD_AS_REACHED: f64 = 1e-10;
 
 /// A displacement, and the change of minus the gradient along it.
@@ -66,7 +68,11 @@ pub struct Lbfgs {
     pub iterations: u64,
     /// The last pairs, oldest first.
     pub pairs: VecDeque<Pair>,
+    /// The diagonal that H starts from.
+    pub diagonal: Vec<f64>,
     history: usize,
+    reached: f64,
+    least_slope: f64,
     stalled: u32,
     direction: Vec<f64>,
     trial: Vec<f64>,
@@ -89,11 +95,13 @@ pub struct Optimum {
 }
 
 impl Lbfgs {
-    /// Begins a climb that keeps `history` pairs.
+    /// Begins a climb that keeps `history` pairs, and ends where g'H g, the square of the distance to the mode in
+    /// standard deviations as H has them, is `reached`.
     pub fn new(
         density: &mut Evaluator<'_>,
         start: &[f64],
         history: usize,
+        reached: f64,
     ) -> Result<Lbfgs, OptimizeError> {
         let mut gradient = vec![0.0; start.len()];
         let logp = density.evaluate(start, &mut gradient)?;
@@ -105,7 +113,10 @@ impl Lbfgs {
             logp,
             iterations: 0,
             pairs: VecDeque::with_capacity(history),
+            diagonal: vec![1.0; start.len()],
             history,
+            reached,
+            least_slope: f64::INFINITY,
             stalled: 0,
             direction: vec![0.0; start.len()],
             trial: vec![0.0; start.len()],
@@ -142,8 +153,11 @@ impl Lbfgs {
     /// Makes one step.
     pub fn step(&mut self, density: &mut Evaluator<'_>) -> Result<Step, OptimizeError> {
         let slope = self.point_uphill();
-        if slope <= REACHED {
+        if slope <= self.reached {
             return Ok(Step::Converged);
+        }
+        if slope < 0.5 * self.least_slope {
+            (self.least_slope, self.stalled) = (slope, 0);
         }
         if self.stalled < MOST_STALLED {
             if self.line_search(density, slope)? {
@@ -151,7 +165,7 @@ impl Lbfgs {
             }
             // The pairs may be at fault.
             if !self.pairs.is_empty() {
-                self.pairs.clear();
+                self.forget();
                 let steepest = self.point_uphill();
                 if self.line_search(density, steepest)? {
                     return Ok(Step::Moved);
@@ -177,10 +191,9 @@ impl Lbfgs {
             accumulate(d, -weight, &pair.y);
             weights.push(weight);
         }
-        if let Some(last) = self.pairs.back() {
-            let scale = last.sy / dot(&last.y, &last.y);
-            d.iter_mut().for_each(|d| *d *= scale);
-        }
+        d.iter_mut()
+            .zip(&self.diagonal)
+            .for_each(|(d, alpha)| *d *= alpha);
         for (pair, weight) in self.pairs.iter().zip(weights.iter().rev()) {
             let share = dot(&pair.y, d) / pair.sy;
             accumulate(d, weight - share, &pair.s);
@@ -189,9 +202,15 @@ impl Lbfgs {
         if slope > 0.0 && slope.is_finite() {
             return slope;
         }
-        self.pairs.clear();
+        self.forget();
         self.direction.copy_from_slice(&self.gradient);
         dot(&self.gradient, &self.gradient)
+    }
+
+    /// Drops what is known of the curvature.
+    fn forget(&mut self) {
+        self.pairs.clear();
+        self.diagonal.fill(1.0);
     }
 
     /// Moves along the direction to a point that meets the Wolfe conditions; false if it finds none.
@@ -278,6 +297,7 @@ impl Lbfgs {
         pair.sy = dot(&pair.s, &pair.y);
         // The Wolfe conditions make it positive, but for rounding.
         if pair.sy > f64::EPSILON * dot(&pair.y, &pair.y) {
+            update_diagonal(&mut self.diagonal, &pair);
             self.pairs.push_back(pair);
         }
         std::mem::swap(&mut self.position, &mut self.trial);
@@ -312,7 +332,7 @@ mod tests {
     fn climb(density: impl Density, start: &[f64]) -> (Optimum, u64) {
         let control = Control::default();
         let mut evaluator = Evaluator::new(Box::new(density), &control);
-        let climb = Lbfgs::new(&mut evaluator, start, 10).unwrap();
+        let climb = Lbfgs::new(&mut evaluator, start, 10, AT_MODE).unwrap();
         let optimum = climb.run(&mut evaluator, 1000).unwrap();
         (optimum, evaluator.evaluations)
     }
@@ -433,7 +453,7 @@ mod tests {
     fn a_start_without_density_is_an_error() {
         let control = Control::default();
         let mut evaluator = Evaluator::new(Box::new(Normal::standard(1)), &control);
-        let error = Lbfgs::new(&mut evaluator, &[f64::NAN], 5).unwrap_err();
+        let error = Lbfgs::new(&mut evaluator, &[f64::NAN], 5, AT_MODE).unwrap_err();
         assert!(matches!(error, OptimizeError::Start(_)));
     }
 
@@ -441,7 +461,7 @@ mod tests {
     fn an_interruption_ends_it() {
         let control = Control::default();
         let mut evaluator = Evaluator::new(Box::new(Normal::standard(2)), &control);
-        let climb = Lbfgs::new(&mut evaluator, &[3.0, 3.0], 5).unwrap();
+        let climb = Lbfgs::new(&mut evaluator, &[3.0, 3.0], 5, AT_MODE).unwrap();
         control.abort.store(true, Relaxed);
         let ended = climb.run(&mut evaluator, 10);
         assert_eq!(ended, Err(OptimizeError::Interrupted));

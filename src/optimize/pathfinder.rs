@@ -6,7 +6,7 @@
 //! Pareto-smoothed importance ratios. (Zhang, Carpenter, Gelman & Vehtari 2022, Pathfinder: Parallel quasi-Newton
 //! variational inference, Journal of Machine Learning Research 23(306), algorithms 1 and 2.)
 
-use super::inverse_hessian::{InverseHessian, update_diagonal};
+use super::inverse_hessian::InverseHessian;
 use super::lbfgs::{Lbfgs, Step};
 use super::{Control, Evaluator, OptimizeError, in_parallel, psis};
 use crate::density::Density;
@@ -16,6 +16,12 @@ use crate::sampler::vector::dot;
 /// Numbers of the random streams of a seed; 0 is the sampler's.
 const PATH_STREAM: u64 = 1;
 const RESAMPLING_STREAM: u64 = 2;
+
+/// g'H g so close to a mode that the normals on the rest of the way are all the same.
+const NEAR_MODE: f64 = 1e-14;
+/// A climb is given up where this many steps, and as many as led to the best normal, have given no better one: on its way
+/// into the neck of a funnel, or to a mode far from where the mass is.
+const PATIENCE: u64 = 50;
 
 /// What a caller chooses.
 #[derive(Debug, Clone)]
@@ -99,18 +105,21 @@ impl Normal {
         Ok((positions, logp, logq))
     }
 
-    /// The evidence lower bound; -inf if the density of a draw is not finite.
+    /// The evidence lower bound and its standard error; -inf if the density of a draw is not finite.
     fn elbo(
         &self,
         density: &mut Evaluator<'_>,
         rng: &mut ChainRng,
         draws: usize,
-    ) -> Result<f64, OptimizeError> {
+    ) -> Result<(f64, f64), OptimizeError> {
         let (_, logp, logq) = self.draws(density, rng, draws)?;
-        let terms: f64 = logp.iter().zip(&logq).map(|(p, q)| p - q).sum();
-        Ok(match terms.is_finite() {
-            true => terms / draws as f64,
-            false => f64::NEG_INFINITY,
+        let ratios = || logp.iter().zip(&logq).map(|(p, q)| p - q);
+        let n = draws as f64;
+        let mean = ratios().sum::<f64>() / n;
+        let variance = ratios().map(|r| (r - mean).powi(2)).sum::<f64>() / n;
+        Ok(match variance.is_finite() {
+            true => (mean, (variance / n).sqrt()),
+            false => (f64::NEG_INFINITY, 0.0),
         })
     }
 }
@@ -181,9 +190,8 @@ fn path(
     rng: &mut ChainRng,
     settings: &Settings,
 ) -> Result<Path, OptimizeError> {
-    let mut climb = Lbfgs::new(density, start, settings.history)?;
-    let mut alpha = vec![1.0; start.len()];
-    let mut best: Option<(f64, u64, Normal)> = None;
+    let mut climb = Lbfgs::new(density, start, settings.history, NEAR_MODE)?;
+    let mut best: Option<Best> = None;
     let mut converged = false;
     while climb.iterations < settings.max_iterations {
         match climb.step(density)? {
@@ -193,14 +201,15 @@ fn path(
                 break;
             }
         }
-        if let Some(pair) = climb.pairs.back() {
-            update_diagonal(&mut alpha, pair);
+        consider(&climb, density, rng, settings, &mut best)?;
+        let last = best.as_ref().map(|best| best.iteration);
+        if last.is_some_and(|last| climb.iterations > 2 * last + PATIENCE) {
+            break;
         }
-        consider(&climb, &alpha, density, rng, settings, &mut best)?;
     }
     if best.is_none() {
         // No step, for the start was a mode; or none with an approximation of any use.
-        consider(&climb, &alpha, density, rng, settings, &mut best)?;
+        consider(&climb, density, rng, settings, &mut best)?;
     }
     let mut path = Path {
         elbo: f64::NEG_INFINITY,
@@ -213,35 +222,49 @@ fn path(
         logp: vec![f64::NAN; settings.draws],
         logq: vec![f64::NAN; settings.draws],
     };
-    if let Some((elbo, iteration, normal)) = best {
-        (path.elbo, path.best_iteration) = (elbo, iteration);
-        (path.positions, path.logp, path.logq) = normal.draws(density, rng, settings.draws)?;
+    if let Some(best) = best {
+        (path.elbo, path.best_iteration) = (best.elbo, best.iteration);
+        (path.positions, path.logp, path.logq) = best.normal.draws(density, rng, settings.draws)?;
     }
     path.evaluations = density.evaluations;
     Ok(path)
 }
 
+/// The best approximation so far.
+struct Best {
+    /// The bound less its standard error: of bounds that are equal but for noise, the largest would be the noisiest.
+    score: f64,
+    elbo: f64,
+    iteration: u64,
+    normal: Normal,
+}
+
 /// Keeps the approximation at the current point if it is better than the best so far.
 fn consider(
     climb: &Lbfgs,
-    alpha: &[f64],
     density: &mut Evaluator<'_>,
     rng: &mut ChainRng,
     settings: &Settings,
-    best: &mut Option<(f64, u64, Normal)>,
+    best: &mut Option<Best>,
 ) -> Result<(), OptimizeError> {
-    let Some(covariance) = InverseHessian::new(alpha, &climb.pairs) else {
+    let Some(covariance) = InverseHessian::new(&climb.diagonal, &climb.pairs) else {
         return Ok(());
     };
-    let mut mean = vec![0.0; alpha.len()];
+    let mut mean = vec![0.0; climb.position.len()];
     covariance.apply(&climb.gradient, &mut mean);
     mean.iter_mut()
         .zip(&climb.position)
         .for_each(|(m, x)| *m += x);
     let normal = Normal { mean, covariance };
-    let elbo = normal.elbo(density, rng, settings.elbo_draws)?;
-    if elbo > best.as_ref().map_or(f64::NEG_INFINITY, |best| best.0) {
-        *best = Some((elbo, climb.iterations, normal));
+    let (elbo, error) = normal.elbo(density, rng, settings.elbo_draws)?;
+    let score = elbo - error;
+    if score > best.as_ref().map_or(f64::NEG_INFINITY, |best| best.score) {
+        *best = Some(Best {
+            score,
+            elbo,
+            iteration: climb.iterations,
+            normal,
+        });
     }
     Ok(())
 }
@@ -254,7 +277,7 @@ mod tests {
     const SETTINGS: Settings = Settings {
         history: 6,
         max_iterations: 1000,
-        elbo_draws: 10,
+        elbo_draws: 25,
         draws: 500,
     };
 

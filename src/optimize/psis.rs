@@ -5,15 +5,16 @@
 //! Gabry 2024, Journal of Machine Learning Research 25(72)). The fit is that of Zhang & Stephens (2009, Technometrics 51),
 //! a posterior mean on a grid, with the weak prior on k of Vehtari et al.
 
-/// Spread of the log ratios in the tail below which they are all one number, but for rounding.
-const CONSTANT: f64 = 1e-9;
+/// Spread of the log ratios in the tail below which it is none: the weights are equal to one per cent, and the shape of what
+/// little they differ by, which may be any, says nothing.
+const NO_TAIL: f64 = 0.01;
 
 /// Smoothed, normalised weights, and the shape k of the tail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     /// One a draw; they sum to 1.
     pub weights: Vec<f64>,
-    /// Shape of the tail: -inf where all ratios are equal, +inf where there are too few to say.
+    /// Shape of the tail: -inf where the largest ratios are all about equal, +inf where there are too few to say.
     pub pareto_k: f64,
 }
 
@@ -41,7 +42,7 @@ pub fn weigh(log_ratios: &[f64]) -> Option<Weights> {
         .filter(|&i| ratios[i] > cutoff)
         .collect();
     let mut pareto_k = f64::INFINITY;
-    if ratios[order[0]] > -CONSTANT {
+    if cutoff > -NO_TAIL {
         pareto_k = f64::NEG_INFINITY;
     } else if tail.len() > 4 {
         let threshold = cutoff.exp();
@@ -144,6 +145,9 @@ mod tests {
         let found = weigh(&[3.0; 50]).unwrap();
         assert_eq!(found.pareto_k, f64::NEG_INFINITY);
         assert!(found.weights.iter().all(|w| (w - 0.02).abs() < 1e-15));
+        // A heavy tail of differences that do not matter.
+        let small: Vec<f64> = ratios(0.9, 1000).iter().map(|r| r.exp() * 1e-5).collect();
+        assert_eq!(weigh(&small).unwrap().pareto_k, f64::NEG_INFINITY);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::CurvatureError;
 use super::foreign::Exceptions;
 use crate::density::Density;
 use crate::model::Model;
-use crate::optimize::lbfgs::{Lbfgs, Optimum};
+use crate::optimize::lbfgs::{AT_MODE, Lbfgs, Optimum};
 use crate::optimize::pathfinder::{self, Path, Pathfinder, Settings};
 use crate::optimize::{Control, Evaluator, OptimizeError, laplace, psis};
 use numpy::{PyArray1, PyArrayMethods};
@@ -112,7 +112,7 @@ pub fn find_mode<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let (mode, evaluations) = task.attend(|control| {
         let mut density = Evaluator::new(Box::new(task.model.density()), control);
-        let climb = Lbfgs::new(&mut density, start, history)?;
+        let climb = Lbfgs::new(&mut density, start, history, AT_MODE)?;
         let mode = climb.run(&mut density, max_iterations)?;
         Ok((mode, density.evaluations))
     })?;

@@ -40,11 +40,11 @@ def correlations():
 
 def ordered_and_bounded():
     with pm.Model(coords={"unit": list("abc")}) as model:
-        cut = pm.Normal("cut", [-1, 0, 1], 1, transform=pm.distributions.transforms.ordered)
+        cut = pm.Normal("cut", [-1, 0, 1], 3, transform=pm.distributions.transforms.ordered)
         level = pm.Uniform("level", -3, 5, dims="unit")
         nu = pm.Gamma("nu", 4, 0.5)
         x = pm.Data("x", RNG.normal(size=(20, 3)))
-        pm.StudentT("y", nu, level * x + cut, 1, observed=RNG.normal(size=(20, 3)))
+        pm.StudentT("y", nu, mu=level * x + cut, sigma=1, observed=RNG.normal([-1, 1, 4], size=(20, 3)))
     return model
 
 

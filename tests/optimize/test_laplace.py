@@ -12,13 +12,14 @@ def test_it_is_exact_on_a_normal_posterior(linear_model, linear_posterior):
     mean, covariance = linear_posterior
     idata = fit_laplace(linear_model, draws=5000, chains=2, random_seed=1, progressbar=False)
     np.testing.assert_allclose(idata["fit"]["mean_vector"], mean, rtol=1e-6)
-    np.testing.assert_allclose(idata["fit"]["covariance_matrix"], covariance, rtol=1e-6)
+    np.testing.assert_allclose(idata["fit"]["covariance_matrix"], covariance, rtol=1e-6, atol=1e-10)
     draws = idata["posterior"]["beta"]
     assert draws.dims == ("chain", "draw", "term")
     draws = draws.values.reshape(-1, 3)
     error = np.sqrt(np.diag(covariance) / len(draws))
     assert np.all(np.abs(draws.mean(axis=0) - mean) < 5 * error)
-    np.testing.assert_allclose(np.cov(draws.T), covariance, rtol=0.2)
+    scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    np.testing.assert_allclose(np.cov(draws.T) / scale, covariance / scale, atol=0.1)
 
 
 def test_what_a_result_says(linear_model, groups):
@@ -75,7 +76,7 @@ def test_what_the_data_do_not_tell_apart_is_named():
 
 def test_a_poor_approximation_is_said_to_be_one():
     with pm.Model() as model:
-        pm.StudentT("x", 1.0, shape=3)
+        pm.StudentT("x", 1.0, shape=20)
     with pytest.warns(UserWarning, match=r"Pareto k .* above 0\.7"):
         idata = fit_laplace(model, random_seed=1, progressbar=False)
     assert idata["posterior"].attrs["pareto_k"] > 0.7
