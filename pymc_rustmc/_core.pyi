@@ -212,8 +212,8 @@ class Density:
         Returns
         -------
         dict
-            What `find_mode` gives; "covariance", ``(dim, dim)``; "positions", ``(seeds, draws, dim)``; their densities
-            "logp" (NaN where it is not finite) and "logq"; "pareto_k" of the importance ratios.
+            What `find_mode` gives; "covariance", ``(dim, dim)``; "positions", ``(seeds, draws, dim)``; their
+            densities "logp" (NaN where it is not finite) and "logq"; "pareto_k" of the importance ratios.
 
         Raises
         ------
@@ -240,9 +240,10 @@ class Density:
         Returns
         -------
         dict
-            By path: "iterations", "best_iteration", "evaluations", "converged", "elbo" (-inf without an approximation),
-            "end", ``(paths, dim)``; "positions", ``(paths, draws_per_path, dim)``, with "logp" and "logq"; "chosen", the
-            numbers of the resampled draws, none if ``draws=0``; "pareto_k" of the importance ratios.
+            By path: "iterations", "best_iteration", "evaluations", "converged", "elbo" (-inf without an
+            approximation), "end", ``(paths, dim)``; "positions", ``(paths, draws_per_path, dim)``, with
+            "logp" and "logq"; "chosen", the numbers of the resampled draws, none if ``draws=0``; "pareto_k" of
+            the importance ratios.
 
         Raises
         ------

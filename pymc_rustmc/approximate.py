@@ -51,9 +51,9 @@ def fit_laplace(
 ) -> Any:
     """Approximate the posterior by a normal at a mode, with the curvature there.
 
-    Everything happens in unconstrained space: the mode is that of the density with the Jacobians of the transforms,
-    which is ``find_map(jacobian=True)``, and draws are transformed back. The Hessian is that of central differences
-    of the exact gradient.
+    Everything happens in unconstrained space: the mode is that of the density with the Jacobians of the
+    transforms, which is ``find_map(jacobian=True)``, and draws are transformed back. The Hessian is that of
+    central differences of the exact gradient.
 
     Parameters
     ----------
@@ -77,10 +77,10 @@ def fit_laplace(
     Returns
     -------
     arviz.InferenceData or xarray.DataTree
-        The groups that ``pm.sample`` gives, draws in ``posterior``, ``lp`` in ``sample_stats``; and ``fit``, with
-        ``mean_vector`` and ``covariance_matrix`` of the unconstrained values, in ``rows`` and ``columns``. Attributes
-        of ``posterior`` and ``fit`` name the method, and ``pareto_k`` of its importance ratios: above 0.7 the
-        approximation is poor.
+        The groups that ``pm.sample`` gives, draws in ``posterior``, ``lp`` in ``sample_stats``; and ``fit``,
+        with ``mean_vector`` and ``covariance_matrix`` of the unconstrained values, in ``rows`` and
+        ``columns``. Attributes of ``posterior`` and ``fit`` name the method, and ``pareto_k`` of its
+        importance ratios: above 0.7 the approximation is poor.
 
     Warns
     -----
@@ -92,7 +92,8 @@ def fit_laplace(
     TypeError, ValueError
         If an argument is impossible; the text names it.
     pymc_rustmc.errors.NoModeError
-        If the density has no strict maximum: minus its Hessian is not positive definite. The text names the variables.
+        If the density has no strict maximum: minus its Hessian is not positive definite. The text names the
+        variables.
     pymc.exceptions.SamplingError
         If the log density is not finite at the start.
     MemoryError
@@ -120,9 +121,7 @@ def fit_laplace(
     began = time.perf_counter()
     with ClimbProgress("Laplace", progressbar) as progress:
         try:
-            found = bound.density.laplace(
-                starts[0], seeds, draws, HISTORY, maxiter, threads, progress.show
-            )
+            found = bound.density.laplace(starts[0], seeds, draws, HISTORY, maxiter, threads, progress.show)
         except CurvatureError as error:
             raise _no_mode(bound, error.coordinates) from None
     warn_unless_converged(bound, found)
@@ -177,9 +176,10 @@ def fit_pathfinder(
 ) -> Any:
     """Approximate the posterior by multi-path Pathfinder.
 
-    Each path climbs to a mode by L-BFGS, and keeps, of the normals that its curvature estimates give on the way, the
-    one with the largest evidence lower bound. The draws of all paths are resampled, with replacement, by their
-    Pareto-smoothed importance ratios. (Zhang, Carpenter, Gelman & Vehtari 2022, JMLR 23(306).)
+    Each path climbs to a mode by L-BFGS, and keeps, of the normals that its curvature estimates give on the
+    way, the one with the largest evidence lower bound, less its standard error. The draws of all paths are
+    resampled, with replacement, by their Pareto-smoothed importance ratios. (Zhang, Carpenter, Gelman &
+    Vehtari 2022, JMLR 23(306).)
 
     Parameters
     ----------
@@ -213,11 +213,11 @@ def fit_pathfinder(
     Returns
     -------
     arviz.InferenceData or xarray.DataTree
-        The groups that ``pm.sample`` gives, with one chain of ``num_draws`` draws in ``posterior`` and ``lp`` in
-        ``sample_stats``; and ``pathfinder``, with ``elbo``, ``iterations``, ``best_iteration`` (where the normal is
-        from), ``evaluations``, ``converged`` and ``resampled`` (its share of the draws) by ``path``. Attributes of
-        ``posterior`` and ``pathfinder`` name the method, and ``pareto_k`` of the importance ratios: above 0.7 the
-        approximation is poor.
+        The groups that ``pm.sample`` gives, with one chain of ``num_draws`` draws in ``posterior`` and ``lp``
+        in ``sample_stats``; and ``pathfinder``, with ``elbo``, ``iterations``, ``best_iteration`` (where the
+        normal is from), ``evaluations``, ``converged`` and ``resampled`` (its share of the draws) by
+        ``path``. Attributes of ``posterior`` and ``pathfinder`` name the method, and ``pareto_k`` of the
+        importance ratios: above 0.7 the approximation is poor.
 
     Warns
     -----
@@ -298,7 +298,7 @@ def fit_pathfinder(
 
 
 _START_DRAWS = 20
-"""Draws from a path's normal among which a chain finds its start; more than one for those outside of the support."""
+"""Draws from a path's normal among which a chain finds its start: some may lie outside of the support."""
 
 
 def pathfinder_starts(
@@ -345,14 +345,14 @@ def _no_mode(bound: BoundModel, coordinates: Sequence[int]) -> NoModeError:
     along = list(dict.fromkeys(names[i] for i in coordinates))
     shown = quoted(along[:10]) + (f" and {len(along) - 10} more" if len(along) > 10 else "")
     return NoModeError(
-        f"the log density has no strict maximum where the climb ended: no curvature along {shown}, alone or together. "
-        f"Give these variables priors that tell them apart, other `initvals`, or sample the model."
+        f"the log density has no strict maximum where the climb ended: no curvature along {shown}, alone or "
+        f"together. Give these variables priors that tell them apart, other `initvals`, or sample the model."
     )
 
 
 def _warn_of_k(what: str, pareto_k: float) -> None:
     if not pareto_k <= _LARGEST_K:
         warn_user(
-            f"{what} is poor: the Pareto k of its importance ratios is {pareto_k:.2f}, above {_LARGEST_K}. Do not take "
-            f"its draws for draws from the posterior; sample, or reparametrise the model."
+            f"{what} is poor: the Pareto k of its importance ratios is {pareto_k:.2f}, above {_LARGEST_K}. "
+            f"Do not take its draws for draws from the posterior; sample, or reparametrise the model."
         )

@@ -1,4 +1,4 @@
-"""Where every computation begins: a bound model, checked starting positions, seeds; and, at its end, the draws."""
+"""Where every computation begins and ends: a bound model, starting positions, seeds; values at positions."""
 
 from __future__ import annotations
 

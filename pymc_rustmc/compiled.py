@@ -146,7 +146,8 @@ class CompiledModel:
     def find_map(self, **arguments: Any) -> dict[str, NDArray[Any]]:
         """Find a maximum a posteriori point; as `pymc_rustmc.find_map`, whose keyword arguments it takes.
 
-        Unless ``jacobian=True``, the first call translates the model again, without the Jacobians of its transforms.
+        Unless ``jacobian=True``, the first call translates the model again, without the Jacobians of its
+        transforms.
         """
         return find_map(self._bound, **arguments)
 

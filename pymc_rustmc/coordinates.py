@@ -10,7 +10,7 @@ from pymc_rustmc.template import BoundModel
 
 
 def coordinate_names(bound: BoundModel) -> list[str]:
-    """Name every entry of a position: ``mu``, ``sigma_log__``, ``theta[Choate]``, ``x[0,1]``, as PyMC does."""
+    """Name every entry of a position as PyMC does: ``mu``, ``sigma_log__``, ``theta[Choate]``, ``x[0,1]``."""
     names = []
     for variable in bound.template.description.variables.free:
         shape = bound.shapes[variable.value_name]

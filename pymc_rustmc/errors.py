@@ -93,7 +93,7 @@ class DataError(RustMCError, ValueError):
 
 
 class NoModeError(RustMCError, ValueError):
-    """The log density has no strict maximum, where Laplace's approximation needs one; the text names the variables."""
+    """The log density lacks the strict maximum that Laplace's approximation needs; the text says where."""
 
 
 class SaveError(RustMCError, ValueError):

@@ -34,8 +34,9 @@ def find_map(
 ) -> dict[str, NDArray[Any]]:
     """Find a maximum a posteriori point, as ``pm.find_MAP`` does.
 
-    The density is that of the constrained values: ``model.logp(jacobian=False)``, maximised over the unconstrained
-    ones. The point is a mode near the start, which need not be the highest, nor be typical of the posterior.
+    The density is that of the constrained values: ``model.logp(jacobian=False)``, maximised over the
+    unconstrained ones. The point is a mode near the start, which need not be the highest, nor be typical of
+    the posterior.
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ def find_map(
     jacobian
         Whether to maximise the density of the unconstrained values instead, on which `fit_laplace` rests.
     jitter, jitter_max_retries, random_seed
-        Whether to start from a point jittered by U(-1, 1) in unconstrained space; how often one without a finite
-        density is drawn again; the seed of it.
+        Whether to start from a point jittered by U(-1, 1) in unconstrained space; how often one without a
+        finite density is drawn again; the seed of it.
     maxiter
         Steps after which the climb ends in any case.
     progressbar
@@ -96,7 +97,9 @@ def find_map(
         mode = bound.density.find_mode(starts[0], HISTORY, maxiter, progress.show)
     warn_unless_converged(bound, mode)
     # A model compiled for some variables cannot compute the others.
-    dtypes = {name: dtype for name, dtype in dtypes.items() if name in {**bound.shapes, **bound.template.outputs}}
+    dtypes = {
+        name: dtype for name, dtype in dtypes.items() if name in {**bound.shapes, **bound.template.outputs}
+    }
     values = evaluate(bound, dtypes, mode["position"][None, None])
     return {name: np.asarray(value[0, 0]) for name, value in values.items()}
 
@@ -106,7 +109,7 @@ def warn_unless_converged(bound: BoundModel, mode: dict[str, Any]) -> None:
     if not mode["converged"]:
         steepest = coordinate_names(bound)[int(np.argmax(np.abs(mode["gradient"])))]
         warn_user(
-            f"No mode was found: after {mode['iterations']} steps the log density is {mode['logp']:.6g} and still "
-            f"rises, most along {steepest!r}. It may have no maximum, as where a scale can shrink to 0; "
-            f"try other `initvals`, a larger `maxiter`, or sample."
+            f"No mode was found: after {mode['iterations']} steps the log density is {mode['logp']:.6g} and "
+            f"still rises, most along {steepest!r}. It may have no maximum, as where a scale can shrink to "
+            f"0; try other `initvals`, a larger `maxiter`, or sample."
         )

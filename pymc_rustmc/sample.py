@@ -95,8 +95,8 @@ class RustMC(Sampler):  # type: ignore[misc]
         ``final_fraction``.
     init
         Where chains start: ``"jitter"`` (default), at PyMC's starting points, jittered as ``jitter`` says; or
-        ``"pathfinder"``, at a draw from the normal that a path of Pathfinder, one for each chain, finds from there. Then
-        ``sample_stats.attrs`` has ``init``, and ``init_elbo`` and ``init_evaluations`` by chain.
+        ``"pathfinder"``, at a draw from the normal that a path of Pathfinder, one for each chain, finds from
+        there. Then ``sample_stats.attrs`` has ``init``, and ``init_elbo`` and ``init_evaluations`` by chain.
     jitter
         Whether starting points are jittered by U(-1, 1) in unconstrained space.
     jitter_max_retries

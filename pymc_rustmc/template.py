@@ -44,7 +44,8 @@ class Template:
     with_whole : callable
         Translates the model again with more such outputs; None for a template that has no model.
     without_jacobian : callable
-        Translates the model again without the Jacobians of its transforms; None for a template that has no model.
+        Translates the model again without the Jacobians of its transforms; None for a template that has no
+        model.
     """
 
     description: ModelDescription
@@ -210,8 +211,8 @@ class BoundModel:
         """
         if self.template.without_jacobian is None:
             raise ValueError(
-                "a model from a file has the density of the unconstrained values alone: ask for `jacobian=True`, or "
-                "use the PyMC model"
+                "a model from a file has the density of the unconstrained values alone: ask for "
+                "`jacobian=True`, or use the PyMC model"
             )
         template = self.template.without_jacobian()
         if template.parameters != self.template.parameters:

@@ -2,7 +2,8 @@
 //!
 //! At each point x of an L-BFGS climb, the estimate H of the inverse of minus the Hessian makes a normal with mean
 //! x + H grad logp(x) and covariance H. The one with the largest evidence lower bound, E[logp - log q] under itself, by Monte
-//! Carlo, is the approximation of that path. Draws from the approximations of several paths are resampled by their
+//! Carlo, is the approximation of that path; here the bound less its standard error decides, and a climb on which nothing
+//! better comes is given up. Draws from the approximations of several paths are resampled by their
 //! Pareto-smoothed importance ratios. (Zhang, Carpenter, Gelman & Vehtari 2022, Pathfinder: Parallel quasi-Newton
 //! variational inference, Journal of Machine Learning Research 23(306), algorithms 1 and 2.)
 

@@ -35,7 +35,9 @@ def test_what_a_result_says(linear_model, groups):
     at_mode = fit_laplace(linear_model, draws=1, chains=1, random_seed=1, progressbar=False)["fit"]
     beta = at_mode["mean_vector"].values
     covariance = at_mode["covariance_matrix"].values
-    evidence = linear_model.compile_logp()({"beta": beta}) + 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1]
+    evidence = (
+        linear_model.compile_logp()({"beta": beta}) + 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1]
+    )
     assert evidence - 0.5 < paths["elbo"].max() < evidence + 0.1
     for group in ("posterior", "pathfinder"):
         assert idata[group].attrs["method"] == "pathfinder"
@@ -127,9 +129,13 @@ def test_ctrl_c_ends_it(fit):
         # A climb that does not end by itself within the time of the test.
         pm.Potential("valley", -1e8 * ((x[1:] - x[:-1] ** 2) ** 2).sum() - ((x - 1.3) ** 4).sum())
     compiled = compile_model(model)
+
+    def fit_until_the_signal_comes():
+        while True:
+            fit(compiled._bound, maxiter=10**9, progressbar=False)
+
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        while True:  # until the signal comes
-            fit(compiled._bound, maxiter=10**9, progressbar=False)
+        fit_until_the_signal_comes()
     timer.join()
