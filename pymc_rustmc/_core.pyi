@@ -242,8 +242,8 @@ class Density:
         dict
             By path: "iterations", "best_iteration", "evaluations", "converged", "elbo" (-inf without an
             approximation), "end", ``(paths, dim)``; "positions", ``(paths, draws_per_path, dim)``, with
-            "logp" and "logq"; "chosen", the numbers of the resampled draws, none if ``draws=0``; "pareto_k" of
-            the importance ratios.
+            "logp" and "logq"; "chosen", the numbers of the resampled draws, none if ``draws=0``; "pareto_k"
+            of the importance ratios.
 
         Raises
         ------

@@ -49,7 +49,7 @@ def test_what_a_result_says(linear_model, groups):
 
 def test_a_funnel_is_said_to_be_poorly_approximated(funnel_model):
     with pytest.warns(UserWarning, match=r"Pareto k .* above 0\.7"):
-        idata = fit_pathfinder(funnel_model, random_seed=1, progressbar=False)
+        idata = fit_pathfinder(funnel_model, random_seed=7, progressbar=False)
     assert idata["posterior"].attrs["pareto_k"] > 0.7
 
 
