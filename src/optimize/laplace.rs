@@ -7,7 +7,7 @@
 //! coordinate with all others held, found from the curvature itself: a step in proportion to |x| would miss it by any factor.
 
 use super::lbfgs::{AT_MODE, Lbfgs, Optimum};
-use super::{Control, Evaluator, OptimizeError, in_parallel, zeros};
+use super::{Control, Draws, Evaluator, OptimizeError, in_parallel, zeros};
 use crate::density::Density;
 use crate::kernels::linalg::{cholesky, eigh, triangular};
 use crate::sampler::rng::ChainRng;
@@ -33,17 +33,6 @@ pub struct Laplace {
     factor: Vec<f64>,
     /// Evaluations of the density.
     pub evaluations: u64,
-}
-
-/// Draws from an approximation.
-#[derive(Debug, Clone)]
-pub struct Draws {
-    /// One after the other.
-    pub positions: Vec<f64>,
-    /// Log density of each, NaN where it is not finite.
-    pub logp: Vec<f64>,
-    /// Log density of the approximation.
-    pub logq: Vec<f64>,
 }
 
 /// Climbs from `start` to a mode, and takes the Hessian there.
@@ -93,7 +82,8 @@ pub fn fit<'a>(
     let mut factor = zeros(n * n, n)?;
     let mut scratch = zeros(cholesky::factor_scratch(n), n)?;
     cholesky::factor([1, n], &precision, &mut factor, &mut scratch);
-    if (0..n).any(|i| !(factor[i * n + i].powi(2) > NO_CURVATURE)) {
+    // Pivots that are NaN, as those of a matrix that is not positive definite, are no curvature either.
+    if !(0..n).all(|i| factor[i * n + i].powi(2) > NO_CURVATURE) {
         return Err(OptimizeError::NoCurvature(flattest(n, &precision)?));
     }
     let mut covariance = zeros(n * n, n)?;
@@ -145,11 +135,7 @@ impl Laplace {
             let mut rng = ChainRng::new(seeds[chain]);
             let (mut u, mut gradient) = (vec![0.0; n], vec![0.0; n]);
             let mut scratch = vec![0.0; triangular::solve_scratch(n, 1)];
-            let mut draws = Draws {
-                positions: vec![0.0; n * count],
-                logp: Vec::with_capacity(count),
-                logq: Vec::with_capacity(count),
-            };
+            let mut draws = Draws::with_capacity(count, n);
             for draw in 0..count {
                 let position = &mut draws.positions[draw * n..(draw + 1) * n];
                 rng.fill_normal(&mut u);
@@ -251,9 +237,7 @@ fn flattest(n: usize, precision: &[f64]) -> Result<Vec<usize>, OptimizeError> {
     eigh::decompose([1, n], precision, &mut values, &mut vectors, &mut scratch);
     let entry = |i: usize| vectors[i * n].abs();
     let largest = (0..n).map(entry).fold(0.0, f64::max);
-    Ok((0..n)
-        .filter(|&i| !(entry(i) < INVOLVED * largest))
-        .collect())
+    Ok((0..n).filter(|&i| entry(i) >= INVOLVED * largest).collect())
 }
 
 #[cfg(test)]
@@ -315,7 +299,7 @@ mod tests {
         let mut ratios = vec![];
         for (a, b) in one.iter().zip(&two) {
             assert_eq!(a.positions, b.positions);
-            ratios.extend(a.logp.iter().zip(&a.logq).map(|(p, q)| p - q));
+            ratios.extend(a.log_ratios());
             let products = a.positions.chunks(3).map(|x| x[0] * x[1]);
             let covariance = products.sum::<f64>() / 5000.0;
             assert!((covariance - 0.5).abs() < 0.1, "{covariance}");

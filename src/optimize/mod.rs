@@ -40,6 +40,33 @@ pub enum OptimizeError {
     NoApproximation,
 }
 
+/// Draws from an approximation.
+#[derive(Debug, Clone)]
+pub struct Draws {
+    /// One after the other.
+    pub positions: Vec<f64>,
+    /// Log density of each, NaN where it is not finite.
+    pub logp: Vec<f64>,
+    /// Log density of the approximation at each.
+    pub logq: Vec<f64>,
+}
+
+impl Draws {
+    /// Room for draws of `n` coordinates.
+    fn with_capacity(count: usize, n: usize) -> Draws {
+        Draws {
+            positions: vec![f64::NAN; count * n],
+            logp: Vec::with_capacity(count),
+            logq: Vec::with_capacity(count),
+        }
+    }
+
+    /// Logarithms of density over approximation.
+    pub fn log_ratios(&self) -> impl Iterator<Item = f64> {
+        self.logp.iter().zip(&self.logq).map(|(p, q)| p - q)
+    }
+}
+
 /// What a computation shares with the outside: counters to look at, and a flag that stops it.
 #[derive(Debug)]
 pub struct Control {

@@ -9,7 +9,7 @@
 
 use super::inverse_hessian::InverseHessian;
 use super::lbfgs::{Lbfgs, Step};
-use super::{Control, Evaluator, OptimizeError, in_parallel, psis};
+use super::{Control, Draws, Evaluator, OptimizeError, in_parallel, psis};
 use crate::density::Density;
 use crate::sampler::rng::ChainRng;
 use crate::sampler::vector::dot;
@@ -52,12 +52,8 @@ pub struct Path {
     pub converged: bool,
     /// Where the climb ended.
     pub end: Vec<f64>,
-    /// Draws, one after the other; NaN, with their densities, if there is no approximation.
-    pub positions: Vec<f64>,
-    /// Log density of each draw, NaN where it is not finite.
-    pub logp: Vec<f64>,
-    /// Log density of the approximation at each draw.
-    pub logq: Vec<f64>,
+    /// Draws; NaN, with their densities, if there is no approximation.
+    pub draws: Draws,
 }
 
 /// Draws of several paths.
@@ -93,17 +89,16 @@ impl Normal {
         density: &mut Evaluator<'_>,
         rng: &mut ChainRng,
         count: usize,
-    ) -> Result<(Vec<f64>, Vec<f64>, Vec<f64>), OptimizeError> {
+    ) -> Result<Draws, OptimizeError> {
         let n = self.mean.len();
         let (mut u, mut gradient) = (vec![0.0; n], vec![0.0; n]);
-        let mut positions = vec![0.0; n * count];
-        let (mut logp, mut logq) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut draws = Draws::with_capacity(count, n);
         for draw in 0..count {
-            let position = &mut positions[draw * n..(draw + 1) * n];
-            logq.push(self.draw(rng, &mut u, position));
-            logp.push(density.evaluate(position, &mut gradient)?);
+            let position = &mut draws.positions[draw * n..(draw + 1) * n];
+            draws.logq.push(self.draw(rng, &mut u, position));
+            draws.logp.push(density.evaluate(position, &mut gradient)?);
         }
-        Ok((positions, logp, logq))
+        Ok(draws)
     }
 
     /// The evidence lower bound and its standard error; -inf if the density of a draw is not finite.
@@ -113,11 +108,11 @@ impl Normal {
         rng: &mut ChainRng,
         draws: usize,
     ) -> Result<(f64, f64), OptimizeError> {
-        let (_, logp, logq) = self.draws(density, rng, draws)?;
-        let ratios = || logp.iter().zip(&logq).map(|(p, q)| p - q);
         let n = draws as f64;
-        let mean = ratios().sum::<f64>() / n;
-        let variance = ratios().map(|r| (r - mean).powi(2)).sum::<f64>() / n;
+        let draws = self.draws(density, rng, draws)?;
+        let mean = draws.log_ratios().sum::<f64>() / n;
+        let squares = draws.log_ratios().map(|r| (r - mean).powi(2));
+        let variance = squares.sum::<f64>() / n;
         Ok(match variance.is_finite() {
             true => (mean, (variance / n).sqrt()),
             false => (f64::NEG_INFINITY, 0.0),
@@ -155,7 +150,7 @@ pub fn fit<'a>(
     let paths = paths(density, starts, seeds, settings, threads, control)?;
     let ratios: Vec<f64> = paths
         .iter()
-        .flat_map(|path| path.logp.iter().zip(&path.logq).map(|(p, q)| p - q))
+        .flat_map(|path| path.draws.log_ratios())
         .collect();
     let found = psis::weigh(&ratios).ok_or(OptimizeError::NoApproximation)?;
     let mut rng = ChainRng::stream(seeds[0], RESAMPLING_STREAM);
@@ -219,13 +214,15 @@ fn path(
         evaluations: 0,
         converged,
         end: climb.position,
-        positions: vec![f64::NAN; start.len() * settings.draws],
-        logp: vec![f64::NAN; settings.draws],
-        logq: vec![f64::NAN; settings.draws],
+        draws: Draws {
+            positions: vec![f64::NAN; start.len() * settings.draws],
+            logp: vec![f64::NAN; settings.draws],
+            logq: vec![f64::NAN; settings.draws],
+        },
     };
     if let Some(best) = best {
         (path.elbo, path.best_iteration) = (best.elbo, best.iteration);
-        (path.positions, path.logp, path.logq) = best.normal.draws(density, rng, settings.draws)?;
+        path.draws = best.normal.draws(density, rng, settings.draws)?;
     }
     path.evaluations = density.evaluations;
     Ok(path)
@@ -308,7 +305,7 @@ mod tests {
             .iter()
             .map(|&i| {
                 let path = &found.paths[i / SETTINGS.draws];
-                path.positions[i % SETTINGS.draws * dim + coordinate]
+                path.draws.positions[i % SETTINGS.draws * dim + coordinate]
             })
             .collect();
         let n = values.len() as f64;
@@ -376,10 +373,11 @@ mod tests {
         );
         assert_eq!(one.chosen, three.chosen);
         for (a, b) in one.paths.iter().zip(&three.paths) {
-            assert_eq!(a.positions, b.positions);
+            assert_eq!(a.draws.positions, b.draws.positions);
             assert_eq!((a.elbo, a.evaluations), (b.elbo, b.evaluations));
         }
-        assert_ne!(one.paths[0].positions, one.paths[1].positions);
+        let draws = |path: usize| &one.paths[path].draws.positions;
+        assert_ne!(draws(0), draws(1));
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //! Gabry 2024, Journal of Machine Learning Research 25(72)). The fit is that of Zhang & Stephens (2009, Technometrics 51),
 //! a posterior mean on a grid, with the weak prior on k of Vehtari et al.
 
-/// Spread of the log ratios in the tail below which it is none: the weights are equal to one per cent, and the shape of what
-/// little they differ by, which may be any, says nothing.
-const NO_TAIL: f64 = 0.01;
+/// Spread of the log ratios in the tail below which it is none: the largest weights are equal to a tenth, and the shape of what
+/// little they differ by says nothing (that of draws from several near-perfect normals looks heavy, being a mixture of scales).
+const NO_TAIL: f64 = 0.1;
 
 /// Smoothed, normalised weights, and the shape k of the tail.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use crate::density::Density;
 use crate::model::Model;
 use crate::optimize::lbfgs::{AT_MODE, Lbfgs, Optimum};
 use crate::optimize::pathfinder::{self, Path, Pathfinder, Settings};
-use crate::optimize::{Control, Evaluator, OptimizeError, laplace, psis};
+use crate::optimize::{Control, Draws, Evaluator, OptimizeError, laplace, psis};
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
@@ -134,17 +134,14 @@ pub fn laplace<'py>(
     let (found, chains, pareto_k) = task.attend(|control| {
         let found = laplace::fit(&density, start, history, max_iterations, threads, control)?;
         let chains = found.draws(&density, draws, seeds, threads, control)?;
-        let ratios: Vec<f64> = chains
-            .iter()
-            .flat_map(|chain| chain.logp.iter().zip(&chain.logq).map(|(p, q)| p - q))
-            .collect();
+        let ratios: Vec<f64> = chains.iter().flat_map(|chain| chain.log_ratios()).collect();
         let pareto_k = psis::weigh(&ratios).map_or(f64::INFINITY, |found| found.pareto_k);
         Ok((found, chains, pareto_k))
     })?;
     let (n, shape) = (start.len(), [chains.len(), draws]);
     let dict = task.mode_dict(&found.mode, found.evaluations)?;
     dict.set_item("covariance", task.array(found.covariance, [n, n])?)?;
-    let all = |part: fn(&laplace::Draws) -> &Vec<f64>| -> Vec<f64> {
+    let all = |part: fn(&Draws) -> &Vec<f64>| -> Vec<f64> {
         chains.iter().flat_map(part).copied().collect()
     };
     let positions = task.array(all(|c| &c.positions), [shape[0], shape[1], n])?;
@@ -202,10 +199,10 @@ pub fn pathfinder<'py>(
     };
     let shape = [paths.len(), settings.draws];
     dict.set_item("end", task.array(all(|p| &p.end), [shape[0], n])?)?;
-    let positions = task.array(all(|p| &p.positions), [shape[0], shape[1], n])?;
+    let positions = task.array(all(|p| &p.draws.positions), [shape[0], shape[1], n])?;
     dict.set_item("positions", positions)?;
-    dict.set_item("logp", task.array(all(|p| &p.logp), shape)?)?;
-    dict.set_item("logq", task.array(all(|p| &p.logq), shape)?)?;
+    dict.set_item("logp", task.array(all(|p| &p.draws.logp), shape)?)?;
+    dict.set_item("logq", task.array(all(|p| &p.draws.logq), shape)?)?;
     let chosen = found.chosen.iter().map(|&i| i as i64);
     dict.set_item("chosen", PyArray1::from_iter(task.py, chosen))?;
     dict.set_item("pareto_k", found.pareto_k)?;
