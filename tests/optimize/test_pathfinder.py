@@ -48,6 +48,7 @@ def test_what_a_result_says(linear_model, groups):
 
 
 def test_a_funnel_is_said_to_be_poorly_approximated(funnel_model):
+    # With this seed k is 1.0; with some it is below 0.7: all draws may miss the neck and the mouth alike.
     with pytest.warns(UserWarning, match=r"Pareto k .* above 0\.7"):
         idata = fit_pathfinder(funnel_model, random_seed=7, progressbar=False)
     assert idata["posterior"].attrs["pareto_k"] > 0.7
