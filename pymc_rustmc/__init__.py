@@ -11,7 +11,9 @@ Importing this package adds a sampler to PyMC::
 
 from pymc_rustmc import diagnostics
 from pymc_rustmc._core import __version__
+from pymc_rustmc.approximate import fit_laplace, fit_pathfinder
 from pymc_rustmc.compiled import CompiledModel, compile_model, load_model
+from pymc_rustmc.find_map import find_map
 from pymc_rustmc.register import register
 from pymc_rustmc.sample import RustMC
 from pymc_rustmc.translate import rust_funcify
@@ -22,6 +24,9 @@ __all__ = [
     "__version__",
     "compile_model",
     "diagnostics",
+    "find_map",
+    "fit_laplace",
+    "fit_pathfinder",
     "load_model",
     "register",
     "rust_funcify",

@@ -1,6 +1,6 @@
 """The Rust extension: op graph, density and sampler."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -16,6 +16,12 @@ class ParameterShapeError(GraphError):
 
     outputs: list[str]
     """The outputs of the graph that it is needed for."""
+
+class CurvatureError(ValueError):
+    """A log density has no strict maximum where there should be one."""
+
+    coordinates: list[int]
+    """The entries of the position along which it has none."""
 
 class ModelError(RuntimeError):
     """The model itself failed while it was sampled."""
@@ -157,6 +163,93 @@ class Density:
         self, names: Sequence[str], positions: NDArray[np.float64]
     ) -> dict[str, NDArray[np.float64]]:
         """Evaluate outputs at positions, ``(n, dim)``; each is ``(n, *shape)``."""
+
+    def find_mode(
+        self,
+        start: NDArray[np.float64],
+        history: int,
+        max_iterations: int,
+        report: Callable[[int, float], None],
+    ) -> dict[str, Any]:
+        """Climb from a position to a mode by L-BFGS.
+
+        Parameters
+        ----------
+        start
+            Position, ``(dim,)``.
+        history
+            Displacements that L-BFGS keeps.
+        max_iterations
+            Steps after which the climb ends in any case.
+        report
+            Called now and then with the number of evaluations and the last log density.
+
+        Returns
+        -------
+        dict
+            "position" and "gradient", ``(dim,)``, "logp", "iterations", "evaluations", "converged".
+
+        Raises
+        ------
+        ValueError
+            If the density is not finite at the start.
+        ModelError
+            If the model fails.
+        """
+
+    def laplace(
+        self,
+        start: NDArray[np.float64],
+        seeds: Sequence[int],
+        draws: int,
+        history: int,
+        max_iterations: int,
+        threads: int,
+        report: Callable[[int, float], None],
+    ) -> dict[str, Any]:
+        """Climb to a mode, and draw from the normal with the curvature there.
+
+        Returns
+        -------
+        dict
+            What `find_mode` gives; "covariance", ``(dim, dim)``; "positions", ``(seeds, draws, dim)``; their
+            densities "logp" (NaN where it is not finite) and "logq"; "pareto_k" of the importance ratios.
+
+        Raises
+        ------
+        CurvatureError
+            If the mode is no strict maximum.
+        MemoryError
+            If a matrix does not fit.
+        """
+
+    def pathfinder(
+        self,
+        starts: NDArray[np.float64],
+        seeds: Sequence[int],
+        draws: int,
+        draws_per_path: int,
+        elbo_draws: int,
+        history: int,
+        max_iterations: int,
+        threads: int,
+        report: Callable[[int, float], None],
+    ) -> dict[str, Any]:
+        """Climb from each of the starts, ``(paths, dim)``, and draw from the best normals on the way.
+
+        Returns
+        -------
+        dict
+            By path: "iterations", "best_iteration", "evaluations", "converged", "elbo" (-inf without an
+            approximation), "end", ``(paths, dim)``; "positions", ``(paths, draws_per_path, dim)``, with
+            "logp" and "logq"; "chosen", the numbers of the resampled draws, none if ``draws=0``; "pareto_k"
+            of the importance ratios.
+
+        Raises
+        ------
+        ValueError
+            If no path has an approximation, and draws are to be resampled.
+        """
 
     def foreign_times(self) -> list[ForeignTimes]:
         """Count the calls of each foreign node so far, those of its gradient included."""

@@ -29,17 +29,21 @@ def check_counts(
     """
     numbers = {"draws": (draws, 0), "tune": (tune, 0), "chains": (chains, 1), "cores": (cores, 1)}
     for name, (value, least) in numbers.items():
-        if value is None:
-            continue
-        if not isinstance(value, int | np.integer) or isinstance(value, bool):
-            raise TypeError(f"`{name}` must be an integer, got {value!r}.")
-        if value < least:
-            raise ValueError(f"`{name}` must be at least {least}, got {value}.")
+        if value is not None:
+            check_integer(name, value, least)
     if draws == 0 and (tune == 0 or not keep_tune):
         raise ValueError(
             "Not enough samples to build a trace: `draws=0` leaves nothing to return. Ask for at least one "
             "draw, or keep the warm-up by `discard_tuned_samples=False`."
         )
+
+
+def check_integer(name: str, value: Any, least: int) -> None:
+    """Raise TypeError if an argument is not an integer, ValueError if it is less than `least`."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"`{name}` must be an integer, got {value!r}.")
+    if value < least:
+        raise ValueError(f"`{name}` must be at least {least}, got {value}.")
 
 
 def check_model_type(model: Any) -> None:

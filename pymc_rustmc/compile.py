@@ -26,7 +26,9 @@ from pymc_rustmc.translate.foreign import translate_whole
 __all__ = ["BoundModel", "Template", "translate_model"]
 
 
-def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> Template:
+def translate_model(
+    model: pm.Model, var_names: Sequence[str] | None = None, *, jacobian: bool = True
+) -> Template:
     """Translate a PyMC model into a template that serves every data set.
 
     Parameters
@@ -35,6 +37,8 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
         The model; it is not changed.
     var_names
         Restrict the outputs to these free variables and Deterministics; all by default.
+    jacobian
+        Whether the log density is that of the unconstrained values, Jacobians of the transforms included.
 
     Raises
     ------
@@ -50,20 +54,25 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
         If observed constants hold NaN or infinite values.
     """
     _check_model(model)
-    return _translate(model, var_names, {})
+    return _translate(model, var_names, {}, DataNames(model), jacobian)
 
 
-def _translate(model: pm.Model, var_names: Sequence[str] | None, whole: Mapping[str, str]) -> Template:
+def _translate(
+    model: pm.Model,
+    var_names: Sequence[str] | None,
+    whole: Mapping[str, str],
+    data_names: DataNames,
+    jacobian: bool,
+) -> Template:
     """Translate; outputs of the graph in `whole`, of name to reason, each become one foreign node."""
     graph = Graph()
     parameters = {value: graph.parameter(value.name, value.type.ndim) for value in model.value_vars}
-    data_names = DataNames(model)
     walker = Walker(graph, parameters, data_names, check_bounds=model.check_bounds)
 
     outputs = _outputs(model, var_names)
     try:
         with no_compiler():
-            logp = model.logp()
+            logp = model.logp(jacobian=jacobian)
         _add_outputs(walker, {"logp": logp}, whole)
         _add_outputs(walker, {output_name(name): output for name, output in outputs.items()}, whole)
     except UnsupportedOpError as error:
@@ -76,7 +85,8 @@ def _translate(model: pm.Model, var_names: Sequence[str] | None, whole: Mapping[
         outputs={name: np.dtype(variable.type.dtype) for name, variable in outputs.items()},
         source=LiveModel(model, data_names.data),
         whole=whole,
-        with_whole=lambda others: _translate(model, var_names, {**whole, **others}),
+        with_whole=lambda others: _translate(model, var_names, {**whole, **others}, data_names, jacobian),
+        without_jacobian=lambda: _translate(model, var_names, whole, data_names, jacobian=False),
     )
 
 

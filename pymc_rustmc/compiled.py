@@ -12,10 +12,12 @@ import pymc as pm
 from numpy.typing import NDArray
 from pymc.model import modelcontext
 
+from pymc_rustmc.approximate import fit_laplace, fit_pathfinder
 from pymc_rustmc.compile import translate_model
 from pymc_rustmc.description import Arrays, Coords, Shapes
 from pymc_rustmc.errors import DataError
 from pymc_rustmc.explanation import Explanation
+from pymc_rustmc.find_map import find_map
 from pymc_rustmc.sample import RustMC
 from pymc_rustmc.storage import FilePath, read_model, save_model
 from pymc_rustmc.template import BoundModel, Given, GivenCoords, memory, quoted
@@ -140,6 +142,22 @@ class CompiledModel:
         if twice := sorted(set(arguments) & set(nuts or {})):
             raise TypeError(f"Given twice, in `nuts` and outside of it: {', '.join(twice)}.")
         return RustMC(**arguments, **(nuts or {})).sample_from_init(model=self._bound, draws=draws, **run)
+
+    def find_map(self, **arguments: Any) -> dict[str, NDArray[Any]]:
+        """Find a maximum a posteriori point; as `pymc_rustmc.find_map`, whose keyword arguments it takes.
+
+        Unless ``jacobian=True``, the first call translates the model again, without the Jacobians of its
+        transforms.
+        """
+        return find_map(self._bound, **arguments)
+
+    def fit_laplace(self, **arguments: Any) -> Any:
+        """Approximate the posterior by a normal at a mode; as `pymc_rustmc.fit_laplace`."""
+        return fit_laplace(self._bound, **arguments)
+
+    def fit_pathfinder(self, **arguments: Any) -> Any:
+        """Approximate the posterior by multi-path Pathfinder; as `pymc_rustmc.fit_pathfinder`."""
+        return fit_pathfinder(self._bound, **arguments)
 
     def bind(self, data: Given | None = None, *, coords: GivenCoords | None = None) -> CompiledModel:
         """Bind other data, without translating again.

@@ -92,6 +92,10 @@ class DataError(RustMCError, ValueError):
     """A data set does not fit the model: unknown name, wrong dtype, rank or length, or a missing value."""
 
 
+class NoModeError(RustMCError, ValueError):
+    """The log density lacks the strict maximum that Laplace's approximation needs; the text says where."""
+
+
 class SaveError(RustMCError, ValueError):
     """A compiled model holds something that no file can hold; the text names it."""
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pymc as pm
+import xarray as xr
 from numpy.typing import NDArray
 from pymc.backends.arviz import dict_to_dataset
 from pymc.stats.log_density import compute_log_likelihood, compute_log_prior
@@ -70,6 +71,8 @@ class Draws:
         Wall time of sampling, warm-up included.
     settings
         Settings of the sampler, as JSON.
+    attrs
+        Attributes that say more of where the draws come from.
     """
 
     values: Mapping[str, NDArray[Any]]
@@ -78,6 +81,7 @@ class Draws:
     tune: int
     seconds: float
     settings: str
+    attrs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def chains(self) -> int:
@@ -164,7 +168,7 @@ def _set_attributes(idata: Any, draws: Draws, user_attrs: Mapping[str, Any]) -> 
     library = {"inference_library": "pymc_rustmc", "inference_library_version": __version__}
     for group in ("posterior", "sample_stats", "warmup_posterior", "warmup_sample_stats"):
         if hasattr(idata, group):
-            idata[group].attrs.update(library)
+            idata[group].attrs.update({**library, **draws.attrs})
             if group.endswith("sample_stats"):
                 idata[group].attrs["inference_library_settings"] = draws.settings
     for key, value in user_attrs.items():
@@ -172,6 +176,14 @@ def _set_attributes(idata: Any, draws: Draws, user_attrs: Mapping[str, Any]) -> 
             idata[key].attrs.update(value)
         else:
             idata.attrs[key] = value
+
+
+def add_group(idata: Any, name: str, dataset: xr.Dataset) -> None:
+    """Add a group to a result, on either PyMC."""
+    if isinstance(idata, xr.DataTree):
+        idata[name] = xr.DataTree(dataset=dataset)
+    else:
+        idata.add_groups({name: dataset})
 
 
 class _Trace:

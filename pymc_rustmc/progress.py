@@ -6,8 +6,10 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pymc.progress_bar import CustomProgress, default_progress_theme
 from pymc.progress_bar.progress import ProgressBarManager
-from rich.progress import TextColumn
+from rich.console import Console
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 if TYPE_CHECKING:
@@ -90,6 +92,43 @@ class RunProgressBar(ProgressBarManager):  # type: ignore[misc]
             stats={"draw": draw, **(stats if self.full_stats else {})},
             is_last=finished >= self._bar_total,
         )
+
+
+class ClimbProgress:
+    """One line that shows how far a climb has come, while it lasts.
+
+    Parameters
+    ----------
+    label
+        What is climbed for.
+    progressbar
+        Whether to show anything.
+    """
+
+    def __init__(self, label: str, progressbar: bool) -> None:
+        self._progress = CustomProgress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("evaluations = {task.fields[evaluations]}, logp = {task.fields[logp]:.6g}"),
+            console=Console(theme=default_progress_theme),
+            disable=not progressbar,
+        )
+        self._task = self._progress.add_task(label, total=None, evaluations=0, logp=float("nan"))
+
+    def __enter__(self) -> ClimbProgress:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._progress.__exit__(*exception)
+
+    def show(self, evaluations: int, logp: float) -> None:
+        """Show these numbers."""
+        try:
+            self._progress.update(self._task, evaluations=evaluations, logp=logp)
+        except Exception:  # a display that fails must not cost the result
+            _log.warning("The progress bar failed.", exc_info=True)
 
 
 def watch(run: Run, bar: RunProgressBar) -> bool:

@@ -7,32 +7,24 @@ import inspect
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pymc.model import Model, modelcontext
+from pymc.model import Model
 from pymc.sampling.parallel import _cpu_count
-from pymc.util import get_random_generator
 
-from pymc_rustmc.arguments import (
-    check_counts,
-    check_model_type,
-    checked_option,
-    kept_variables,
-    unknown_options,
-)
-from pymc_rustmc.compile import BoundModel, translate_model
+from pymc_rustmc.approximate import pathfinder_starts
+from pymc_rustmc.arguments import check_counts, checked_option, kept_variables, unknown_options
+from pymc_rustmc.begin import begin, chosen_model, evaluate, seeds_of
 from pymc_rustmc.convergence import report_convergence
-from pymc_rustmc.description import InitVals, Point
+from pymc_rustmc.description import InitVals
 from pymc_rustmc.errors import warn_user
 from pymc_rustmc.inference_data import Draws, check_densities, check_idata_kwargs, to_inference_data
-from pymc_rustmc.live import describe_variables
 from pymc_rustmc.progress import RunProgressBar, watch
-from pymc_rustmc.starts import checked_starts, start_functions
+from pymc_rustmc.template import BoundModel
 
 try:  # the interface that PyMC is about to get; until then a plain class of the same shape
     from pymc.sampling.samplers.base import Sampler
@@ -68,6 +60,10 @@ _SCHEDULE_KINDS = {
 """Kind of value of the entries of ``schedule``."""
 
 
+_INITS = ("jitter", "pathfinder")
+"""Where chains start."""
+
+
 class RustMC(Sampler):  # type: ignore[misc]
     """NUTS, or HMC with trajectories of fixed length, in Rust.
 
@@ -97,6 +93,10 @@ class RustMC(Sampler):  # type: ignore[misc]
     schedule
         Windows of warm-up: any of ``early_fraction``, ``early_switch``, ``window``, ``growth``,
         ``final_fraction``.
+    init
+        Where chains start: ``"jitter"`` (default), at PyMC's starting points, jittered as ``jitter`` says; or
+        ``"pathfinder"``, at a draw from the normal that a path of Pathfinder, one for each chain, finds from
+        there. Then ``sample_stats.attrs`` has ``init``, and ``init_elbo`` and ``init_evaluations`` by chain.
     jitter
         Whether starting points are jittered by U(-1, 1) in unconstrained space.
     jitter_max_retries
@@ -125,6 +125,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         n_steps: int | None = None,
         path_length: float | None = None,
         schedule: Mapping[str, float] | None = None,
+        init: Literal["jitter", "pathfinder"] = "jitter",
         jitter: bool = True,
         jitter_max_retries: int = 10,
         **other: Any,
@@ -145,13 +146,17 @@ class RustMC(Sampler):  # type: ignore[misc]
         self._settings = _checked(settings, _KINDS)
         if schedule is not None:
             self._settings["schedule"] = _checked(schedule, _SCHEDULE_KINDS)
+        self.init = checked_option("init", init, str)
+        if init not in _INITS:
+            raise ValueError(f"`init` must be one of {', '.join(map(repr, _INITS))}, got {init!r}.")
         self.jitter = checked_option("jitter", jitter, bool)
         self.jitter_max_retries = checked_option("jitter_max_retries", jitter_max_retries, int)
         if jitter_max_retries < 0:
             raise ValueError(f"`jitter_max_retries` must be at least 0, got {jitter_max_retries}.")
 
     def __repr__(self) -> str:
-        options = {**self._settings, "jitter": self.jitter, "jitter_max_retries": self.jitter_max_retries}
+        own = ("init", "jitter", "jitter_max_retries")
+        options = {**self._settings, **{name: getattr(self, name) for name in own}}
         return f"RustMC({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
     def sample_from_init(
@@ -220,12 +225,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         pymc_rustmc.errors.DataError
             If the data hold NaN or do not fit the model.
         """
-        if isinstance(model, BoundModel):
-            variables = model.template.description.variables
-        else:
-            model = modelcontext(model)
-            check_model_type(model)
-            variables = describe_variables(model)
+        model, variables = chosen_model(model)
         cores = min(4, _cpu_count()) if cores is None else cores
         chains = max(2, cores) if chains is None else chains
         check_counts(draws=draws, tune=tune, chains=chains, cores=cores, keep_tune=not discard_tuned_samples)
@@ -239,12 +239,15 @@ class RustMC(Sampler):  # type: ignore[misc]
         if not quiet:
             names = ", ".join(variable.name for variable in variables.free)
             _log.info(f"{self._settings.get('kind', 'nuts').upper()}[rustmc]: [{names}]")
-        seeds = _seeds_per_chain(random_seed, chains)
+        seeds = seeds_of(random_seed, chains)
         with _garbage_kept():
             bound, starts = self._start(model, initvals, seeds, list(dtypes))
             check_densities(bound, idata_kwargs)
         if not quiet:
             _report_foreign(bound)
+        attrs: Mapping[str, Any] = {}
+        if self.init == "pathfinder":
+            starts, attrs = pathfinder_starts(bound, starts, seeds, cores)
         began = time.perf_counter()
         run = bound.density.sample(json.dumps(settings), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
@@ -254,12 +257,13 @@ class RustMC(Sampler):  # type: ignore[misc]
         result = run.result()
 
         drawn = Draws(
-            values=_evaluate(bound, dtypes, result["positions"]),
+            values=evaluate(bound, dtypes, result["positions"]),
             stats=result["stats"],
             warmup=result["warmup_draws"],
             tune=tune if discard_tuned_samples else result["warmup_draws"],
             seconds=seconds,
             settings=run.settings,
+            attrs=attrs,
         )
         if interrupted:
             _report_interruption(drawn, chains, draws, quiet)
@@ -279,22 +283,15 @@ class RustMC(Sampler):  # type: ignore[misc]
         var_names: list[str] | None = None,
     ) -> tuple[BoundModel, NDArray[np.float64]]:
         """Bind the model to its data and find the starting positions, ``(chains, dim)``."""
-        functions: Sequence[Callable[[int], Point]]
-        if isinstance(model, BoundModel):
-            bound = model
-            functions = bound.template.source.start_functions(bound.data, initvals, len(seeds), self.jitter)
-        else:
-            functions = start_functions(model, initvals, len(seeds), self.jitter)
-            shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
-            bound = translate_model(model, var_names).bind(shapes=shapes)
-
-        def density(point: Point) -> tuple[float, NDArray[np.float64]]:
-            return bound.density.logp_and_gradient(bound.position(point))
-
-        retries = self.jitter_max_retries if self.jitter else 0
-        explain = partial(bound.template.source.explain_start, bound.data)
-        points = checked_starts(functions, seeds, density, retries, explain)
-        return bound, np.stack([bound.position(point) for point in points])
+        bound, starts = begin(
+            model,
+            initvals,
+            seeds,
+            jitter=self.jitter,
+            retries=self.jitter_max_retries,
+            var_names=var_names,
+        )
+        return bound, starts
 
 
 def option_names() -> list[str]:
@@ -334,25 +331,6 @@ def _max_treedepth(value: int | None, other: dict[str, Any]) -> int | None:
     if len(set(given.values())) > 1:
         raise TypeError(f"The maximum tree depth was given more than once: {given}.")
     return next(iter(given.values()), None)
-
-
-def _seeds_per_chain(random_seed: Any, chains: int) -> list[int]:
-    if isinstance(random_seed, Sequence | np.ndarray) and len(random_seed) == chains:
-        return [int(seed) for seed in random_seed]
-    return [int(rng.integers(2**30)) for rng in get_random_generator(random_seed).spawn(chains)]
-
-
-def _evaluate(
-    bound: BoundModel, dtypes: Mapping[str, np.dtype[Any]], positions: NDArray[np.float64]
-) -> dict[str, NDArray[Any]]:
-    """Evaluate variables at every position; each is ``(chains, n, *shape)``, in the dtype of the model."""
-    chains, n, dim = positions.shape
-    values = bound.unravel(positions)
-    computed = [name for name in dtypes if name not in values]
-    outputs = bound.evaluate(computed, positions.reshape(chains * n, dim)) if computed else {}
-    for name, output in outputs.items():
-        values[name] = output.reshape(chains, n, *output.shape[1:])
-    return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
 
 
 def _report_foreign(bound: BoundModel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,9 @@ class Template:
         Outputs of the graph that PyTensor evaluates as a whole, and why.
     with_whole : callable
         Translates the model again with more such outputs; None for a template that has no model.
+    without_jacobian : callable
+        Translates the model again without the Jacobians of its transforms; None for a template that has no
+        model.
     """
 
     description: ModelDescription
@@ -51,6 +55,7 @@ class Template:
     source: Source = field(repr=False)
     whole: Mapping[str, str] = field(default_factory=dict)
     with_whole: Callable[[Mapping[str, str]], Template] | None = field(default=None, repr=False)
+    without_jacobian: Callable[[], Template] | None = field(default=None, repr=False)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -194,6 +199,25 @@ class BoundModel:
     def bind(self, data: Given | None = None, coords: GivenCoords | None = None) -> BoundModel:
         """Bind the template to these data with some of them replaced; as `Template.bind`."""
         return self.template._bind(self.data, self.coords, data or {}, coords or {}, None)
+
+    @cached_property
+    def without_jacobian(self) -> BoundModel:
+        """The same, with the density of the constrained values: without the Jacobians of the transforms.
+
+        Raises
+        ------
+        ValueError
+            If it comes from a file, which does not hold that density.
+        """
+        if self.template.without_jacobian is None:
+            raise ValueError(
+                "a model from a file has the density of the unconstrained values alone: ask for "
+                "`jacobian=True`, or use the PyMC model"
+            )
+        template = self.template.without_jacobian()
+        if template.parameters != self.template.parameters:
+            raise ValueError("the PyMC model has other variables than when it was compiled; compile it again")
+        return template.bind_to(self.data, self.coords, self.shapes)
 
     def position(self, point: Given) -> npt.NDArray[np.float64]:
         """Position vector, shape ``(dim,)``, of a point given as value variables by name."""

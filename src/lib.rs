@@ -1,6 +1,7 @@
 //! NUTS for PyMC models. One direction, no way back:
 //! template [`graph`] -> [`bind`] -> [`bound`] graph, simplified by [`rewrite`] -> [`diff`] -> [`plan`]
-//! -> evaluated by [`kernels`] as a [`density`] <- [`sampler`], whose draws [`diagnostics`] judge.
+//! -> evaluated by [`kernels`] as a [`density`] <- [`sampler`], whose draws [`diagnostics`] judge, and
+//! [`optimize`].
 #![warn(missing_docs)]
 
 pub mod bind;
@@ -13,6 +14,7 @@ pub mod foreign;
 pub mod graph;
 pub(crate) mod kernels;
 pub mod model;
+pub mod optimize;
 pub(crate) mod plan;
 #[cfg(feature = "python")]
 mod python;

@@ -2,6 +2,7 @@
 
 use super::foreign::Exceptions;
 use super::guarded;
+use super::optimize;
 use super::run::{self, Run};
 use crate::density::Density as _;
 use crate::model::{Model, ModelDensity};
@@ -26,6 +27,15 @@ impl Density {
             model: Arc::new(model),
             idle: Mutex::new(vec![]),
             exceptions,
+        }
+    }
+
+    fn task<'a, 'py>(&'a self, py: Python<'py>, report: Py<PyAny>) -> optimize::Task<'a, 'py> {
+        optimize::Task {
+            py,
+            model: &self.model,
+            report,
+            exceptions: &self.exceptions,
         }
     }
 
@@ -124,6 +134,77 @@ impl Density {
             let exceptions = self.exceptions.clone();
             run::start(py, settings, densities, starts, seeds, cores, exceptions)
         })
+    }
+
+    fn find_mode<'py>(
+        &self,
+        py: Python<'py>,
+        start: Vec<f64>,
+        history: usize,
+        max_iterations: u64,
+        report: Py<PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        self.check_dim(start.len())?;
+        let task = self.task(py, report);
+        guarded(|| optimize::find_mode(task, &start, history, max_iterations))
+    }
+
+    #[allow(clippy::too_many_arguments)] // one call is one computation
+    fn laplace<'py>(
+        &self,
+        py: Python<'py>,
+        start: Vec<f64>,
+        seeds: Vec<u64>,
+        draws: usize,
+        history: usize,
+        max_iterations: u64,
+        threads: usize,
+        report: Py<PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        self.check_dim(start.len())?;
+        let task = self.task(py, report);
+        guarded(|| {
+            optimize::laplace(
+                task,
+                &start,
+                &seeds,
+                draws,
+                history,
+                max_iterations,
+                threads,
+            )
+        })
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn pathfinder<'py>(
+        &self,
+        py: Python<'py>,
+        starts: PyReadonlyArray2<'py, f64>,
+        seeds: Vec<u64>,
+        draws: usize,
+        draws_per_path: usize,
+        elbo_draws: usize,
+        history: usize,
+        max_iterations: u64,
+        threads: usize,
+        report: Py<PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        self.check_dim(starts.as_array().ncols())?;
+        let starts: Vec<Vec<f64>> = starts
+            .as_array()
+            .rows()
+            .into_iter()
+            .map(|row| row.to_vec())
+            .collect();
+        let settings = crate::optimize::pathfinder::Settings {
+            history,
+            max_iterations,
+            elbo_draws,
+            draws: draws_per_path,
+        };
+        let task = self.task(py, report);
+        guarded(|| optimize::pathfinder(task, &starts, &seeds, &settings, draws, threads))
     }
 
     fn foreign_times<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {

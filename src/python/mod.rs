@@ -4,6 +4,7 @@ mod density;
 mod diagnostics;
 mod foreign;
 mod graph;
+mod optimize;
 mod run;
 
 use pyo3::create_exception;
@@ -22,6 +23,12 @@ create_exception!(
     ParameterShapeError,
     GraphError,
     "A shape, or an index that must be known when data are bound, depends on a parameter."
+);
+create_exception!(
+    pymc_rustmc._core,
+    CurvatureError,
+    PyValueError,
+    "A log density without a strict maximum where there should be one."
 );
 create_exception!(
     pymc_rustmc._core,
@@ -52,6 +59,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "ParameterShapeError",
         module.py().get_type::<ParameterShapeError>(),
     )?;
+    module.add("CurvatureError", module.py().get_type::<CurvatureError>())?;
     module.add("ModelError", module.py().get_type::<ModelError>())?;
     module.add_class::<graph::Graph>()?;
     module.add_class::<density::Density>()?;

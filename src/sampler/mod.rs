@@ -39,12 +39,12 @@ pub mod state;
 pub mod stats;
 pub mod step_size;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod trajectory;
 pub mod tree;
 #[cfg(test)]
 mod twin;
-mod vector;
+pub(crate) mod vector;
 pub mod warmup;
 
 pub use control::ChainProgress;

@@ -14,6 +14,13 @@ impl ChainRng {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
+    /// Starts another stream of `seed`, independent of stream 0, which is that of [`ChainRng::new`].
+    pub fn stream(seed: u64, number: u64) -> Self {
+        let mut rng = Self::new(seed);
+        rng.0.set_stream(number);
+        rng
+    }
+
     /// A number uniform on [0, 1), a multiple of 2^-53.
     #[inline]
     pub fn uniform(&mut self) -> f64 {
@@ -71,5 +78,8 @@ mod tests {
         };
         assert_eq!(numbers(3), numbers(3));
         assert_ne!(numbers(3), numbers(4));
+        let uniform = |number| ChainRng::stream(3, number).uniform();
+        assert_eq!(uniform(0), ChainRng::new(3).uniform());
+        assert_ne!(uniform(0), uniform(1));
     }
 }

@@ -1,0 +1,97 @@
+"""Where every computation begins and ends: a bound model, starting positions, seeds; values at positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymc.model import Model, modelcontext
+from pymc.util import get_random_generator
+
+from pymc_rustmc.arguments import check_model_type
+from pymc_rustmc.compile import translate_model
+from pymc_rustmc.description import InitVals, Point, Variables
+from pymc_rustmc.live import describe_variables
+from pymc_rustmc.starts import checked_starts, start_functions
+from pymc_rustmc.template import BoundModel
+
+
+def chosen_model(model: Model | BoundModel | None) -> tuple[Model | BoundModel, Variables]:
+    """Return the model, or that of the ``with`` context, and its unobserved variables."""
+    if isinstance(model, BoundModel):
+        return model, model.template.description.variables
+    model = modelcontext(model)
+    check_model_type(model)
+    return model, describe_variables(model)
+
+
+def begin(
+    model: Model | BoundModel,
+    initvals: InitVals,
+    seeds: Sequence[int],
+    *,
+    jitter: bool,
+    retries: int,
+    var_names: Sequence[str] | None = None,
+    jacobian: bool = True,
+) -> tuple[BoundModel, NDArray[np.float64]]:
+    """Bind a model to its data and find starting positions, ``(len(seeds), dim)``.
+
+    Parameters
+    ----------
+    model
+        The model, bound already or not.
+    initvals
+        Initial values, for all starts or one mapping a start.
+    seeds
+        Seeds of the jitter.
+    jitter, retries
+        Whether starts are jittered, and how often one without a finite density is drawn again.
+    var_names
+        Restrict the outputs of the bound model to these variables.
+    jacobian
+        Whether the density is that of the unconstrained values, Jacobians of the transforms included.
+
+    Raises
+    ------
+    pymc.exceptions.SamplingError
+        If the log density is finite at no start.
+    """
+    functions: Sequence[Callable[[int], Point]]
+    if isinstance(model, BoundModel):
+        bound = model if jacobian else model.without_jacobian
+        functions = bound.template.source.start_functions(bound.data, initvals, len(seeds), jitter)
+    else:
+        functions = start_functions(model, initvals, len(seeds), jitter)
+        shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
+        bound = translate_model(model, var_names, jacobian=jacobian).bind(shapes=shapes)
+
+    def density(point: Point) -> tuple[float, NDArray[np.float64]]:
+        return bound.density.logp_and_gradient(bound.position(point))
+
+    explain = partial(bound.template.source.explain_start, bound.data)
+    points = checked_starts(functions, seeds, density, retries if jitter else 0, explain)
+    return bound, np.stack([bound.position(point) for point in points])
+
+
+def seeds_of(random_seed: Any, count: int) -> list[int]:
+    """One seed each: those given if there are as many, else from one generator."""
+    if isinstance(random_seed, Sequence | np.ndarray) and len(random_seed) == count:
+        return [int(seed) for seed in random_seed]
+    return [int(rng.integers(2**30)) for rng in get_random_generator(random_seed).spawn(count)]
+
+
+def evaluate(
+    bound: BoundModel, dtypes: Mapping[str, np.dtype[Any]], positions: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
+    """Evaluate variables at every position; each is ``(chains, n, *shape)``, in the dtype of the model."""
+    chains, n, dim = positions.shape
+    values = bound.unravel(positions)
+    computed = [name for name in dtypes if name not in values]
+    outputs = bound.evaluate(computed, positions.reshape(chains * n, dim)) if computed else {}
+    for name, output in outputs.items():
+        values[name] = output.reshape(chains, n, *output.shape[1:])
+    return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
