@@ -62,8 +62,10 @@ fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
 
 #[test]
 fn correlated_normal_by_nuts() {
-    check_autoregressive(settings(|_| ()));
-    check_autoregressive(settings(|s| s.metric = MetricKind::DrawVariance));
+    use MetricKind::{Auto, Dense, Diag, DrawDiag, LowRank};
+    for kind in [Auto, Dense, Diag, DrawDiag, LowRank] {
+        check_autoregressive(settings(|s| s.metric = kind));
+    }
 }
 
 #[test]
@@ -71,6 +73,19 @@ fn correlated_normal_by_hmc() {
     let hmc = |json: &str| Settings::from_json(json).unwrap();
     check_autoregressive(hmc(r#"{"kind": "hmc", "draws": 4000, "path_length": 1.6}"#));
     check_autoregressive(hmc(r#"{"kind": "hmc", "draws": 4000, "n_steps": 7}"#));
+}
+
+#[test]
+fn warmup_of_any_length_leaves_the_draws_right() {
+    for tune in [0, 1, 2, 7, 30] {
+        let settings = settings(|s| {
+            s.tune = tune;
+            s.initial_step_size = Some(0.3);
+        });
+        let chains = sample(&Autoregressive { dim: 3, rho: 0.3 }, settings);
+        check(&chains, |x| x[0], 0.0, 0.05);
+        check(&chains, |x| x[1] * x[1], 1.0, 0.1);
+    }
 }
 
 #[test]
