@@ -24,8 +24,8 @@ use crate::kernels::linalg::{cholesky, eigh, product, qr, triangular};
 const GAMMA: f64 = 1e-6;
 /// The low-rank metric keeps directions whose variance in scaled coordinates is outside 1/2 .. 2.
 const NOTABLE: f64 = 2.0;
-/// Points of which the low-rank metric takes its directions: two directions a point, and the
-/// factorisations cost dimension times the square of that.
+/// Points that span the low-rank metric's directions, by their draws and gradients: factorisations
+/// cost the dimension times the square of that. All points tell the variances along them.
 const BASIS_POINTS: usize = 100;
 
 /// a b, each stored transposed if said; sizes are rows, inner and columns of the product.
@@ -126,25 +126,27 @@ pub fn dense(points: &Points, scale: &[f64]) -> Option<Dense> {
 /// The low-rank metric of these points, given the scales of the diagonal one: S in the span of some
 /// of the scaled draws and gradients, its notable eigenvectors as directions.
 pub fn low_rank(points: &Points, scale: &[f64]) -> Option<LowRank> {
-    let points = points.thinned(BASIS_POINTS);
     let (n, dim) = (points.len(), scale.len());
-    let mut joint = centred(&points.draws, dim, |i| 1.0 / scale[i]);
-    joint.extend(centred(&points.gradients, dim, |i| scale[i]));
-    let (q, r) = orthogonal_triangular([dim, 2 * n], &transposed([2 * n, dim], &joint));
-    let m = dim.min(2 * n);
-    let coordinates = transposed([m, 2 * n], &r);
-    let (draws, gradients) = coordinates.split_at(n * m);
-    let b = root(n, m, draws, gradients)?;
+    let whitened = |points: &Points| {
+        (
+            centred(&points.draws, dim, |i| 1.0 / scale[i]),
+            centred(&points.gradients, dim, |i| scale[i]),
+        )
+    };
+    let basis_points = points.thinned(BASIS_POINTS);
+    let (mut joint, gradients) = whitened(&basis_points);
+    joint.extend(gradients);
+    let count = 2 * basis_points.len();
+    let (q, _) = orthogonal_triangular([dim, count], &transposed([count, dim], &joint));
+    let m = dim.min(count);
+    let (draws, gradients) = whitened(points);
+    let in_basis = |rows: &[f64]| multiply([n, dim, m], [false, false], rows, &q);
+    let b = root(n, m, &in_basis(&draws), &in_basis(&gradients))?;
     let (values, vectors) = eigen(m, &multiply([m, m, m], [false, true], &b, &b))?;
     let notable = |&k: &usize| !(1.0 / NOTABLE..=NOTABLE).contains(&values[k]) && values[k] > 0.0;
     let kept: Vec<usize> = (0..m).filter(notable).collect();
-    let coordinate = |k: usize| {
-        (0..m).map({
-            let vectors = &vectors;
-            move |i| vectors[i * m + k]
-        })
-    };
-    let kept_vectors: Vec<f64> = kept.iter().flat_map(|&k| coordinate(k)).collect();
+    let coordinate = |&k: &usize| vectors.iter().skip(k).step_by(m).copied();
+    let kept_vectors: Vec<f64> = kept.iter().flat_map(coordinate).collect();
     let directions = multiply([kept.len(), m, dim], [false, true], &kept_vectors, &q);
     let own = kept.iter().map(|&k| values[k].sqrt()).collect();
     Some(LowRank::new(scale.to_vec(), directions, own))
