@@ -12,6 +12,8 @@ const MIN_POINTS_TO_CHOOSE: usize = 40;
 const MOST_DENSE: usize = 128;
 /// A metric that costs less to fit and to apply is kept unless another promises this share of its steps.
 const ADVANTAGE: f64 = 0.97;
+/// The dense metric of all points is expected to cost less than that of half of them by dimension / points, or this.
+const MOST_HANDICAP: f64 = 0.2;
 /// Bound of the first scales, from a single gradient: jitter of starting points reaches as far as 1.
 const FIRST_SCALE: f64 = 10.0;
 
@@ -109,8 +111,13 @@ impl MetricAdaptation {
         };
         let mut best = (MetricKind::Diag, cost(MetricKind::Diag));
         for kind in [MetricKind::DrawDiag, full] {
+            // Half of the points is a handicap to what has many parameters.
+            let handicap = match kind {
+                MetricKind::Dense => (points.dim() as f64 / points.len() as f64).min(MOST_HANDICAP),
+                _ => 0.0,
+            };
             let cost = cost(kind);
-            if cost < ADVANTAGE * ADVANTAGE * best.1 {
+            if cost < (ADVANTAGE + handicap).powi(2) * best.1 {
                 best = (kind, cost);
             }
         }
