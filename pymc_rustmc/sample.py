@@ -86,9 +86,9 @@ class RustMC(Sampler):  # type: ignore[misc]
     metric
         The mass matrix: ``"diag"``, ``"dense"`` or ``"low_rank"`` (a diagonal but for a few directions), each
         the minimum of the Fisher divergence for draws and gradients of warm-up (arXiv:2603.18845);
-        ``"draw_diag"`` from the variances of the draws, as in Stan; or ``"auto"`` (default): of the two diagonal ones
-        and ``"dense"`` (up to 128 dimensions) or ``"low_rank"`` (above), the one that promises the fewest
-        leapfrog steps on draws that it was not fitted to.
+        ``"draw_diag"`` from the variances of the draws; or ``"auto"`` (default): of the two diagonal ones
+        and ``"dense"`` (up to 128 dimensions) or ``"low_rank"`` (above), the one that promises the
+        fewest leapfrog steps on draws that it was not fitted to.
     step_size_jitter
         Each draw's step size is the tuned one times a number uniform on 1 ± ``step_size_jitter`` (0.1).
     initial_step_size

@@ -49,3 +49,34 @@ pub(super) fn transposed_product_on(isa: Isa, n: usize, t: &[f64], x: &[f64], ou
     // SAFETY: the processor has `isa`.
     unsafe { kernel(t, x, out) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_those_of_the_full_matrix_with_the_same_bits_everywhere() {
+        for n in [0, 1, 3, 8, 17, 40] {
+            let t: Vec<f64> = (0..n * (n + 1) / 2)
+                .map(|k| (k % 13) as f64 - 5.7)
+                .collect();
+            let x: Vec<f64> = (0..n).map(|i| (i % 5) as f64 - 1.3).collect();
+            let y: Vec<f64> = (0..n).map(|i| i as f64 / 7.0).collect();
+            let element = |i: usize, j: usize| if j > i { 0.0 } else { t[i * (i + 1) / 2 + j] };
+            let mut bits: Vec<Vec<u64>> = Vec::new();
+            for isa in Isa::available() {
+                let (mut forth, mut back) = (vec![f64::NAN; n], vec![f64::NAN; n]);
+                add_product_on(isa, n, &t, 0.5, &x, &y, &mut forth);
+                transposed_product_on(isa, n, &t, &x, &mut back);
+                for i in 0..n {
+                    let row: f64 = (0..n).map(|j| element(i, j) * x[j]).sum();
+                    let column: f64 = (0..n).map(|j| element(j, i) * x[j]).sum();
+                    assert!((forth[i] - y[i] - 0.5 * row).abs() < 1e-11, "{n}");
+                    assert!((back[i] - column).abs() < 1e-11, "{n}");
+                }
+                bits.push(forth.iter().chain(&back).map(|v| v.to_bits()).collect());
+            }
+            assert!(bits.windows(2).all(|pair| pair[0] == pair[1]), "{n}");
+        }
+    }
+}

@@ -45,8 +45,7 @@ fn largest(m: usize, a: &[f64]) -> f64 {
         v.iter_mut().for_each(|v| *v /= norm);
         v = multiply([m, m, 1], [false, false], a, &v);
     }
-    let length = v.iter().map(|v| v * v).sum::<f64>().sqrt();
-    length
+    v.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
 /// Leapfrog steps a draw that the metric promises on these points, up to a factor that is the same

@@ -102,9 +102,9 @@ impl Normal {
             unit[j] = 1.0;
             metric.pull(&unit, &mut pulled);
             metric.drift(&vec![0.0; d], &pulled, 1.0, &mut column);
-            for i in 0..d {
+            for (i, element) in column.iter().enumerate() {
                 let expected = if i == j { 1.0 } else { self.rho };
-                let found = column[i] / (self.scales[i] * self.scales[j]);
+                let found = element / (self.scales[i] * self.scales[j]);
                 worst = worst.max((found - expected).abs());
             }
         }
