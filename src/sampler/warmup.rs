@@ -105,7 +105,7 @@ impl Warmup {
         let updated = if self.schedule.adapts_metric(draw + 1) {
             self.metric.update(metric, settled)
         } else {
-            self.metric.fit(metric, settled)
+            self.metric.fit(metric, true)
         };
         let first = updated && !std::mem::replace(&mut self.metric_known, true);
         first || self.schedule.searches(draw)

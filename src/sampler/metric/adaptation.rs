@@ -29,6 +29,8 @@ pub struct MetricAdaptation {
     background: usize,
     /// Points of the foreground when the metric was fitted last.
     fitted: usize,
+    /// Points of the foreground when the kind was chosen last.
+    judged: usize,
     diagonal: Diagonal,
 }
 
@@ -46,6 +48,7 @@ impl MetricAdaptation {
             points: Points::new(dim),
             background: 0,
             fitted: 0,
+            judged: 0,
             diagonal: Diagonal::unit(dim),
         }
     }
@@ -67,28 +70,31 @@ impl MetricAdaptation {
     /// Puts the background in front and starts a new, empty one.
     pub fn switch(&mut self) {
         self.points.keep_last(self.background);
-        (self.background, self.fitted) = (0, 0);
+        (self.background, self.fitted, self.judged) = (0, 0, 0);
     }
 
     /// Fits `metric` to the foreground if that has grown enough since the last time, by a tenth, but at
-    /// least ten points or half the dimensions; says whether it did.
+    /// least ten points or half the dimensions; says whether it did. Once warm-up has settled, the kind is
+    /// chosen anew whenever the foreground has doubled.
     pub fn update(&mut self, metric: &mut Metric, settled: bool) -> bool {
         let (n, dim) = (self.points.len(), self.points.dim());
         let grown = n.saturating_sub(self.fitted);
         if n < MIN_POINTS || self.fitted > 0 && grown < (n / 10).max(10).max(dim / 2) {
             return false;
         }
-        self.fit(metric, settled)
+        self.fit(metric, settled && n >= 2 * self.judged)
     }
 
-    /// Fits `metric` to the foreground if that holds enough points; says whether it did.
-    pub fn fit(&mut self, metric: &mut Metric, settled: bool) -> bool {
+    /// Fits `metric` to the foreground if that holds enough points; says whether it did. Its kind is
+    /// chosen anew if `choosing`.
+    pub fn fit(&mut self, metric: &mut Metric, choosing: bool) -> bool {
         let points = self.points.typical();
         if points.len() < MIN_POINTS {
             return false;
         }
         self.fitted = self.points.len();
-        if settled && self.kind == MetricKind::Auto && points.len() >= MIN_POINTS_TO_CHOOSE {
+        if choosing && self.kind == MetricKind::Auto && points.len() >= MIN_POINTS_TO_CHOOSE {
+            self.judged = self.points.len();
             self.chosen = self.choose(&points);
         }
         *metric = fitted(self.chosen, &points, &mut self.diagonal);
