@@ -8,11 +8,17 @@
 //! draws from U(-1, 1): gradients an effective draw, where an effective draw is the smallest ESS
 //! among all x_i and x_i^2 (geometric mean over the runs), after warm-up and with warm-up; all
 //! gradients of a chain in warm-up; divergences a run.
+//!
+//! Without settings, only the time of a leapfrog step beyond the density's own, by dimension and metric.
 
 use std::time::Instant;
 
 use pymc_rustmc::density;
+use pymc_rustmc::sampler::hamiltonian::Hamiltonian;
+use pymc_rustmc::sampler::metric::{Dense, LowRank, Metric};
 use pymc_rustmc::sampler::rng::ChainRng;
+use pymc_rustmc::sampler::trajectory::Step;
+use pymc_rustmc::sampler::tree::Tree;
 use pymc_rustmc::sampler::{Column, Run, Settings};
 
 #[allow(dead_code)] // the tests use more of it
@@ -200,41 +206,86 @@ fn efficiency(json: &str) {
     );
 }
 
-/// Seconds of the fastest of many short repetitions: what else runs on the machine only slows down.
-fn fastest(seconds: impl FnMut() -> f64) -> f64 {
-    std::iter::repeat_with(seconds)
-        .take(100)
-        .fold(f64::INFINITY, f64::min)
+/// Dimensions whose dense metric fits in memory caches; it is no choice beyond.
+const MOST_DENSE: usize = 1000;
+
+/// Nanoseconds of a leapfrog step, drift, density and kick, and of the density alone, on a standard normal.
+fn leapfrog(dim: usize, metric: Metric) -> (f64, f64) {
+    let mut density = Normal::standard(dim);
+    let hamiltonian = Hamiltonian {
+        metric,
+        step_size: 1e-3,
+        max_energy_error: 1000.0,
+    };
+    let mut tree = Tree::new(dim, DEPTH);
+    let state = tree.current_mut();
+    state.position.fill(0.1);
+    let start = state.position.clone();
+    state.logp = value(&mut density, &start, &mut state.gradient);
+    let mut rng = ChainRng::new(1);
+    let mut gradient = vec![0.0; dim];
+    let (mut whole, mut own) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..(1_000_000 / dim).clamp(5, 200) {
+        let clock = Instant::now();
+        let mut step = tree.start(DEPTH, &hamiltonian, &mut rng);
+        while step == Step::NeedGradient {
+            let (position, gradient) = tree.pending();
+            let logp = value(&mut density, position, gradient);
+            step = tree.resume(logp, &hamiltonian, &mut rng);
+        }
+        let steps = tree.outcome().n_steps as f64;
+        whole = clock.elapsed().as_secs_f64().min(whole * steps) / steps;
+        let clock = Instant::now();
+        for _ in 0..1 << DEPTH {
+            std::hint::black_box(value(
+                &mut density,
+                std::hint::black_box(&start),
+                &mut gradient,
+            ));
+        }
+        own = (clock.elapsed().as_secs_f64() / f64::from(1 << DEPTH)).min(own);
+    }
+    (whole * 1e9, own * 1e9)
 }
 
-/// Time of a leapfrog step on standard normals, without and with the density's own.
+/// Doublings of the trajectories that are timed.
+const DEPTH: u32 = 6;
+
+fn value(density: &mut Normal, position: &[f64], gradient: &mut [f64]) -> f64 {
+    let logp = density.logp_and_gradient(position, gradient);
+    logp.expect("a normal does not fail")
+}
+
+/// Time of a leapfrog step beyond the density, by dimension and metric.
 fn overhead() {
-    println!("\nns a leapfrog step: sampler, besides it density");
-    for dim in [1, 10, 100, 1000] {
-        let settings = Settings {
-            tune: 100,
-            draws: (5000 / dim as u64).clamp(50, 500),
-            ..Settings::default()
+    println!("\nns a leapfrog step beyond the density, which takes the last column");
+    println!(
+        "{:>8} {:>10} {:>12} {:>10} {:>10}",
+        "", "diagonal", "low-rank 10", "dense", "(density)"
+    );
+    for dim in [10, 100, 1000, 10_000, 100_000] {
+        let excess = |metric: Metric| {
+            let (whole, own) = leapfrog(dim, metric);
+            (whole - own, own)
         };
-        let make = || -> Box<dyn Density> { Box::new(Normal::standard(dim)) };
-        let whole = fastest(|| {
-            let start = vec![vec![0.1; dim]];
-            let run = Run::start(settings.clone(), vec![make()], start, vec![1], 1);
-            let result = run.expect("valid inputs").into_result();
-            let chain = &result.expect("a normal does not fail").chains[0];
-            (chain.warmup_time + chain.sampling_time) / chain.gradients as f64
-        });
-        let mut density = make();
-        let (x, mut gradient) = (vec![0.1; dim], vec![0.0; dim]);
-        let own = fastest(|| {
-            let clock = Instant::now();
-            for _ in 0..1000 {
-                let logp = density.logp_and_gradient(std::hint::black_box(&x), &mut gradient);
-                let _ = std::hint::black_box(logp);
-            }
-            clock.elapsed().as_secs_f64() / 1e3
-        });
-        println!("{dim:6} {:10.1} {:10.1}", (whole - own) * 1e9, own * 1e9);
+        let scale = vec![1.0; dim];
+        let directions: Vec<f64> = (0..10 * dim)
+            .map(|i| f64::from(u8::from(i % dim == i / dim)))
+            .collect();
+        let low_rank = LowRank::new(scale.clone(), directions, vec![1.1; 10]);
+        let (diagonal, own) = excess(Metric::unit(dim));
+        let (low_rank, _) = excess(Metric::LowRank(low_rank));
+        print!("{dim:8} {diagonal:10.0} {low_rank:12.0}");
+        if dim <= MOST_DENSE {
+            let identity: Vec<f64> = (0..dim * dim)
+                .map(|i| f64::from(u8::from(i % dim == i / dim)))
+                .collect();
+            let dense = Dense::new(&scale, &identity).expect("an identity has an inverse");
+            print!(" {:10.0}", excess(Metric::Dense(dense)).0);
+        } else {
+            print!(" {:>10}", "-");
+        }
+        println!(" {own:10.0}");
     }
 }
 

@@ -80,8 +80,11 @@ class RustMC(Sampler):  # type: ignore[misc]
     max_treedepth
         Doublings after which a NUTS trajectory ends (10). Also ``max_tree_depth`` and ``maxdepth``.
     metric
-        How warm-up estimates the diagonal metric: ``"fisher"`` from draws and gradients (default), or
-        ``"draw_variance"`` from the variance of the draws.
+        The mass matrix: ``"diag"``, ``"dense"`` or ``"low_rank"`` (a diagonal but for a few directions), each
+        the minimum of the Fisher divergence for draws and gradients of warm-up (arXiv:2603.18845);
+        ``"draw_diag"`` from the variances of the draws; or ``"auto"`` (default): of the two diagonal ones
+        and ``"dense"`` (up to 128 dimensions) or ``"low_rank"`` (above), the one that promises the
+        fewest leapfrog steps on draws that it was not fitted to.
     step_size_jitter
         Each draw's step size is the tuned one times a number uniform on 1 ± ``step_size_jitter`` (0.1).
     initial_step_size
@@ -118,7 +121,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         kind: Literal["nuts", "hmc"] | None = None,
         target_accept: float | None = None,
         max_treedepth: int | None = None,
-        metric: Literal["fisher", "draw_variance"] | None = None,
+        metric: Literal["auto", "diag", "dense", "low_rank", "draw_diag"] | None = None,
         step_size_jitter: float | None = None,
         initial_step_size: float | None = None,
         max_energy_error: float | None = None,

@@ -131,7 +131,10 @@ impl Chain<'_> {
     fn run(&mut self, start: &[f64], draws: &mut ChainDraws) -> Result<(), Stop> {
         let clock = Instant::now();
         self.place(start)?;
-        let mut warmup = Warmup::new(self.settings, self.trajectory.current());
+        let mut warmup = Warmup::new(self.settings, start.len());
+        if self.settings.tune > 0 {
+            self.hamiltonian.metric = warmup.first_metric(self.trajectory.current());
+        }
         let mut step_size = self.first_step_size()?;
         draws.warmup_time = clock.elapsed().as_secs_f64();
 
@@ -144,7 +147,8 @@ impl Chain<'_> {
             };
             let keep = !tuning || self.settings.save_warmup;
             let kept = keep.then_some(&mut *draws);
-            self.draw(base, step_size.averaged(), tuning, kept)?;
+            let learning = tuning.then_some((draw, &mut warmup));
+            self.draw(base, step_size.averaged(), learning, kept)?;
             if tuning {
                 let searches = warmup.learn(
                     draw,
@@ -199,21 +203,33 @@ impl Chain<'_> {
         Ok(DualAveraging::new(initial, self.settings.target_accept))
     }
 
-    /// Makes one draw with a step size around `base`, and keeps it if there is where.
+    /// Makes one draw with a step size around `base`, and keeps it if there is where; in warm-up,
+    /// given its number and who learns from it.
     fn draw(
         &mut self,
         base: f64,
         step_size_bar: f64,
-        tuning: bool,
+        mut learning: Option<(u64, &mut Warmup)>,
         keep: Option<&mut ChainDraws>,
     ) -> Result<(), Stop> {
+        let tuning = learning.is_some();
+        let short = learning
+            .as_ref()
+            .and_then(|(draw, warmup)| warmup.max_treedepth(*draw));
+        let deepest = self.settings.max_treedepth;
+        let max_depth = short.map_or(deepest, |depth| depth.min(deepest));
         let begin = Instant::now();
         let jitter = self.settings.step_size_jitter * (2.0 * self.rng.uniform() - 1.0);
         self.hamiltonian.step_size = base * (1.0 + jitter);
-        let mut step = self.trajectory.start(&self.hamiltonian, &mut self.rng);
+        let mut step = self
+            .trajectory
+            .start(max_depth, &self.hamiltonian, &mut self.rng);
         while step == Step::NeedGradient {
             let (position, gradient) = self.trajectory.pending();
             let logp = self.model.evaluate(position, gradient)?;
+            if let Some((draw, warmup)) = &mut learning {
+                warmup.visit(*draw, position, gradient, logp);
+            }
             step = self
                 .trajectory
                 .resume(logp, &self.hamiltonian, &mut self.rng);

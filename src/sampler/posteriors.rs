@@ -62,8 +62,10 @@ fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
 
 #[test]
 fn correlated_normal_by_nuts() {
-    check_autoregressive(settings(|_| ()));
-    check_autoregressive(settings(|s| s.metric = MetricKind::DrawVariance));
+    use MetricKind::{Auto, Dense, Diag, DrawDiag, LowRank};
+    for kind in [Auto, Dense, Diag, DrawDiag, LowRank] {
+        check_autoregressive(settings(|s| s.metric = kind));
+    }
 }
 
 #[test]
@@ -71,6 +73,21 @@ fn correlated_normal_by_hmc() {
     let hmc = |json: &str| Settings::from_json(json).unwrap();
     check_autoregressive(hmc(r#"{"kind": "hmc", "draws": 4000, "path_length": 1.6}"#));
     check_autoregressive(hmc(r#"{"kind": "hmc", "draws": 4000, "n_steps": 7}"#));
+}
+
+#[test]
+fn a_short_warmup_does_not_fail() {
+    for tune in [0, 1, 2, 7] {
+        for density in [1, 3].map(Normal::standard) {
+            let chains = sample(&density, settings(|s| (s.tune, s.draws) = (tune, 20)));
+            let positions = chains.iter().flat_map(|chain| chain.positions());
+            assert!(positions.clone().all(|x| x.is_finite()));
+            assert_eq!(positions.count(), 4 * 20 * density.dim());
+        }
+    }
+    let chains = sample(&Normal::standard(3), settings(|s| s.tune = 30));
+    check(&chains, |x| x[0] * x[1], 0.0, 0.05);
+    check(&chains, |x| x[2] * x[2], 1.0, 0.05);
 }
 
 #[test]

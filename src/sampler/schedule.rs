@@ -7,6 +7,13 @@
 
 use super::settings::ScheduleSettings;
 
+/// First draw after which the step size is searched anew.
+const SEARCH: u64 = 5;
+/// Draws with short trajectories.
+const SHORT_DRAWS: u64 = 10;
+/// Doublings of a short trajectory.
+const SHORT_DEPTH: u32 = 5;
+
 /// The windows of one chain's warm-up.
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -35,6 +42,26 @@ impl Schedule {
         draw < self.final_start
     }
 
+    /// Whether `draw` is in the early part.
+    pub fn is_early(&self, draw: u64) -> bool {
+        draw < self.early_end
+    }
+
+    /// Whether the step size is searched anew after `draw`: in the early part, at draws further and
+    /// further apart, since the metric changes less and less.
+    pub fn searches(&self, draw: u64) -> bool {
+        let draws = draw + 1;
+        self.is_early(draw) && draws.is_multiple_of(SEARCH) && (draws / SEARCH).is_power_of_two()
+    }
+
+    /// Doublings after which a trajectory of `draw` ends in any case.
+    ///
+    /// The first metric may be so wrong that trajectories are as long as they may, while a few states
+    /// of short ones are enough for a better one.
+    pub fn max_treedepth(&self, draw: u64) -> Option<u32> {
+        (draw < SHORT_DRAWS).then_some(SHORT_DEPTH)
+    }
+
     /// Whether the estimators switch after `draw`, given how many points the background holds.
     ///
     /// The last window before the final part is never cut short: a switch that leaves less than
@@ -58,10 +85,10 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    /// Draws after which the estimators switch; the background starts with the starting point.
+    /// Draws after which the estimators switch, if every one enters.
     fn switch_points(tune: u64) -> (Vec<u64>, u64) {
         let mut schedule = Schedule::new(tune, &ScheduleSettings::default());
-        let (mut background, mut points) = (1, Vec::new());
+        let (mut background, mut points) = (0, Vec::new());
         let adapting = (0..tune)
             .take_while(|&draw| schedule.adapts_metric(draw))
             .count() as u64;
@@ -76,17 +103,24 @@ mod tests {
     }
 
     #[test]
-    fn switch_points_of_400_draws() {
-        let mut expected: Vec<u64> = (8..=118).step_by(10).collect();
-        expected.push(198);
-        assert_eq!(switch_points(400), (expected, 340));
+    fn switch_points_of_200_draws() {
+        let mut expected: Vec<u64> = (9..=59).step_by(10).collect();
+        expected.push(99);
+        assert_eq!(switch_points(200), (expected, 170));
     }
 
     #[test]
     fn switch_points_of_1000_draws() {
-        let mut expected: Vec<u64> = (8..=298).step_by(10).collect();
-        expected.extend([378, 498]);
+        let mut expected: Vec<u64> = (9..=299).step_by(10).collect();
+        expected.extend([339, 399, 489, 624]);
         assert_eq!(switch_points(1000), (expected, 850));
+    }
+
+    #[test]
+    fn the_step_size_is_searched_ever_less_often() {
+        let schedule = Schedule::new(400, &ScheduleSettings::default());
+        let searches: Vec<u64> = (0..400).filter(|&draw| schedule.searches(draw)).collect();
+        assert_eq!(searches, [4, 9, 19, 39, 79]);
     }
 
     #[test]

@@ -5,8 +5,9 @@ use super::rng::ChainRng;
 use super::state::State;
 use super::trajectory::acceptance;
 
-/// Shrinkage towards mu.
-const GAMMA: f64 = 0.05;
+/// Shrinkage towards mu. With the usual 0.05 a single rejection moves the step size by a factor,
+/// and the average ends at an acceptance of 0.9 where 0.8 is asked for.
+const GAMMA: f64 = 0.2;
 /// Damping of the first updates.
 const T0: f64 = 10.0;
 /// Decay of the average's weights.
@@ -115,21 +116,22 @@ mod tests {
         let mut adaptation = DualAveraging::new(0.1, 0.8);
         assert!((adaptation.averaged() - 0.1).abs() < 1e-15);
         adaptation.update(0.9);
-        assert!((adaptation.current().ln() - 0.1818181818).abs() < 1e-9);
-        assert!((adaptation.averaged().ln() - 0.1818181818).abs() < 1e-9);
+        assert!((adaptation.current().ln() - 0.0454545455).abs() < 1e-9);
+        assert!((adaptation.averaged().ln() - 0.0454545455).abs() < 1e-9);
         adaptation.update(0.5);
-        assert!((adaptation.current().ln() + 0.4714045208).abs() < 1e-9);
-        assert!((adaptation.averaged().ln() + 0.2065903610).abs() < 1e-9);
+        assert!((adaptation.current().ln() + 0.1178511302).abs() < 1e-9);
+        assert!((adaptation.averaged().ln() + 0.0516475903).abs() < 1e-9);
     }
 
     #[test]
     fn dual_averaging_finds_the_target() {
         let mut adaptation = DualAveraging::new(10.0, 0.8);
-        for _ in 0..1000 {
+        // From mu a shift of gamma / sqrt(t) times the distance remains, here 0.2 / 100 * 6.1.
+        for _ in 0..10_000 {
             let acceptance = (-adaptation.current()).exp();
             adaptation.update(acceptance);
         }
-        assert!(((-adaptation.averaged()).exp() - 0.8).abs() < 0.01);
+        assert!(((-adaptation.averaged()).exp() - 0.8).abs() < 0.02);
     }
 
     /// The step size found on a normal of one dimension with this standard deviation.

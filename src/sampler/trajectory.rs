@@ -105,9 +105,12 @@ impl Trajectory {
         either!(self, outcome())
     }
 
-    /// Starts a trajectory at the current draw.
-    pub fn start(&mut self, hamiltonian: &Hamiltonian, rng: &mut ChainRng) -> Step {
-        either!(self, start(hamiltonian, rng))
+    /// Starts a trajectory at the current draw; one of NUTS ends after `max_depth` doublings.
+    pub fn start(&mut self, max_depth: u32, hamiltonian: &Hamiltonian, rng: &mut ChainRng) -> Step {
+        match self {
+            Self::Nuts(tree) => tree.start(max_depth, hamiltonian, rng),
+            Self::Hmc(path) => path.start(hamiltonian, rng),
+        }
     }
 
     /// The position whose gradient is asked for, and where the gradient goes.

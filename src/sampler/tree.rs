@@ -94,8 +94,9 @@ impl Tree {
         &self.outcome
     }
 
-    /// Starts a trajectory at the current draw.
-    pub fn start(&mut self, hamiltonian: &Hamiltonian, rng: &mut ChainRng) -> Step {
+    /// Starts a trajectory at the current draw that ends after `max_depth` doublings.
+    pub fn start(&mut self, max_depth: u32, hamiltonian: &Hamiltonian, rng: &mut ChainRng) -> Step {
+        self.max_depth = max_depth;
         let current = self.current_mut();
         hamiltonian.begin(current, rng);
         self.start_energy = current.energy;

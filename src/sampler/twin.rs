@@ -4,7 +4,7 @@
 //! are used in the same order.
 
 use super::hamiltonian::Hamiltonian;
-use super::metric::Metric;
+use super::metric::{Metric, one_of_each};
 use super::rng::ChainRng;
 use super::testing::{Autoregressive, EightSchools, Funnel, Normal};
 use super::trajectory::{Outcome, Step};
@@ -29,7 +29,7 @@ struct Branch {
 
 struct Twin<'a> {
     density: &'a mut dyn Density,
-    scale: Vec<f64>,
+    metric: &'a Metric,
     step_size: f64,
     max_depth: u32,
     start_energy: f64,
@@ -60,16 +60,19 @@ impl Twin<'_> {
     fn leapfrog(&mut self, from: &Point, direction: f64) -> Point {
         let mut to = from.clone();
         let h = direction * self.step_size;
-        for i in 0..to.x.len() {
-            to.v[i] += 0.5 * h * (self.scale[i] * to.gradient[i]);
-            to.x[i] += h * to.v[i] * self.scale[i];
+        let mut whitened = vec![0.0; to.x.len()];
+        self.metric.pull(&to.gradient, &mut whitened);
+        for (v, g) in to.v.iter_mut().zip(&whitened) {
+            *v += 0.5 * h * g;
         }
+        self.metric.drift(&from.x, &to.v, h, &mut to.x);
         to.logp = self
             .density
             .logp_and_gradient(&to.x, &mut to.gradient)
             .unwrap();
-        for i in 0..to.x.len() {
-            to.v[i] += 0.5 * h * (self.scale[i] * to.gradient[i]);
+        self.metric.pull(&to.gradient, &mut whitened);
+        for (v, g) in to.v.iter_mut().zip(&whitened) {
+            *v += 0.5 * h * g;
         }
         to.index += direction as i64;
         to
@@ -192,7 +195,7 @@ impl Density for Cut {
 /// draws diverged, stopped at a turn, and stopped at the greatest depth.
 fn compare(
     density: &mut dyn Density,
-    scale: &[f64],
+    metric: Metric,
     x: f64,
     step_size: f64,
     seed: u64,
@@ -200,7 +203,7 @@ fn compare(
     let dim = density.dim();
     let max_depth = 6;
     let hamiltonian = Hamiltonian {
-        metric: Metric::diagonal(scale),
+        metric,
         step_size,
         max_energy_error: 1000.0,
     };
@@ -214,7 +217,7 @@ fn compare(
     let mut counts = [0; 3];
     for draw in 0..20 {
         let start = tree.current().position.clone();
-        let mut step = tree.start(&hamiltonian, &mut tree_rng);
+        let mut step = tree.start(max_depth, &hamiltonian, &mut tree_rng);
         while step == Step::NeedGradient {
             let (position, gradient) = tree.pending();
             let logp = density.logp_and_gradient(position, gradient).unwrap();
@@ -222,7 +225,7 @@ fn compare(
         }
         let mut twin = Twin {
             density,
-            scale: scale.to_vec(),
+            metric: &hamiltonian.metric,
             step_size,
             max_depth,
             start_energy: f64::NAN,
@@ -277,32 +280,26 @@ fn the_state_machine_equals_the_recursion() {
                     *total += count;
                 }
             };
-            add(compare(
-                &mut Normal::standard(1),
-                &[1.0],
-                0.5,
-                step_size,
-                seed,
-            ));
-            add(compare(
-                &mut Normal::standard(19),
-                &[0.9; 19],
-                0.5,
-                step_size,
-                seed,
-            ));
-            let mut correlated = Autoregressive { dim: 5, rho: 0.9 };
-            let scale = [0.5, 1.0, 2.0, 1.0, 0.7];
-            add(compare(&mut correlated, &scale, 0.1, step_size, seed));
-            add(compare(
-                &mut Funnel { dim: 6, scale: 3.0 },
-                &[1.0; 6],
-                0.1,
-                step_size,
-                seed,
-            ));
-            add(compare(&mut EightSchools, &[1.0; 10], 0.3, step_size, seed));
-            add(compare(&mut Cut, &[1.0; 3], 0.5, step_size, seed));
+            let unit = Metric::unit;
+            let cases: [(&mut dyn Density, Metric, f64); 6] = [
+                (&mut Normal::standard(1), unit(1), 0.5),
+                (&mut Normal::standard(19), Metric::diagonal(&[0.9; 19]), 0.5),
+                (
+                    &mut Autoregressive { dim: 5, rho: 0.9 },
+                    Metric::diagonal(&[0.5, 1.0, 2.0, 1.0, 0.7]),
+                    0.1,
+                ),
+                (&mut Funnel { dim: 6, scale: 3.0 }, unit(6), 0.1),
+                (&mut EightSchools, unit(10), 0.3),
+                (&mut Cut, unit(3), 0.5),
+            ];
+            for (density, metric, x) in cases {
+                add(compare(density, metric, x, step_size, seed));
+            }
+            for metric in one_of_each() {
+                let mut correlated = Autoregressive { dim: 3, rho: 0.9 };
+                add(compare(&mut correlated, metric, 0.1, step_size, seed));
+            }
         }
     }
     assert!(counts.iter().all(|&count| count > 100), "{counts:?}");

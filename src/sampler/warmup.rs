@@ -1,7 +1,11 @@
 //! What a chain learns in warm-up: the metric and the step size.
+//!
+//! A trajectory shows more than its draw: each of its states has a gradient, and on a posterior near
+//! a normal one any d + 1 points with gradients tell the metric. Some states of each
+//! trajectory are learned from: the first, second, fourth, eighth, ... that it visits.
 
 use super::hamiltonian::Hamiltonian;
-use super::metric::MetricAdaptation;
+use super::metric::{Metric, MetricAdaptation};
 use super::schedule::Schedule;
 use super::settings::Settings;
 use super::state::State;
@@ -11,6 +15,8 @@ use super::trajectory::Outcome;
 /// A draw of a divergent trajectory teaches the metric only if it lies further from the start than
 /// this: nearer ones pile up where the posterior is too narrow to leave.
 const MIN_DIVERGENT_STEPS: u64 = 4;
+/// With more dimensions the draws alone teach the metric: states would take too much memory.
+const MOST_DIMENSIONS_OF_STATES: usize = 1000;
 
 /// The adaptation of one chain.
 #[derive(Debug, Clone)]
@@ -18,22 +24,53 @@ pub struct Warmup {
     schedule: Schedule,
     metric: MetricAdaptation,
     metric_known: bool,
+    /// Draws in the background.
+    background: u64,
+    /// States of the current trajectory so far.
+    seen: u64,
+    visited: Vec<State>,
 }
 
 impl Warmup {
-    /// Nothing learned yet but the starting point.
-    pub fn new(settings: &Settings, start: &State) -> Self {
-        let mut metric = MetricAdaptation::new(settings.metric, start.position.len());
-        metric.add(&start.position, &start.gradient);
+    /// Nothing learned yet.
+    pub fn new(settings: &Settings, dim: usize) -> Self {
         Self {
             schedule: Schedule::new(settings.tune, &settings.schedule),
-            metric,
+            metric: MetricAdaptation::new(settings.metric, dim),
             metric_known: false,
+            background: 0,
+            seen: 0,
+            visited: Vec::new(),
+        }
+    }
+
+    /// The metric to start with.
+    pub fn first_metric(&mut self, start: &State) -> Metric {
+        self.metric.first(&start.gradient)
+    }
+
+    /// Doublings after which a trajectory of this draw ends, as far as warm-up is concerned.
+    pub fn max_treedepth(&self, draw: u64) -> Option<u32> {
+        self.schedule.max_treedepth(draw)
+    }
+
+    /// Sees a state of the trajectory of `draw`.
+    pub fn visit(&mut self, draw: u64, position: &[f64], gradient: &[f64], logp: f64) {
+        self.seen += 1;
+        if self.seen.is_power_of_two()
+            && position.len() <= MOST_DIMENSIONS_OF_STATES
+            && self.schedule.adapts_metric(draw)
+        {
+            let mut state = State::new(0);
+            state.position = position.to_vec();
+            state.gradient = gradient.to_vec();
+            state.logp = logp;
+            self.visited.push(state);
         }
     }
 
     /// Learns from warm-up draw number `draw`, counted from 0; says whether the step size must be
-    /// searched anew because the metric was estimated for the first time.
+    /// searched anew because the metric is another.
     pub fn learn(
         &mut self,
         draw: u64,
@@ -43,17 +80,35 @@ impl Warmup {
         hamiltonian: &mut Hamiltonian,
     ) -> bool {
         step_size.update(outcome.acceptance_rate);
+        let seen = std::mem::take(&mut self.seen);
         if !self.schedule.adapts_metric(draw) {
             return false;
         }
-        if informative(state, outcome) {
-            self.metric.add(&state.position, &state.gradient);
+        if outcome.diverging && seen.is_power_of_two() {
+            self.visited.pop(); // where it diverged
         }
-        if self.schedule.switches(draw, self.metric.background_count()) {
+        for state in self.visited.drain(..) {
+            self.metric
+                .add(&state.position, &state.gradient, state.logp);
+        }
+        if informative(state, outcome) {
+            self.background += 1;
+            self.metric
+                .add(&state.position, &state.gradient, state.logp);
+        }
+        if self.schedule.switches(draw, self.background) {
+            self.background = 0;
             self.metric.switch();
         }
-        let updated = self.metric.update(&mut hamiltonian.metric);
-        updated && !std::mem::replace(&mut self.metric_known, updated)
+        let settled = !self.schedule.is_early(draw);
+        let metric = &mut hamiltonian.metric;
+        let updated = if self.schedule.adapts_metric(draw + 1) {
+            self.metric.update(metric, settled)
+        } else {
+            self.metric.fit(metric, true)
+        };
+        let first = updated && !std::mem::replace(&mut self.metric_known, true);
+        first || self.schedule.searches(draw)
     }
 }
 

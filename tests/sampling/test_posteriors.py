@@ -61,8 +61,11 @@ def test_conjugate_normal(long):
     _assert_exact(idata.posterior["mu"], exact)
 
 
+_METRICS = ("diag", "dense", "low_rank", "draw_diag")
+
+
 @pytest.mark.parametrize(
-    "kind", [{}, {"kind": "hmc", "path_length": 1.5}, {"metric": "draw_variance"}], ids=str
+    "kind", [{}, {"kind": "hmc", "path_length": 1.5}, *({"metric": name} for name in _METRICS)], ids=str
 )
 def test_beta_binomial(long, kind):
     with pm.Model():

@@ -9,6 +9,7 @@
 
 pub mod cholesky;
 pub mod eigh;
+pub mod lower;
 pub mod lu;
 pub mod product;
 pub mod qr;

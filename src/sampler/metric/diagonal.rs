@@ -51,6 +51,11 @@ impl Diagonal {
             out[i] = scale[i] * gradient[i];
         }
     }
+
+    /// Replaces `x` by `T^-1 x`.
+    pub fn whiten(&self, x: &mut [f64]) {
+        x.iter_mut().zip(&self.scale).for_each(|(x, s)| *x /= s);
+    }
 }
 
 #[cfg(test)]

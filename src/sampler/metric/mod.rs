@@ -4,17 +4,43 @@
 //! trajectory is that of a unit mass matrix; seen from x the mass matrix is (T T')^-1. Trajectories
 //! need two things of a metric and nothing else: velocities pushed to x, gradients pulled to y.
 
+mod adaptation;
+mod choice;
+mod covariance;
+mod dense;
 mod diagonal;
-mod moments;
+mod low_rank;
+mod points;
+#[cfg(test)]
+mod tests;
 
+pub use adaptation::MetricAdaptation;
+pub use dense::Dense;
 pub use diagonal::Diagonal;
-pub use moments::MetricAdaptation;
+pub use low_rank::LowRank;
+#[cfg(test)]
+pub use tests::one_of_each;
 
 /// A linear map from whitened coordinates to those of the density.
 #[derive(Debug, Clone)]
 pub enum Metric {
     /// T is a diagonal matrix.
     Diagonal(Diagonal),
+    /// T is a triangular matrix.
+    Dense(Dense),
+    /// T is a diagonal matrix times a symmetric one that differs from the identity in few directions.
+    LowRank(LowRank),
+}
+
+/// Calls the same method of any kind.
+macro_rules! any {
+    ($self:ident, $method:ident $arguments:tt) => {
+        match $self {
+            Self::Diagonal(metric) => metric.$method $arguments,
+            Self::Dense(metric) => metric.$method $arguments,
+            Self::LowRank(metric) => metric.$method $arguments,
+        }
+    };
 }
 
 impl Metric {
@@ -34,16 +60,17 @@ impl Metric {
     /// Writes `position + time * T velocity` to `out`.
     #[inline]
     pub fn drift(&self, position: &[f64], velocity: &[f64], time: f64, out: &mut [f64]) {
-        match self {
-            Self::Diagonal(metric) => metric.drift(position, velocity, time, out),
-        }
+        any!(self, drift(position, velocity, time, out));
     }
 
     /// Writes `T' gradient`, the gradient in whitened coordinates, to `out`.
     #[inline]
     pub fn pull(&self, gradient: &[f64], out: &mut [f64]) {
-        match self {
-            Self::Diagonal(metric) => metric.pull(gradient, out),
-        }
+        any!(self, pull(gradient, out));
+    }
+
+    /// Replaces `x` by `T^-1 x`; not for trajectories.
+    pub fn whiten(&self, x: &mut [f64]) {
+        any!(self, whiten(x));
     }
 }

@@ -1,0 +1,280 @@
+//! Every kind of metric: maps that fit together, estimates that are exact where they must be, inputs that say nothing.
+
+use super::{Dense, LowRank, Metric, MetricAdaptation};
+use crate::sampler::rng::ChainRng;
+use crate::sampler::settings::MetricKind;
+
+const KINDS: [MetricKind; 5] = [
+    MetricKind::Auto,
+    MetricKind::Diag,
+    MetricKind::Dense,
+    MetricKind::LowRank,
+    MetricKind::DrawDiag,
+];
+
+/// A metric of each type in three dimensions.
+pub fn one_of_each() -> [Metric; 3] {
+    let u = [0.6, 0.0, 0.8, 0.0, 1.0, 0.0];
+    [
+        Metric::diagonal(&[0.5, 2.0, 1.5]),
+        Metric::Dense(
+            Dense::new(
+                &[0.5, 2.0, 1.5],
+                &[1.0, 0.0, 0.0, 0.4, 0.8, 0.0, -0.3, 0.5, 1.2],
+            )
+            .unwrap(),
+        ),
+        Metric::LowRank(LowRank::new(
+            vec![0.5, 2.0, 1.5],
+            u.to_vec(),
+            vec![3.0, 0.25],
+        )),
+    ]
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[test]
+fn pull_is_the_transpose_of_drift_and_whiten_its_inverse() {
+    for metric in one_of_each() {
+        let (v, g) = ([1.0, -2.0, 3.0], [0.5, 0.25, -1.0]);
+        let (mut pushed, mut pulled) = ([0.0; 3], [0.0; 3]);
+        metric.drift(&[0.0; 3], &v, 1.0, &mut pushed);
+        metric.pull(&g, &mut pulled);
+        assert!(
+            (dot(&pushed, &g) - dot(&v, &pulled)).abs() < 1e-14,
+            "{metric:?}"
+        );
+        let mut moved = [0.0; 3];
+        metric.drift(&[7.0, 8.0, 9.0], &v, -0.5, &mut moved);
+        for i in 0..3 {
+            assert!((moved[i] - (7.0 + i as f64 - 0.5 * pushed[i])).abs() < 1e-14);
+        }
+        metric.whiten(&mut pushed);
+        assert!(pushed.iter().zip(v).all(|(a, b)| (a - b).abs() < 1e-14));
+    }
+}
+
+/// A normal: its scales, and correlation `rho` between any two coordinates.
+struct Normal {
+    scales: Vec<f64>,
+    rho: f64,
+}
+
+impl Normal {
+    /// A draw and its gradient: x = scale (sqrt(1 - rho) z + sqrt(rho) z_0) + 5.
+    fn point(&self, rng: &mut ChainRng) -> (Vec<f64>, Vec<f64>) {
+        let d = self.scales.len();
+        let mut z = vec![0.0; d + 1];
+        rng.fill_normal(&mut z);
+        let u: Vec<f64> = (0..d)
+            .map(|i| (1.0 - self.rho).sqrt() * z[i] + self.rho.sqrt() * z[d])
+            .collect();
+        // (1 - rho) I + rho 1 1' has the inverse (I - rho / (1 - rho + d rho) 1 1') / (1 - rho).
+        let share = self.rho / (1.0 - self.rho + d as f64 * self.rho) * u.iter().sum::<f64>();
+        let gradient = |i: usize| -(u[i] - share) / (1.0 - self.rho) / self.scales[i];
+        let draw = |i: usize| 5.0 + self.scales[i] * u[i];
+        ((0..d).map(draw).collect(), (0..d).map(gradient).collect())
+    }
+
+    /// The metric after `n` draws.
+    fn metric(&self, kind: MetricKind, n: usize) -> Metric {
+        let d = self.scales.len();
+        let mut adaptation = MetricAdaptation::new(kind, d);
+        let mut rng = ChainRng::new(1);
+        for _ in 0..n {
+            let (x, g) = self.point(&mut rng);
+            adaptation.add(&x, &g, 0.0);
+        }
+        let mut metric = Metric::unit(d);
+        assert!(adaptation.fit(&mut metric, true));
+        metric
+    }
+
+    /// Largest error of T T' relative to the covariance, scaled to correlations.
+    fn error(&self, metric: &Metric) -> f64 {
+        let d = self.scales.len();
+        let mut worst = 0.0f64;
+        for j in 0..d {
+            let (mut unit, mut pulled, mut column) = (vec![0.0; d], vec![0.0; d], vec![0.0; d]);
+            unit[j] = 1.0;
+            metric.pull(&unit, &mut pulled);
+            metric.drift(&vec![0.0; d], &pulled, 1.0, &mut column);
+            for (i, element) in column.iter().enumerate() {
+                let expected = if i == j { 1.0 } else { self.rho };
+                let found = element / (self.scales[i] * self.scales[j]);
+                worst = worst.max((found - expected).abs());
+            }
+        }
+        worst
+    }
+}
+
+/// Scales over eight orders of magnitude.
+fn spread(d: usize) -> Vec<f64> {
+    (0..d)
+        .map(|i| 10f64.powf(8.0 * i as f64 / d as f64 - 4.0))
+        .collect()
+}
+
+#[test]
+fn fisher_metrics_are_exact_on_normals_after_d_plus_2_draws() {
+    for d in [1, 2, 7, 20] {
+        let correlated = Normal {
+            scales: spread(d),
+            rho: 0.9,
+        };
+        let independent = Normal {
+            scales: spread(d),
+            rho: 0.0,
+        };
+        let dense = correlated.metric(MetricKind::Dense, d + 2);
+        assert!(correlated.error(&dense) < 1e-3, "{d}: {dense:?}");
+        let diag = independent.metric(MetricKind::Diag, d + 2);
+        assert!(independent.error(&diag) < 1e-9, "{d}: {diag:?}");
+    }
+}
+
+#[test]
+fn the_low_rank_metric_finds_a_direction_before_it_has_a_point_for_each_dimension() {
+    let dim = 200;
+    let normal = Normal {
+        scales: vec![1.0; dim],
+        rho: 0.5, // one eigenvalue is 100.5, all others are 0.5
+    };
+    // 1' (T T')^-1 1 over its true value d / 100.5; the best diagonal metric makes it 142.
+    let ratio = |n: usize| {
+        let metric = normal.metric(MetricKind::LowRank, n);
+        let mut x = vec![1.0; dim];
+        metric.whiten(&mut x);
+        dot(&x, &x) * 100.5 / dim as f64
+    };
+    assert!((0.5..20.0).contains(&ratio(60)), "{}", ratio(60));
+    assert!((0.9..1.1).contains(&ratio(250)), "{}", ratio(250));
+    let Metric::LowRank(metric) = normal.metric(MetricKind::LowRank, 250) else {
+        panic!("no low-rank metric")
+    };
+    assert!(metric.rank() < 5, "{}", metric.rank());
+}
+
+#[test]
+fn draw_variances_converge_to_the_scales() {
+    let normal = Normal {
+        scales: vec![1e-3, 1.0, 300.0],
+        rho: 0.0,
+    };
+    let n = 4000;
+    let standard_error = (2.0 / n as f64).sqrt(); // of a variance
+    let metric = normal.metric(MetricKind::DrawDiag, n);
+    assert!(normal.error(&metric) < 5.0 * standard_error);
+}
+
+#[test]
+fn auto_takes_the_simplest_metric_that_is_good_enough() {
+    let kind = |rho: f64, d: usize| {
+        let normal = Normal {
+            scales: spread(d),
+            rho,
+        };
+        normal.metric(MetricKind::Auto, 100)
+    };
+    assert!(matches!(kind(0.0, 10), Metric::Diagonal(_)));
+    assert!(matches!(kind(0.9, 10), Metric::Dense(_)));
+    assert!(matches!(kind(0.0, 150), Metric::Diagonal(_)));
+    assert!(matches!(kind(0.9, 150), Metric::LowRank(_)));
+}
+
+/// T' g, which must be finite and not zero.
+fn assert_sound(metric: &Metric, case: &str) {
+    let dim = match metric {
+        Metric::Diagonal(metric) => metric.scale().len(),
+        Metric::Dense(metric) => metric.dim(),
+        Metric::LowRank(metric) => metric.dim(),
+    };
+    let mut pulled = vec![0.0; dim];
+    metric.pull(&vec![1.0; dim], &mut pulled);
+    assert!(
+        pulled.iter().all(|p| p.is_finite() && *p != 0.0),
+        "{case}: {pulled:?}"
+    );
+}
+
+#[test]
+fn points_that_say_nothing_do_no_harm() {
+    type Point = fn(usize, usize) -> (f64, f64);
+    let cases: [(&str, Point); 6] = [
+        ("constant draws", |_, _| (3.0, -1.0)),
+        ("no gradient", |k, i| ((k * (i + 2) % 7) as f64, 0.0)),
+        ("one constant coordinate", |k, i| {
+            (if i == 0 { 2.0 } else { (k % 5) as f64 }, (k % 3) as f64)
+        }),
+        ("not a number", |k, i| {
+            (if k % 2 == 0 { f64::NAN } else { (k * i) as f64 }, 1.0)
+        }),
+        ("infinite gradients", |k, _| (k as f64, f64::INFINITY)),
+        ("huge", |k, i| {
+            (1e200 * (k * i % 5) as f64, 1e-200 * (k % 4) as f64)
+        }),
+    ];
+    for (case, point) in cases {
+        for kind in KINDS {
+            for dim in [1, 2, 4] {
+                for n in [0, 1, 3, 50] {
+                    let mut adaptation = MetricAdaptation::new(kind, dim);
+                    let mut metric = adaptation.first(&vec![0.0; dim]);
+                    for k in 0..n {
+                        let (x, g): (Vec<f64>, Vec<f64>) = (0..dim).map(|i| point(k, i)).unzip();
+                        adaptation.add(&x, &g, 0.0);
+                    }
+                    adaptation.fit(&mut metric, true);
+                    assert_sound(&metric, &format!("{case}, {kind:?}, {dim}, {n}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_first_gradient_gives_bounded_scales() {
+    let mut adaptation = MetricAdaptation::new(MetricKind::Auto, 4);
+    let Metric::Diagonal(metric) = adaptation.first(&[0.0, 1e-30, 4.0, -1e6]) else {
+        panic!("not diagonal")
+    };
+    assert_eq!(metric.scale(), [10.0, 10.0, 0.5, 1e-3]);
+}
+
+#[test]
+fn a_switch_forgets_what_came_before_the_background() {
+    let mut adaptation = MetricAdaptation::new(MetricKind::Diag, 1);
+    for x in [1e6, -1e6, 2e6] {
+        adaptation.add(&[x], &[-x], 0.0);
+    }
+    adaptation.switch();
+    for x in [1.0, 2.0, 3.0] {
+        adaptation.add(&[x], &[-x / 16.0], 0.0);
+    }
+    adaptation.switch();
+    let mut metric = Metric::unit(1);
+    assert!(adaptation.update(&mut metric, false));
+    let Metric::Diagonal(diagonal) = &metric else {
+        panic!("not diagonal")
+    };
+    assert!((diagonal.scale()[0] - 4.0).abs() < 1e-12);
+}
+
+#[test]
+fn few_points_more_do_not_fit_anew() {
+    let mut adaptation = MetricAdaptation::new(MetricKind::Dense, 2);
+    let mut metric = Metric::unit(2);
+    let mut fits = Vec::new();
+    for k in 0..60 {
+        let x = [f64::from(k * k % 7), f64::from(k * 3 % 5)];
+        adaptation.add(&x, &[-x[0], -x[1]], 0.0);
+        if adaptation.update(&mut metric, false) {
+            fits.push(k);
+        }
+    }
+    assert_eq!(fits, [2, 12, 22, 32, 42, 52]);
+}
