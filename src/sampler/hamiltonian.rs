@@ -61,13 +61,7 @@ impl Hamiltonian {
         let half = 0.5 * direction * self.step_size;
         self.metric.pull(&to.gradient, &mut to.whitened_gradient);
         accumulate(&mut to.velocity, half, &to.whitened_gradient);
-        // A span's sum leaves out its first state in time: forwards it gains `to`, backwards `from`.
-        let gained = if direction > 0.0 {
-            &to.velocity
-        } else {
-            &from.velocity
-        };
-        add_scaled(&from.velocity_sum, direction, gained, &mut to.velocity_sum);
+        sum_velocities(from, to, direction);
         to.logp = logp;
         to.energy = energy(to);
     }
@@ -77,6 +71,18 @@ impl Hamiltonian {
     pub fn diverges(&self, energy_error: f64) -> bool {
         !energy_error.is_finite() || energy_error > self.max_energy_error
     }
+}
+
+/// Continues the running sum of velocities from a state to its neighbour in that direction of time.
+#[inline]
+pub fn sum_velocities(from: &State, to: &mut State, direction: f64) {
+    // A span's sum leaves out its first state in time: forwards it gains `to`, backwards `from`.
+    let gained = if direction > 0.0 {
+        &to.velocity
+    } else {
+        &from.velocity
+    };
+    add_scaled(&from.velocity_sum, direction, gained, &mut to.velocity_sum);
 }
 
 #[inline]

@@ -94,6 +94,7 @@ impl FixedLength {
         self.steps_left -= 1;
 
         let energy_error = self.pool.get(self.end).energy - self.start_energy;
+        self.outcome.n_steps += 1;
         self.outcome.record(energy_error);
         if hamiltonian.diverges(energy_error) {
             self.outcome.diverging = true;

@@ -28,6 +28,7 @@ pub mod chain;
 pub mod control;
 pub mod hamiltonian;
 pub mod hmc;
+pub mod local_step;
 pub mod metric;
 #[cfg(test)]
 mod posteriors;

@@ -14,6 +14,8 @@ pub struct SettingsError(pub String);
 pub enum Kind {
     /// Multinomial NUTS (Betancourt 2017, arXiv:1701.02434).
     Nuts,
+    /// NUTS whose steps divide where the energy would change too much; see [`super::local_step`].
+    Walnuts,
     /// Hamiltonian Monte Carlo with trajectories of a fixed length (Neal 2011, arXiv:1206.1901).
     Hmc,
 }
@@ -87,6 +89,8 @@ pub struct Settings {
     pub initial_step_size: Option<f64>,
     /// Energy error above which a trajectory is divergent.
     pub max_energy_error: f64,
+    /// WALNUTS: most by which the energies along one step may differ, else it is divided.
+    pub max_local_error: f64,
     /// HMC: length of a trajectory in whitened coordinates (absent where `n_steps` is given).
     pub path_length: Option<f64>,
     /// HMC: leapfrog steps a trajectory, instead of `path_length`.
@@ -108,6 +112,7 @@ impl Default for Settings {
             step_size_jitter: 0.1,
             initial_step_size: None,
             max_energy_error: 1000.0,
+            max_local_error: 1.0,
             path_length: None,
             n_steps: None,
             schedule: ScheduleSettings::default(),
@@ -208,10 +213,17 @@ impl Settings {
                 self.max_energy_error
             ),
         )?;
+        require(
+            positive(self.max_local_error),
+            format!(
+                "max_local_error must be positive and finite, got {}",
+                self.max_local_error
+            ),
+        )?;
         self.validate_schedule(require)?;
 
         match self.kind {
-            Kind::Nuts => require(
+            Kind::Nuts | Kind::Walnuts => require(
                 self.path_length.is_none() && self.n_steps.is_none(),
                 "path_length and n_steps belong to kind=\"hmc\"; NUTS finds its own length"
                     .to_string(),
@@ -319,6 +331,7 @@ mod tests {
             (r#"{"step_size_jitter": 1.0}"#, "step_size_jitter"),
             (r#"{"initial_step_size": -1.0}"#, "initial_step_size"),
             (r#"{"max_energy_error": 0.0}"#, "max_energy_error"),
+            (r#"{"max_local_error": -1.0}"#, "max_local_error"),
             (r#"{"n_steps": 5}"#, "belong to kind=\"hmc\""),
             (
                 r#"{"kind": "hmc", "n_steps": 5, "path_length": 1.0}"#,

@@ -25,9 +25,10 @@ pub struct Outcome {
     pub tree_depth: u32,
     /// NUTS: whether the trajectory was still going straight at its greatest depth.
     pub reached_max_treedepth: bool,
-    /// Leapfrog steps.
+    /// Leapfrog steps; one gradient each.
     pub n_steps: u64,
-    /// NUTS: mean of min(1, exp(-energy error)) over all states but the start. HMC: that of the
+    /// NUTS: mean of min(1, exp(-energy error)) over all states but the start; WALNUTS: with
+    /// exp(-range of energies) of the undivided step where it was divided. HMC: that of the
     /// last state.
     pub acceptance_rate: f64,
     /// Energy of the draw less that of the start.
@@ -37,10 +38,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Counts a leapfrog step that ended with this energy error.
+    /// Notes a state with this energy error.
     #[inline]
     pub fn record(&mut self, energy_error: f64) {
-        self.n_steps += 1;
         let energy_error = if energy_error.is_nan() {
             f64::INFINITY
         } else {
@@ -65,7 +65,7 @@ pub fn acceptance(energy_error: f64) -> f64 {
 /// A trajectory of either kind; it owns the current draw.
 #[derive(Debug, Clone)]
 pub enum Trajectory {
-    /// NUTS.
+    /// NUTS and WALNUTS.
     Nuts(Tree),
     /// HMC of fixed length.
     Hmc(FixedLength),
@@ -85,7 +85,11 @@ impl Trajectory {
     /// A trajectory whose current draw has yet to be set.
     pub fn new(settings: &Settings, dim: usize) -> Self {
         match settings.kind {
-            Kind::Nuts => Self::Nuts(Tree::new(dim, settings.max_treedepth)),
+            Kind::Nuts => Self::Nuts(Tree::new(dim, settings.max_treedepth, None)),
+            Kind::Walnuts => {
+                let error = Some(settings.max_local_error);
+                Self::Nuts(Tree::new(dim, settings.max_treedepth, error))
+            }
             Kind::Hmc => Self::Hmc(FixedLength::new(dim, settings)),
         }
     }

@@ -13,10 +13,13 @@
 //!   first state of the second, last state of the first and second half.
 //! - A subtree with a turning or divergent part is discarded whole, and the trajectory ends.
 //!
+//! A step is a leapfrog, or for WALNUTS a [`LocalStep`].
+//!
 //! Subtrees lie on a stack whose depths strictly decrease towards the top, like the ones of a
 //! binary counter: a new leaf merges with the top as long as both have the same depth.
 
 use super::hamiltonian::Hamiltonian;
+use super::local_step::{LocalStep, Progress};
 use super::rng::ChainRng;
 use super::state::{Pool, State, StateId};
 use super::trajectory::{Outcome, Step, acceptance};
@@ -53,20 +56,25 @@ pub struct Tree {
     stack: Vec<Subtree>,
     /// Forwards or backwards in time: where the subtree in construction grows.
     direction: f64,
-    /// The state whose gradient is asked for.
+    /// The state that the step in construction leads to.
     pending: StateId,
+    /// How WALNUTS makes a step; NUTS takes one leapfrog.
+    local_step: Option<LocalStep>,
     start_energy: f64,
     acceptance_sum: f64,
+    /// Steps that `acceptance_sum` is of.
+    attempts: u64,
     outcome: Outcome,
 }
 
 impl Tree {
-    /// A tree whose current state has yet to be set.
-    pub fn new(dim: usize, max_depth: u32) -> Self {
+    /// A tree whose current state has yet to be set: of NUTS, or with `max_local_error` of WALNUTS.
+    pub fn new(dim: usize, max_depth: u32, max_local_error: Option<f64>) -> Self {
         let mut pool = Pool::new(dim);
         let current = pool.take();
         pool.retain(current, 2);
         Self {
+            local_step: max_local_error.map(|error| LocalStep::new(error, &mut pool)),
             pool,
             max_depth,
             trajectory: leaf(current, 0.0),
@@ -75,6 +83,7 @@ impl Tree {
             pending: current,
             start_energy: 0.0,
             acceptance_sum: 0.0,
+            attempts: 0,
             outcome: Outcome::default(),
         }
     }
@@ -101,6 +110,7 @@ impl Tree {
         hamiltonian.begin(current, rng);
         self.start_energy = current.energy;
         self.acceptance_sum = 0.0;
+        self.attempts = 0;
         self.outcome = Outcome::default();
         self.double(hamiltonian, rng)
     }
@@ -108,23 +118,41 @@ impl Tree {
     /// The position whose gradient is asked for, and where the gradient goes.
     #[inline]
     pub fn pending(&mut self) -> (&[f64], &mut [f64]) {
-        let state = self.pool.get_mut(self.pending);
+        let local = self.local_step.as_ref().map(LocalStep::pending);
+        let state = self.pool.get_mut(local.unwrap_or(self.pending));
         (&state.position, &mut state.gradient)
     }
 
     /// Goes on, given the log density at the pending position.
     #[inline]
     pub fn resume(&mut self, logp: f64, hamiltonian: &Hamiltonian, rng: &mut ChainRng) -> Step {
-        let (from, to) = self.pool.pair(self.end(), self.pending);
-        hamiltonian.kick(from, to, self.direction, logp);
-        let energy_error = to.energy - self.start_energy;
+        self.outcome.n_steps += 1;
+        let mut coarse_acceptance = None;
+        if let Some(step) = &mut self.local_step {
+            match step.resume(logp, &mut self.pool, hamiltonian) {
+                Progress::Going => return Step::NeedGradient,
+                Progress::Taken => coarse_acceptance = step.coarse_acceptance(),
+                failed => {
+                    self.attempts += 1;
+                    self.acceptance_sum += step.coarse_acceptance().unwrap_or(0.0);
+                    self.outcome.diverging = failed == Progress::Failed;
+                    self.pool.release(self.pending);
+                    return self.discard_subtree();
+                }
+            }
+        } else {
+            let (from, to) = self.pool.pair(self.end(), self.pending);
+            hamiltonian.kick(from, to, self.direction, logp);
+        }
+        let energy_error = self.pool.get(self.pending).energy - self.start_energy;
         self.outcome.record(energy_error);
+        self.attempts += 1;
         if hamiltonian.diverges(energy_error) {
             self.pool.release(self.pending);
             self.outcome.diverging = true;
             return self.discard_subtree();
         }
-        self.acceptance_sum += acceptance(energy_error);
+        self.acceptance_sum += coarse_acceptance.unwrap_or_else(|| acceptance(energy_error));
 
         self.pool.retain(self.pending, 2);
         let mut subtree = leaf(self.pending, -energy_error);
@@ -154,12 +182,17 @@ impl Tree {
         Step::NeedGradient
     }
 
-    /// First half of the leapfrog step to the next state.
+    /// Begins the step to the next state.
     #[inline]
     fn advance(&mut self, hamiltonian: &Hamiltonian) {
         self.pending = self.pool.take();
-        let (from, to) = self.pool.pair(self.end(), self.pending);
-        hamiltonian.drift(from, to, self.direction);
+        let (from, to) = (self.end(), self.pending);
+        if let Some(step) = &mut self.local_step {
+            step.begin(from, to, self.direction, &mut self.pool, hamiltonian);
+        } else {
+            let (from, to) = self.pool.pair(from, to);
+            hamiltonian.drift(from, to, self.direction);
+        }
     }
 
     /// The state from which the subtree in construction grows.
@@ -260,7 +293,7 @@ impl Tree {
         self.pool.release(self.trajectory.last);
         self.trajectory = leaf(draw, 0.0);
         let outcome = &mut self.outcome;
-        outcome.acceptance_rate = self.acceptance_sum / outcome.n_steps as f64;
+        outcome.acceptance_rate = self.acceptance_sum / self.attempts as f64;
         outcome.energy_error = self.pool.get(draw).energy - self.start_energy;
         Step::Done
     }

@@ -32,7 +32,13 @@ struct Twin<'a> {
     metric: &'a Metric,
     step_size: f64,
     max_depth: u32,
+    /// Of WALNUTS.
+    max_local_error: Option<f64>,
+    /// Range of energies of the first level that failed in this step, and the statistic from it.
+    coarse_range: Option<f64>,
+    coarse_acceptance: Option<f64>,
     start_energy: f64,
+    attempts: u64,
     outcome: Outcome,
 }
 
@@ -78,6 +84,63 @@ impl Twin<'_> {
         to
     }
 
+    /// The states of 2^level leapfrogs that make a step, or none if the energy changes too much.
+    fn leapfrogs(&mut self, from: &Point, direction: f64, level: u32) -> Option<Point> {
+        let count = 1 << level;
+        let (mut low, mut high) = (energy(from), energy(from));
+        let mut to = from.clone();
+        for _ in 0..count {
+            to = self.leapfrog(&to, direction / f64::from(count));
+            self.outcome.n_steps += 1;
+            low = low.min(energy(&to));
+            high = high.max(energy(&to));
+            if !energy(&to).is_finite() || high - low > self.max_local_error? {
+                self.coarse_range.get_or_insert(if energy(&to).is_finite() {
+                    high - low
+                } else {
+                    f64::INFINITY
+                });
+                return None;
+            }
+        }
+        to.index = from.index + direction as i64;
+        Some(to)
+    }
+
+    /// WALNUTS' step, and whether it is reversible; none if it fails.
+    fn local_step(&mut self, from: &Point, direction: f64) -> Option<(Point, bool)> {
+        self.coarse_range = None;
+        for level in 0..=10 {
+            if let Some(to) = self.leapfrogs(from, direction, level) {
+                let coarse_range = self.coarse_range;
+                let back = (0..level).any(|l| self.leapfrogs(&to, -direction, l).is_some());
+                self.coarse_range = coarse_range;
+                return Some((to, !back));
+            }
+        }
+        None
+    }
+
+    /// The next state, or none if there is none; notes it in the statistics.
+    fn step(&mut self, from: &Point, direction: f64) -> Option<Point> {
+        self.attempts += 1;
+        let point = if self.max_local_error.is_some() {
+            let step = self.local_step(from, direction);
+            let coarse = self.coarse_range.map(|range| (-range).exp());
+            let Some((point, true)) = step else {
+                self.outcome.diverging = step.is_none();
+                self.outcome.acceptance_rate += coarse.unwrap();
+                return None;
+            };
+            self.coarse_acceptance = coarse;
+            point
+        } else {
+            self.outcome.n_steps += 1;
+            self.leapfrog(from, direction)
+        };
+        Some(point)
+    }
+
     /// A subtree of 2^depth new states, or none if it turns or diverges.
     fn build(
         &mut self,
@@ -87,21 +150,21 @@ impl Twin<'_> {
         rng: &mut ChainRng,
     ) -> Option<Branch> {
         if depth == 0 {
-            let point = self.leapfrog(from, direction);
+            self.coarse_acceptance = None;
+            let point = self.step(from, direction)?;
             let mut error = energy(&point) - self.start_energy;
             if !error.is_finite() {
                 error = f64::INFINITY;
             }
-            self.outcome.n_steps += 1;
-            self.outcome.acceptance_rate += (-error).exp().min(1.0);
+            let acceptance = self.coarse_acceptance.unwrap_or((-error).exp().min(1.0));
             if error.abs() > self.outcome.max_energy_error.abs() {
                 self.outcome.max_energy_error = error;
             }
             if error > 1000.0 {
-                self.outcome.acceptance_rate -= (-error).exp().min(1.0);
                 self.outcome.diverging = true;
                 return None;
             }
+            self.outcome.acceptance_rate += acceptance;
             return Some(Branch {
                 proposal: point.clone(),
                 points: vec![point],
@@ -144,6 +207,7 @@ impl Twin<'_> {
         rng.fill_normal(&mut start.v);
         self.start_energy = energy(&start);
         self.outcome = Outcome::default();
+        self.attempts = 0;
         let mut proposal = start.clone();
         let mut points = vec![start];
         let mut log_weight = 0.0;
@@ -171,7 +235,7 @@ impl Twin<'_> {
             }
             self.outcome.reached_max_treedepth = depth + 1 == self.max_depth;
         }
-        self.outcome.acceptance_rate /= self.outcome.n_steps as f64;
+        self.outcome.acceptance_rate /= self.attempts as f64;
         self.outcome.energy_error = energy(&proposal) - self.start_energy;
         proposal
     }
@@ -198,6 +262,7 @@ fn compare(
     metric: Metric,
     x: f64,
     step_size: f64,
+    max_local_error: Option<f64>,
     seed: u64,
 ) -> [u64; 3] {
     let dim = density.dim();
@@ -207,7 +272,7 @@ fn compare(
         step_size,
         max_energy_error: 1000.0,
     };
-    let mut tree = Tree::new(dim, max_depth);
+    let mut tree = Tree::new(dim, max_depth, max_local_error);
     let state = tree.current_mut();
     state.position.fill(x);
     state.logp = density
@@ -228,7 +293,11 @@ fn compare(
             metric: &hamiltonian.metric,
             step_size,
             max_depth,
+            max_local_error,
+            coarse_range: None,
+            coarse_acceptance: None,
             start_energy: f64::NAN,
+            attempts: 0,
             outcome: Outcome::default(),
         };
         let expected = twin.draw(&start, &mut twin_rng);
@@ -262,7 +331,8 @@ fn compare(
                 "{case}: {a} {b}"
             );
         }
-        assert_eq!(tree.states_in_use(), 1, "{case}");
+        let scratch = if max_local_error.is_some() { 2 } else { 0 };
+        assert_eq!(tree.states_in_use(), 1 + scratch, "{case}");
         counts[0] += u64::from(a.diverging);
         counts[1] += u64::from(!a.diverging && !a.reached_max_treedepth);
         counts[2] += u64::from(a.reached_max_treedepth);
@@ -272,6 +342,17 @@ fn compare(
 
 #[test]
 fn the_state_machine_equals_the_recursion() {
+    let counts = compare_all(None);
+    assert!(counts.iter().all(|&count| count > 100), "{counts:?}");
+}
+
+#[test]
+fn the_state_machine_equals_the_recursion_with_local_steps() {
+    let counts = compare_all(Some(0.3));
+    assert!(counts.iter().all(|&count| count > 100), "{counts:?}");
+}
+
+fn compare_all(max_local_error: Option<f64>) -> [u64; 3] {
     let mut counts = [0; 3];
     for seed in 0..12 {
         for step_size in [0.03, 0.3, 1.1, 1.9] {
@@ -294,13 +375,27 @@ fn the_state_machine_equals_the_recursion() {
                 (&mut Cut, unit(3), 0.5),
             ];
             for (density, metric, x) in cases {
-                add(compare(density, metric, x, step_size, seed));
+                add(compare(
+                    density,
+                    metric,
+                    x,
+                    step_size,
+                    max_local_error,
+                    seed,
+                ));
             }
             for metric in one_of_each() {
                 let mut correlated = Autoregressive { dim: 3, rho: 0.9 };
-                add(compare(&mut correlated, metric, 0.1, step_size, seed));
+                add(compare(
+                    &mut correlated,
+                    metric,
+                    0.1,
+                    step_size,
+                    max_local_error,
+                    seed,
+                ));
             }
         }
     }
-    assert!(counts.iter().all(|&count| count > 100), "{counts:?}");
+    counts
 }
