@@ -217,7 +217,7 @@ fn leapfrog(dim: usize, metric: Metric) -> (f64, f64) {
         step_size: 1e-3,
         max_energy_error: 1000.0,
     };
-    let mut tree = Tree::new(dim, DEPTH);
+    let mut tree = Tree::new(dim, DEPTH, None);
     let state = tree.current_mut();
     state.position.fill(0.1);
     let start = state.position.clone();

@@ -45,6 +45,7 @@ _KINDS = {
     "step_size_jitter": float,
     "initial_step_size": float,
     "max_energy_error": float,
+    "max_local_error": float,
     "n_steps": int,
     "path_length": float,
 }
@@ -74,7 +75,9 @@ class RustMC(Sampler):  # type: ignore[misc]
     Parameters
     ----------
     kind
-        ``"nuts"`` (default), or ``"hmc"`` with a fixed number of leapfrog steps or path length.
+        ``"nuts"`` (default); ``"walnuts"``, NUTS whose steps divide where the energy would change too much
+        (for funnels and stiff posteriors; arXiv:2506.18746); or ``"hmc"`` with a fixed number of leapfrog steps
+        or path length.
     target_accept
         Mean acceptance statistic, between 0 and 1, that the step size is tuned for (0.8).
     max_treedepth
@@ -91,6 +94,8 @@ class RustMC(Sampler):  # type: ignore[misc]
         First step size; searched for where left out.
     max_energy_error
         Energy error above which a trajectory counts as divergent (1000).
+    max_local_error
+        WALNUTS: most by which the energies along a step may differ, else it is divided (1).
     n_steps, path_length
         HMC: leapfrog steps of a trajectory, or its length in whitened coordinates (2.0).
     schedule
@@ -118,13 +123,14 @@ class RustMC(Sampler):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        kind: Literal["nuts", "hmc"] | None = None,
+        kind: Literal["nuts", "walnuts", "hmc"] | None = None,
         target_accept: float | None = None,
         max_treedepth: int | None = None,
         metric: Literal["auto", "diag", "dense", "low_rank", "draw_diag"] | None = None,
         step_size_jitter: float | None = None,
         initial_step_size: float | None = None,
         max_energy_error: float | None = None,
+        max_local_error: float | None = None,
         n_steps: int | None = None,
         path_length: float | None = None,
         schedule: Mapping[str, float] | None = None,
@@ -141,6 +147,7 @@ class RustMC(Sampler):  # type: ignore[misc]
             "step_size_jitter": step_size_jitter,
             "initial_step_size": initial_step_size,
             "max_energy_error": max_energy_error,
+            "max_local_error": max_local_error,
             "n_steps": n_steps,
             "path_length": path_length,
         }

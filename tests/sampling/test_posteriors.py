@@ -65,7 +65,9 @@ _METRICS = ("diag", "dense", "low_rank", "draw_diag")
 
 
 @pytest.mark.parametrize(
-    "kind", [{}, {"kind": "hmc", "path_length": 1.5}, *({"metric": name} for name in _METRICS)], ids=str
+    "kind",
+    [{}, {"kind": "walnuts"}, {"kind": "hmc", "path_length": 1.5}, *({"metric": name} for name in _METRICS)],
+    ids=str,
 )
 def test_beta_binomial(long, kind):
     with pm.Model():
