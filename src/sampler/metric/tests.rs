@@ -173,17 +173,18 @@ fn draw_variances_converge_to_the_scales() {
 
 #[test]
 fn auto_takes_the_simplest_metric_that_is_good_enough() {
-    let kind = |rho: f64, d: usize| {
+    let kind = |rho: f64, d: usize, n: usize| {
         let normal = Normal {
             scales: spread(d),
             rho,
         };
-        normal.metric(MetricKind::Auto, 100)
+        normal.metric(MetricKind::Auto, n)
     };
-    assert!(matches!(kind(0.0, 10), Metric::Diagonal(_)));
-    assert!(matches!(kind(0.9, 10), Metric::Dense(_)));
-    assert!(matches!(kind(0.0, 150), Metric::Diagonal(_)));
-    assert!(matches!(kind(0.9, 150), Metric::LowRank(_)));
+    // Here the dense metric is as good; with fewer points it would be expected to get better.
+    assert!(matches!(kind(0.0, 10, 1000), Metric::Diagonal(_)));
+    assert!(matches!(kind(0.9, 10, 100), Metric::Dense(_)));
+    assert!(matches!(kind(0.0, 150, 100), Metric::Diagonal(_)));
+    assert!(matches!(kind(0.9, 150, 100), Metric::LowRank(_)));
 }
 
 /// T' g, which must be finite and not zero.
