@@ -14,6 +14,7 @@
 use std::time::Instant;
 
 use pymc_rustmc::density;
+use pymc_rustmc::diagnostics::{Ess, Workspace};
 use pymc_rustmc::sampler::hamiltonian::Hamiltonian;
 use pymc_rustmc::sampler::metric::{Dense, LowRank, Metric};
 use pymc_rustmc::sampler::rng::ChainRng;
@@ -161,8 +162,11 @@ fn one_run(settings: &Settings, make: &dyn Fn() -> Box<dyn Density>, run: u64) -
         .flat_map(|i| {
             let column = |f: fn(f64) -> f64| -> f64 {
                 let chains = result.chains.iter();
-                let values = chains.map(|c| c.positions().chunks(dim).map(|x| f(x[i])).collect());
-                testing::ess(&values.collect::<Vec<_>>())
+                let values: Vec<Vec<f64>> = chains
+                    .map(|c| c.positions().chunks(dim).map(|x| f(x[i])).collect())
+                    .collect();
+                let values: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();
+                Workspace::default().draws(&values).ess(Ess::Mean)
             };
             [column(|x| x), column(|x| x * x)]
         })

@@ -1,10 +1,31 @@
 //! Known posteriors come out with their moments: the tests of the whole sampler.
+//!
+//! Every check is of 100 000 draws against the exact value, within 4 Monte Carlo errors, and the error itself must
+//! be small.
 
 use super::testing::{
-    Autoregressive, EightSchools, Funnel, LogHalfNormal, Normal, StudentT5, mean_and_mcse,
+    Autoregressive, Banana, EightSchools, Funnel, LogHalfNormal, Normal, StudentT5,
 };
-use super::{ChainDraws, MetricKind, Run, Settings};
+use super::{ChainDraws, Run, Settings};
 use crate::density::Density;
+use crate::diagnostics::Workspace;
+
+/// Settings of which each changes how draws are made.
+const KERNELS: [&str; 13] = [
+    "{}",
+    r#"{"metric": "diag"}"#,
+    r#"{"metric": "draw_diag"}"#,
+    r#"{"metric": "dense"}"#,
+    r#"{"metric": "low_rank"}"#,
+    r#"{"kind": "walnuts"}"#,
+    r#"{"kind": "walnuts", "max_local_error": 0.05}"#,
+    r#"{"kind": "hmc", "path_length": 1.6}"#,
+    r#"{"kind": "hmc", "n_steps": 5}"#,
+    r#"{"step_size_jitter": 0.0}"#,
+    r#"{"step_size_jitter": 0.9}"#,
+    r#"{"max_treedepth": 2}"#,
+    r#"{"target_accept": 0.5}"#,
+];
 
 /// Four chains from the origin.
 fn sample<D: Density + Clone + 'static>(density: &D, settings: Settings) -> Vec<ChainDraws> {
@@ -21,73 +42,63 @@ fn sample<D: Density + Clone + 'static>(density: &D, settings: Settings) -> Vec<
     run.unwrap().into_result().unwrap().chains
 }
 
+/// Settings from JSON, with 100 000 draws in all.
+fn kernel(json: &str) -> Settings {
+    Settings {
+        draws: 25_000,
+        ..Settings::from_json(json).unwrap()
+    }
+}
+
 /// Requires the mean of `f` over the draws to be within 4 Monte Carlo errors of `expected`, and
 /// the error to be at most `precision`, so that the check means something.
-fn check(chains: &[ChainDraws], f: impl Fn(&[f64]) -> f64, expected: f64, precision: f64) {
+fn check(
+    chains: &[ChainDraws],
+    case: &str,
+    f: impl Fn(&[f64]) -> f64,
+    expected: f64,
+    precision: f64,
+) {
     let values: Vec<Vec<f64>> = chains
         .iter()
         .map(|chain| chain.positions().chunks(chain.dim()).map(&f).collect())
         .collect();
-    let (mean, mcse) = mean_and_mcse(&values);
+    let values: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();
+    let mut workspace = Workspace::default();
+    let mut draws = workspace.draws(&values);
+    let (mean, mcse) = (draws.mean(), draws.mcse_mean());
     assert!(
         mcse <= precision,
-        "Monte Carlo error {mcse} above {precision}"
+        "{case}: Monte Carlo error {mcse} above {precision}"
     );
     assert!(
         (mean - expected).abs() < 4.0 * mcse,
-        "mean {mean} +- {mcse}, expected {expected}"
+        "{case}: mean {mean} +- {mcse}, expected {expected}"
     );
 }
 
 /// Checks mean, variance and neighbours' covariance of the stationary Gaussian chain.
-fn check_autoregressive(settings: Settings) {
-    let (dim, rho) = (8, 0.8);
-    let chains = sample(&Autoregressive { dim, rho }, settings);
-    for i in [0, 4, 7] {
-        check(&chains, |x| x[i], 0.0, 0.03);
-        check(&chains, |x| x[i] * x[i], 1.0, 0.05);
+fn check_autoregressive(dim: usize, rho: f64, json: &str) {
+    let chains = sample(&Autoregressive { dim, rho }, kernel(json));
+    for i in [0, dim / 2, dim - 1] {
+        check(&chains, json, |x| x[i], 0.0, 0.03);
+        check(&chains, json, |x| x[i] * x[i], 1.0, 0.03);
     }
-    check(&chains, |x| x[2] * x[3], rho, 0.05);
-}
-
-/// Settings of these tests with changes.
-fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
-    let mut settings = Settings {
-        draws: 4000,
-        ..Settings::default()
-    };
-    change(&mut settings);
-    settings
+    check(&chains, json, |x| x[dim / 2 - 1] * x[dim / 2], rho, 0.03);
 }
 
 #[test]
-fn correlated_normal_by_nuts() {
-    use MetricKind::{Auto, Dense, Diag, DrawDiag, LowRank};
-    for kind in [Auto, Dense, Diag, DrawDiag, LowRank] {
-        check_autoregressive(settings(|s| s.metric = kind));
+fn correlated_normals_by_every_kernel() {
+    for json in KERNELS {
+        check_autoregressive(8, 0.8, json);
     }
 }
 
 #[test]
-fn correlated_normal_by_hmc() {
-    let hmc = |json: &str| Settings::from_json(json).unwrap();
-    check_autoregressive(hmc(r#"{"kind": "hmc", "draws": 4000, "path_length": 1.6}"#));
-    check_autoregressive(hmc(r#"{"kind": "hmc", "draws": 4000, "n_steps": 7}"#));
-}
-
-#[test]
-fn a_short_warmup_does_not_fail() {
-    for tune in [0, 1, 2, 7] {
-        for density in [1, 3].map(Normal::standard) {
-            let chains = sample(&density, settings(|s| (s.tune, s.draws) = (tune, 20)));
-            let positions = chains.iter().flat_map(|chain| chain.positions());
-            assert!(positions.clone().all(|x| x.is_finite()));
-            assert_eq!(positions.count(), 4 * 20 * density.dim());
-        }
+fn correlated_normals_of_every_size() {
+    for (dim, rho) in [(2, 0.95), (2, -0.99), (50, 0.9), (200, 0.5), (500, 0.5)] {
+        check_autoregressive(dim, rho, "{}");
     }
-    let chains = sample(&Normal::standard(3), settings(|s| s.tune = 30));
-    check(&chains, |x| x[0] * x[1], 0.0, 0.05);
-    check(&chains, |x| x[2] * x[2], 1.0, 0.05);
 }
 
 #[test]
@@ -97,56 +108,101 @@ fn scales_that_differ_by_eight_orders() {
         mean: 2.0,
         scales: scales.clone(),
     };
-    let chains = sample(&density, settings(|_| ()));
+    let chains = sample(&density, kernel("{}"));
     for (i, scale) in scales.into_iter().enumerate() {
-        check(&chains, |x| (x[i] - 2.0) / scale, 0.0, 0.02);
-        check(&chains, |x| ((x[i] - 2.0) / scale).powi(2), 1.0, 0.03);
+        check(&chains, "mean", |x| (x[i] - 2.0) / scale, 0.0, 0.01);
+        let square = |x: &[f64]| ((x[i] - 2.0) / scale).powi(2);
+        check(&chains, "variance", square, 1.0, 0.02);
     }
 }
 
 #[test]
-fn student_t() {
-    let chains = sample(&StudentT5 { dim: 3 }, settings(|_| ()));
-    check(&chains, |x| x[0], 0.0, 0.03);
-    check(&chains, |x| x[1] * x[1], 5.0 / 3.0, 0.1);
-    // The density's quartile: P(|t5| < 0.72669) = 1/2.
-    check(
-        &chains,
-        |x| f64::from(x[2].abs() < 0.726_686_843_8),
-        0.5,
-        0.01,
-    );
+fn student_t_by_every_kernel() {
+    for json in KERNELS {
+        let chains = sample(&StudentT5 { dim: 3 }, kernel(json));
+        check(&chains, json, |x| x[0], 0.0, 0.03);
+        check(&chains, json, |x| x[1] * x[1], 5.0 / 3.0, 0.1);
+        // The density's quartile: P(|t5| < 0.72669) = 1/2.
+        let inside = |x: &[f64]| f64::from(x[2].abs() < 0.726_686_843_8);
+        check(&chains, json, inside, 0.5, 0.01);
+    }
 }
 
 #[test]
-fn half_normal_through_its_logarithm() {
-    let chains = sample(&LogHalfNormal, settings(|_| ()));
-    check(
-        &chains,
-        |x| x[0].exp(),
-        (2.0 / std::f64::consts::PI).sqrt(),
-        0.01,
-    );
-    check(&chains, |x| (2.0 * x[0]).exp(), 1.0, 0.03);
+fn half_normal_through_its_logarithm_by_every_kernel() {
+    for json in KERNELS {
+        let chains = sample(&LogHalfNormal, kernel(json));
+        let mean = (2.0 / std::f64::consts::PI).sqrt();
+        check(&chains, json, |x| x[0].exp(), mean, 0.01);
+        check(&chains, json, |x| (2.0 * x[0]).exp(), 1.0, 0.03);
+    }
+}
+
+#[test]
+fn banana_by_every_kernel() {
+    for json in KERNELS {
+        let chains = sample(&Banana, kernel(json));
+        check(&chains, json, |x| x[0], 0.0, 0.05);
+        check(&chains, json, |x| x[1], 1.0, 0.1);
+        check(&chains, json, |x| (x[1] - x[0] * x[0]).powi(2), 0.25, 0.05);
+    }
 }
 
 #[test]
 fn eight_schools() {
     // Exact values: z and mu integrated out by hand, log tau by quadrature.
-    let chains = sample(&EightSchools, settings(|s| s.target_accept = 0.9));
-    check(&chains, |x| x[0], 4.3968, 0.1);
-    check(&chains, |x| x[1], 0.8021, 0.1);
-    check(&chains, |x| x[0] + x[1].exp() * x[2], 6.2119, 0.2);
+    let chains = sample(&EightSchools, kernel(r#"{"target_accept": 0.9}"#));
+    check(&chains, "mu", |x| x[0], 4.3968, 0.05);
+    check(&chains, "log tau", |x| x[1], 0.8021, 0.05);
+    check(&chains, "theta", |x| x[0] + x[1].exp() * x[2], 6.2119, 0.1);
+}
+
+/// Neal's funnel in 10 dimensions.
+const FUNNEL: Funnel = Funnel {
+    dim: 10,
+    scale: 3.0,
+};
+
+#[test]
+fn neals_funnel_by_walnuts() {
+    let chains = sample(&FUNNEL, kernel(r#"{"kind": "walnuts", "metric": "diag"}"#));
+    check(&chains, "mean", |x| x[0], 0.0, 0.2);
+    check(&chains, "variance", |x| x[0] * x[0], 9.0, 1.0);
+    // Quartiles of N(0, 3).
+    check(&chains, "low", |x| f64::from(x[0] < -2.023_469), 0.25, 0.03);
+    check(&chains, "high", |x| f64::from(x[0] > 2.023_469), 0.25, 0.03);
 }
 
 #[test]
 fn a_funnel_diverges_but_does_not_fail() {
-    let chains = sample(
-        &Funnel {
-            dim: 10,
-            scale: 3.0,
-        },
-        settings(|s| s.draws = 500),
-    );
+    let settings = Settings {
+        draws: 500,
+        ..Settings::default()
+    };
+    let chains = sample(&FUNNEL, settings);
     assert!(chains.iter().all(|chain| chain.len() == 500));
+}
+
+#[test]
+fn a_short_warmup_does_not_fail() {
+    for tune in [0, 1, 2, 7] {
+        for density in [1, 3].map(Normal::standard) {
+            let settings = Settings {
+                tune,
+                draws: 20,
+                ..Settings::default()
+            };
+            let chains = sample(&density, settings);
+            let positions = chains.iter().flat_map(|chain| chain.positions());
+            assert!(positions.clone().all(|x| x.is_finite()));
+            assert_eq!(positions.count(), 4 * 20 * density.dim());
+        }
+    }
+    let settings = Settings {
+        tune: 30,
+        ..kernel("{}")
+    };
+    let chains = sample(&Normal::standard(3), settings);
+    check(&chains, "product", |x| x[0] * x[1], 0.0, 0.03);
+    check(&chains, "square", |x| x[2] * x[2], 1.0, 0.03);
 }

@@ -1,4 +1,4 @@
-//! Densities with known answers, and Monte Carlo errors, for the sampler's tests and benchmark.
+//! Densities with known answers, for the sampler's tests and benchmark.
 
 use crate::density::{Density, DensityError};
 
@@ -155,47 +155,19 @@ impl Density for EightSchools {
     }
 }
 
-/// Effective sample size of chains of equal length: autocorrelations averaged over chains and
-/// summed by Geyer's initial monotone sequence, as in Stan (Vehtari et al. 2021,
-/// arXiv:1903.08008, without rank normalisation).
-pub fn ess(chains: &[Vec<f64>]) -> f64 {
-    let n = chains[0].len();
-    let (m, nf) = (chains.len() as f64, n as f64);
-    let means: Vec<f64> = chains.iter().map(|c| c.iter().sum::<f64>() / nf).collect();
-    let covariance = |lag: usize| {
-        let each = chains.iter().zip(&means).map(|(chain, mean)| {
-            let pairs = chain.iter().zip(&chain[lag..]);
-            pairs.map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / nf
-        });
-        each.sum::<f64>() / m
-    };
-    let within = covariance(0) * nf / (nf - 1.0);
-    let grand = means.iter().sum::<f64>() / m;
-    let between = means.iter().map(|x| (x - grand).powi(2)).sum::<f64>() / (m - 1.0).max(1.0);
-    let total = covariance(0) + between;
-    let rho = |lag| 1.0 - (within - covariance(lag)) / total;
-    let mut tau = -1.0;
-    let mut smallest = f64::INFINITY;
-    for lag in (0..n - 2).step_by(2) {
-        let pair = if lag == 0 {
-            1.0 + rho(1)
-        } else {
-            rho(lag) + rho(lag + 1)
-        };
-        if pair < 0.0 {
-            break;
-        }
-        smallest = pair.min(smallest);
-        tau += 2.0 * smallest;
-    }
-    m * nf / tau.max(1.0 / (m * nf).log10())
-}
+/// A bent normal: x_0 ~ N(0, 1), x_1 ~ N(x_0^2, 1/2).
+#[derive(Debug, Clone)]
+pub struct Banana;
 
-/// Mean of chains of equal length and its Monte Carlo standard error.
-pub fn mean_and_mcse(chains: &[Vec<f64>]) -> (f64, f64) {
-    let values = || chains.iter().flatten();
-    let n = values().count() as f64;
-    let mean = values().sum::<f64>() / n;
-    let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    (mean, (variance / ess(chains)).sqrt())
+impl Density for Banana {
+    fn dim(&self) -> usize {
+        2
+    }
+
+    fn logp_and_gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> Result<f64, DensityError> {
+        let residual = 2.0 * (x[1] - x[0] * x[0]);
+        gradient[0] = -x[0] + 4.0 * x[0] * residual;
+        gradient[1] = -2.0 * residual;
+        Ok(-0.5 * (x[0] * x[0] + residual * residual))
+    }
 }
