@@ -96,7 +96,7 @@ fn correlated_normals_by_every_kernel() {
 
 #[test]
 fn correlated_normals_of_every_size() {
-    for (dim, rho) in [(2, 0.95), (2, -0.99), (50, 0.9), (200, 0.5), (500, 0.5)] {
+    for (dim, rho) in [(2, 0.95), (2, -0.99), (50, 0.9), (500, 0.5)] {
         check_autoregressive(dim, rho, "{}");
     }
 }
@@ -143,8 +143,9 @@ fn banana_by_every_kernel() {
     for json in KERNELS {
         let chains = sample(&Banana, kernel(json));
         check(&chains, json, |x| x[0], 0.0, 0.05);
-        check(&chains, json, |x| x[1], 1.0, 0.1);
-        check(&chains, json, |x| (x[1] - x[0] * x[0]).powi(2), 0.25, 0.05);
+        check(&chains, json, |x| x[1], 0.5, 0.05);
+        let square = |x: &[f64]| (x[1] - 0.5 * x[0] * x[0]).powi(2);
+        check(&chains, json, square, 1.0, 0.05);
     }
 }
 

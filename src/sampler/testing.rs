@@ -155,7 +155,7 @@ impl Density for EightSchools {
     }
 }
 
-/// A bent normal: x_0 ~ N(0, 1), x_1 ~ N(x_0^2, 1/2).
+/// A bent normal: x_0 ~ N(0, 1), x_1 ~ N(x_0^2 / 2, 1).
 #[derive(Debug, Clone)]
 pub struct Banana;
 
@@ -165,9 +165,9 @@ impl Density for Banana {
     }
 
     fn logp_and_gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> Result<f64, DensityError> {
-        let residual = 2.0 * (x[1] - x[0] * x[0]);
-        gradient[0] = -x[0] + 4.0 * x[0] * residual;
-        gradient[1] = -2.0 * residual;
+        let residual = x[1] - 0.5 * x[0] * x[0];
+        gradient[0] = x[0] * (residual - 1.0);
+        gradient[1] = -residual;
         Ok(-0.5 * (x[0] * x[0] + residual * residual))
     }
 }
