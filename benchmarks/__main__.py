@@ -1,7 +1,8 @@
 """The command line of the benchmarks.
 
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
-does before it samples, translation does so over the catalogue of the tests.
+does before it samples, translation does so over the catalogue of the tests, efficiency counts gradients
+for an effective draw.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import report, startup, translation
+from benchmarks import efficiency, efficiency_table, report, startup, translation
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.command == "translation":
         print(translation.report(options.repeats, options.shown))
+        return
+    if options.command == "efficiency":
+        print(efficiency_table.report(compared(options)))
         return
     results = run(options) if options.command == "run" else report.load(options.output)
     print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
@@ -79,6 +83,38 @@ def parser() -> argparse.ArgumentParser:
             help=", ".join(MODELS),
         )
 
+    efficiency_parser = commands.add_parser(
+        "efficiency", help="count gradients for an effective draw, and compare; results are kept"
+    )
+    efficiency_parser.add_argument(
+        "--models",
+        nargs="+",
+        choices=efficiency.BUILDERS,
+        default=list(efficiency.BUILDERS),
+        metavar="MODEL",
+        help=", ".join(efficiency.BUILDERS),
+    )
+    efficiency_parser.add_argument(
+        "--samplers",
+        nargs="+",
+        choices=efficiency.SETTINGS,
+        default=efficiency.installed(),
+        metavar="SAMPLER",
+        help=f"{', '.join(efficiency.SETTINGS)}; default: those installed",
+    )
+    efficiency_parser.add_argument("--seeds", type=int, default=3, help="how many seeds a case (default: 3)")
+    efficiency_parser.add_argument("--chains", type=int, default=4, help="default: 4")
+    efficiency_parser.add_argument("--draws", type=int, default=1000, help="draws a chain (default: 1000)")
+    efficiency_parser.add_argument(
+        "--timeout", type=float, default=1800, help="seconds a model and package (default: 1800)"
+    )
+    efficiency_parser.add_argument(
+        "--kept-only", action="store_true", help="measure nothing: the tables of what is there"
+    )
+    efficiency_parser.add_argument(
+        "--output", type=Path, default=RESULTS / "efficiency", help="folder of the results, one JSON a case"
+    )
+
     table_parser = commands.add_parser("table", help="print the tables of results taken before")
     for command in (run_parser, table_parser):
         command.add_argument(
@@ -98,6 +134,19 @@ def run(options: argparse.Namespace) -> list[report.Result]:
                         case = case_of(options, model, sampler, seed, cache)
                         results.append(measure(case, Path(caches), options))
     return results
+
+
+def compared(options: argparse.Namespace) -> list[report.Result]:
+    """Return the results of the efficiency comparison that the options ask for."""
+    cases = [
+        efficiency.Case(model, sampler, seed, options.chains, options.draws)
+        for model in options.models
+        for sampler in options.samplers
+        for seed in range(1, options.seeds + 1)
+    ]
+    if options.kept_only:
+        return [result for case in cases if (result := case.cached(options.output))]
+    return efficiency.run(cases, options.output, options.timeout)
 
 
 def case_of(options: argparse.Namespace, model: str, sampler: str, seed: int, cache: str) -> Case:
