@@ -9,14 +9,14 @@
 //! order in its step size, volume still conserved, and exp(-H) weighs that error.
 //!
 //! NUTS chooses the path's length: it doubles the path until its ends begin to come back together.
-//! HMC takes a fixed one. How far a step reaches (the step size) and what T is (the metric) is
+//! HMC takes a fixed one. WALNUTS divides each step where the energy would change too much. How far a step reaches (the step size) and what T is (the metric) is
 //! learned in warm-up and then frozen: only draws after it have the right distribution.
 //!
 //! From the inside out:
 //! - [`rng`], `vector`, [`state`]: random numbers, deterministic sums, points of a path
 //! - [`metric`]: T, and its estimates from draws and gradients
 //! - [`hamiltonian`]: energy and leapfrog
-//! - [`tree`], [`hmc`], behind [`trajectory`]: one draw, as a state machine that asks for gradients
+//! - [`tree`] with [`local_step`], [`hmc`], behind [`trajectory`]: one draw, as a state machine that asks for gradients
 //! - [`step_size`], [`schedule`], [`warmup`]: adaptation
 //! - [`chain`], [`stats`], [`control`]: one chain, what it keeps and what it shows
 //! - [`runner`]: chains on threads
