@@ -16,6 +16,7 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pymc_rustmc._core import Graph
 from pymc_rustmc.arguments import check_model_type
 from pymc_rustmc.errors import UnsupportedModelError, UnsupportedOpError
+from pymc_rustmc.groups import find_groups, with_forms
 from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 from pymc_rustmc.live import DataNames, LiveModel, describe
@@ -26,7 +27,9 @@ from pymc_rustmc.translate.foreign import translate_whole
 __all__ = ["BoundModel", "Template", "translate_model"]
 
 
-def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> Template:
+def translate_model(
+    model: pm.Model, var_names: Sequence[str] | None = None, *, forms: bool = False
+) -> Template:
     """Translate a PyMC model into a template that serves every data set.
 
     Parameters
@@ -35,6 +38,8 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
         The model; it is not changed.
     var_names
         Restrict the outputs to these free variables and Deterministics; all by default.
+    forms
+        Whether the groups of the model (`pymc_rustmc.groups`) get a form that can be set when it is bound.
 
     Raises
     ------
@@ -50,25 +55,33 @@ def translate_model(model: pm.Model, var_names: Sequence[str] | None = None) -> 
         If observed constants hold NaN or infinite values.
     """
     _check_model(model)
-    return _translate(model, var_names, {})
+    return _translate(model, var_names, forms, {})
 
 
-def _translate(model: pm.Model, var_names: Sequence[str] | None, whole: Mapping[str, str]) -> Template:
+def _translate(
+    model: pm.Model, var_names: Sequence[str] | None, forms: bool, whole: Mapping[str, str]
+) -> Template:
     """Translate; outputs of the graph in `whole`, of name to reason, each become one foreign node."""
+    groups = find_groups(model) if forms else ()
+    outputs = _outputs(model, var_names)
+    with no_compiler():
+        if groups:
+            values, logp, outputs = with_forms(model, outputs)
+        else:
+            values, logp = model.value_vars, model.logp()
     graph = Graph()
-    parameters = {value: graph.parameter(value.name, value.type.ndim) for value in model.value_vars}
+    parameters = {value: graph.parameter(value.name, value.type.ndim) for value in values}
     data_names = DataNames(model)
     walker = Walker(graph, parameters, data_names, check_bounds=model.check_bounds)
-
-    outputs = _outputs(model, var_names)
     try:
-        with no_compiler():
-            logp = model.logp()
         _add_outputs(walker, {"logp": logp}, whole)
         _add_outputs(walker, {output_name(name): output for name, output in outputs.items()}, whole)
     except UnsupportedOpError as error:
         raise named(error, model) from None
 
+    for group in groups:
+        for name in group.inputs:
+            data_names.data.pop(name, None)  # the form is no data of the user's
     return Template(
         description=describe(model, data_names),
         graph=graph,
@@ -76,7 +89,8 @@ def _translate(model: pm.Model, var_names: Sequence[str] | None, whole: Mapping[
         outputs={name: np.dtype(variable.type.dtype) for name, variable in outputs.items()},
         source=LiveModel(model, data_names.data),
         whole=whole,
-        with_whole=lambda others: _translate(model, var_names, {**whole, **others}),
+        with_whole=lambda others: _translate(model, var_names, forms, {**whole, **others}),
+        groups=groups,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,8 @@ class Draws:
         Wall time of sampling, warm-up included.
     settings
         Settings of the sampler, as JSON.
+    attributes
+        More attributes of the statistics.
     """
 
     values: Mapping[str, NDArray[Any]]
@@ -78,6 +80,7 @@ class Draws:
     tune: int
     seconds: float
     settings: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def chains(self) -> int:
@@ -167,6 +170,7 @@ def _set_attributes(idata: Any, draws: Draws, user_attrs: Mapping[str, Any]) -> 
             idata[group].attrs.update(library)
             if group.endswith("sample_stats"):
                 idata[group].attrs["inference_library_settings"] = draws.settings
+                idata[group].attrs.update(draws.attributes)
     for key, value in user_attrs.items():
         if isinstance(value, Mapping):
             idata[key].attrs.update(value)

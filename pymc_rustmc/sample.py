@@ -29,8 +29,10 @@ from pymc_rustmc.compile import BoundModel, translate_model
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.description import InitVals, Point
 from pymc_rustmc.errors import warn_user
+from pymc_rustmc.groups import LOG_JACOBIAN, find_groups
 from pymc_rustmc.inference_data import Draws, check_densities, check_idata_kwargs, to_inference_data
-from pymc_rustmc.live import describe_variables
+from pymc_rustmc.live import LiveModel, describe_variables
+from pymc_rustmc.pilot import Pilot, run_pilot
 from pymc_rustmc.progress import RunProgressBar, watch
 from pymc_rustmc.starts import checked_starts, start_functions
 
@@ -97,6 +99,9 @@ class RustMC(Sampler):  # type: ignore[misc]
     schedule
         Windows of warm-up: any of ``early_fraction``, ``early_switch``, ``window``, ``growth``,
         ``final_fraction``.
+    reparametrise
+        Whether to choose, before warm-up, between the centred and the non-centred form of Normal variables whose
+        location or scale depends on other variables, or a form in between for each element (False).
     jitter
         Whether starting points are jittered by U(-1, 1) in unconstrained space.
     jitter_max_retries
@@ -125,6 +130,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         n_steps: int | None = None,
         path_length: float | None = None,
         schedule: Mapping[str, float] | None = None,
+        reparametrise: bool = False,
         jitter: bool = True,
         jitter_max_retries: int = 10,
         **other: Any,
@@ -145,13 +151,19 @@ class RustMC(Sampler):  # type: ignore[misc]
         self._settings = _checked(settings, _KINDS)
         if schedule is not None:
             self._settings["schedule"] = _checked(schedule, _SCHEDULE_KINDS)
+        self.reparametrise = checked_option("reparametrise", reparametrise, bool)
         self.jitter = checked_option("jitter", jitter, bool)
         self.jitter_max_retries = checked_option("jitter_max_retries", jitter_max_retries, int)
         if jitter_max_retries < 0:
             raise ValueError(f"`jitter_max_retries` must be at least 0, got {jitter_max_retries}.")
 
     def __repr__(self) -> str:
-        options = {**self._settings, "jitter": self.jitter, "jitter_max_retries": self.jitter_max_retries}
+        options = {
+            **self._settings,
+            "reparametrise": self.reparametrise,
+            "jitter": self.jitter,
+            "jitter_max_retries": self.jitter_max_retries,
+        }
         return f"RustMC({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
     def sample_from_init(
@@ -231,6 +243,8 @@ class RustMC(Sampler):  # type: ignore[misc]
         check_counts(draws=draws, tune=tune, chains=chains, cores=cores, keep_tune=not discard_tuned_samples)
         idata_kwargs = check_idata_kwargs(idata_kwargs)
         dtypes = kept_variables(variables, var_names, idata_kwargs.get("include_transformed", False))
+        if self.reparametrise and tune == 0:
+            raise ValueError("`reparametrise=True` needs warm-up, but `tune` is 0.")
         settings = {**self._settings, "draws": draws, "save_warmup": not discard_tuned_samples}
         if tune is not None:
             settings["tune"] = tune
@@ -246,6 +260,12 @@ class RustMC(Sampler):  # type: ignore[misc]
         if not quiet:
             _report_foreign(bound)
         began = time.perf_counter()
+        pilot = None
+        if bound.template.groups:
+            pilot = run_pilot(bound, starts, self._settings, seeds, cores)
+            bound, starts = pilot.bound, pilot.starts
+        if self.reparametrise and not quiet:
+            _log_forms(pilot)
         run = bound.density.sample(json.dumps(settings), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
         bar = RunProgressBar(chains, draws, tune, False if quiet else progressbar, progressbar_theme)
@@ -255,11 +275,12 @@ class RustMC(Sampler):  # type: ignore[misc]
 
         drawn = Draws(
             values=_evaluate(bound, dtypes, result["positions"]),
-            stats=result["stats"],
+            stats=_stats_as_written(bound, result),
             warmup=result["warmup_draws"],
             tune=tune if discard_tuned_samples else result["warmup_draws"],
             seconds=seconds,
             settings=run.settings,
+            attributes={} if pilot is None else pilot.attributes(),
         )
         if interrupted:
             _report_interruption(drawn, chains, draws, quiet)
@@ -269,6 +290,8 @@ class RustMC(Sampler):  # type: ignore[misc]
             idata = to_inference_data(drawn, bound, idata_kwargs)
         if compute_convergence_checks:
             report_convergence(idata, variables, quiet)
+            if not quiet:
+                _log_remedy(drawn, bound)
         return idata
 
     def _start(
@@ -281,12 +304,12 @@ class RustMC(Sampler):  # type: ignore[misc]
         """Bind the model to its data and find the starting positions, ``(chains, dim)``."""
         functions: Sequence[Callable[[int], Point]]
         if isinstance(model, BoundModel):
-            bound = model
+            bound = self._translated(model, var_names)
             functions = bound.template.source.start_functions(bound.data, initvals, len(seeds), self.jitter)
         else:
             functions = start_functions(model, initvals, len(seeds), self.jitter)
             shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
-            bound = translate_model(model, var_names).bind(shapes=shapes)
+            bound = translate_model(model, var_names, forms=self.reparametrise).bind(shapes=shapes)
 
         def density(point: Point) -> tuple[float, NDArray[np.float64]]:
             return bound.density.logp_and_gradient(bound.position(point))
@@ -295,6 +318,19 @@ class RustMC(Sampler):  # type: ignore[misc]
         explain = partial(bound.template.source.explain_start, bound.data)
         points = checked_starts(functions, seeds, density, retries, explain)
         return bound, np.stack([bound.position(point) for point in points])
+
+    def _translated(self, bound: BoundModel, var_names: list[str] | None) -> BoundModel:
+        """Return a bound model, translated again if forms of its groups are to be chosen."""
+        source = bound.template.source
+        if not self.reparametrise:
+            return bound
+        if not isinstance(source, LiveModel):
+            raise ValueError(
+                "`reparametrise=True` needs the PyMC model, but this model is from a file: sample the PyMC model, or "
+                "write it in the non-centred form."
+            )
+        template = translate_model(source.model, var_names, forms=True)
+        return template.bind_to(bound.data, bound.coords, bound.shapes)
 
 
 def option_names() -> list[str]:
@@ -348,11 +384,21 @@ def _evaluate(
     """Evaluate variables at every position; each is ``(chains, n, *shape)``, in the dtype of the model."""
     chains, n, dim = positions.shape
     values = bound.unravel(positions)
-    computed = [name for name in dtypes if name not in values]
+    computed = [name for name in dtypes if name in bound.template.outputs]
     outputs = bound.evaluate(computed, positions.reshape(chains * n, dim)) if computed else {}
     for name, output in outputs.items():
         values[name] = output.reshape(chains, n, *output.shape[1:])
     return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
+
+
+def _stats_as_written(bound: BoundModel, result: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Statistics of a run, with the log density of the model as it is written, in whatever form it was sampled."""
+    stats = dict(result["stats"])
+    if bound.template.groups:
+        chains, n, dim = result["positions"].shape
+        (excess,) = bound.evaluate([LOG_JACOBIAN], result["positions"].reshape(chains * n, dim)).values()
+        stats["lp"] = stats["lp"] - excess.reshape(chains, n)
+    return stats
 
 
 def _report_foreign(bound: BoundModel) -> None:
@@ -386,3 +432,28 @@ def _log_end(drawn: Draws) -> None:
         f"Sampling {chains} chain{'s' if chains > 1 else ''} for {tune:_d} tune and {draws:_d} draw "
         f"iterations ({tune * chains:_d} + {draws * chains:_d} draws total) took {drawn.seconds:.0f} seconds."
     )
+
+
+def _log_forms(pilot: Pilot | None) -> None:
+    """Say which forms were chosen."""
+    if pilot is None:
+        _log.info("Nothing to reparametrise: no Normal variable has a location or scale that depends on others.")
+        return
+    forms = (
+        f"{name} {level.min():.2f}" + (f" to {level.max():.2f}" if level.min() < level.max() else "")
+        for name, level in pilot.centredness.items()
+    )
+    _log.info(f"Reparametrised (0 is non-centred, 1 centred): {', '.join(forms)}")
+
+
+def _log_remedy(drawn: Draws, bound: BoundModel) -> None:
+    """Name the option that may help where trajectories diverged and the model has groups in the form as written."""
+    source = bound.template.source
+    diverged = drawn.stats["diverging"][:, drawn.warmup :].any()
+    if not diverged or bound.template.groups or not isinstance(source, LiveModel):
+        return
+    if names := ", ".join(group.name for group in find_groups(source.model)):
+        _log.warning(
+            f"Normal variables whose location or scale depends on others often cause divergences: {names}. "
+            f'nuts={{"reparametrise": True}} chooses a form of them that suits the data.'
+        )

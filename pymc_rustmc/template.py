@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pymc_rustmc._core import Density, Graph, ParameterShapeError
 from pymc_rustmc.description import Arrays, Coords, DataInput, ModelDescription, Shapes, Source
 from pymc_rustmc.errors import DataError, NoGradientError
+from pymc_rustmc.groups import Group, centred
 from pymc_rustmc.translate.dtypes import kind_dtype
 
 Given = Mapping[str, npt.ArrayLike]
@@ -42,6 +43,8 @@ class Template:
         Outputs of the graph that PyTensor evaluates as a whole, and why.
     with_whole : callable
         Translates the model again with more such outputs; None for a template that has no model.
+    groups : tuple of Group
+        Groups whose form can be set by `BoundModel.with_forms`; they are bound as the model is written.
     """
 
     description: ModelDescription
@@ -51,6 +54,7 @@ class Template:
     source: Source = field(repr=False)
     whole: Mapping[str, str] = field(default_factory=dict)
     with_whole: Callable[[Mapping[str, str]], Template] | None = field(default=None, repr=False)
+    groups: tuple[Group, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -100,6 +104,7 @@ class Template:
 
     def bind_to(self, data: Arrays, coords: Coords, shapes: Shapes) -> BoundModel:
         """Bind the template to data, coordinate values and shapes that are known to fit."""
+        data = {**centred(self.groups, shapes), **data}
         try:
             density = self.graph.bind({name: data[name] for name in self.inputs}, shapes, memory())
         except NoGradientError as error:
@@ -194,6 +199,10 @@ class BoundModel:
     def bind(self, data: Given | None = None, coords: GivenCoords | None = None) -> BoundModel:
         """Bind the template to these data with some of them replaced; as `Template.bind`."""
         return self.template._bind(self.data, self.coords, data or {}, coords or {}, None)
+
+    def with_forms(self, forms: Arrays) -> BoundModel:
+        """Bind the template to the same data with other forms of its groups: arrays by `Group.inputs`."""
+        return self.template.bind_to({**self.data, **forms}, self.coords, self.shapes)
 
     def position(self, point: Given) -> npt.NDArray[np.float64]:
         """Position vector, shape ``(dim,)``, of a point given as value variables by name."""
