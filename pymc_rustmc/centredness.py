@@ -13,7 +13,7 @@ _CHUNK = 2**21
 
 
 def choose_centredness(x: Array, loc: Array, log_scale: Array, gradient: Array) -> tuple[Array, Array]:
-    """Choose l and c of `pymc_rustmc.groups.Forms` for every element of a group.
+    """Choose a and b of `pymc_rustmc.groups.Forms` for every element of a group.
 
     The draws and gradients of a normal with diagonal metric have Var(z_k) Var(g_k) = 1 in each coordinate k; this
     product is the variance inflation 1 / (1 - R_k²) of a coordinate that correlates with others, and
@@ -21,16 +21,17 @@ def choose_centredness(x: Array, loc: Array, log_scale: Array, gradient: Array) 
     Carpenter 2026, arXiv:2603.18845). Here an element of a group and its own mu and t = log s count, each with the
     part of its gradient that the form of this element decides, so that elements are chosen one by one:
 
-        L(l) = Var(z) Var(g_z) + n (Var(mu) Var(g_mu) + Var(t) Var(g_t))
+        L(a, b) = Var(z) Var(g_z) + n (Var(mu) Var(g_mu) + Var(t) Var(g_t))
 
-    with n elements that share mu and t, and, for r = exp((1-l) (t - c)), e = (x - mu) / s, g the derivative of the
+    with n elements that share mu and t, and, for r = exp((1-b) (t - c)), e = (x - mu) / s, g the derivative of the
     log density by x and h = g + e / s that without its own Normal term,
 
-        z = (x - mu) / r + l mu,  g_z = g r,
-        g_mu = (1 - l r) h + l r e / s,  g_t = e² - 1 + (1-l) (g (x - mu) + 1).
+        z = (x - mu) / r + a mu,  g_z = g r,
+        g_mu = h - a g r,  g_t = e² - 1 + (1-b) (g (x - mu) + 1).
 
-    For data of precision p on x and s known, g_mu is the same for all x at l = p / (p + 1/s²), the partial
-    non-centring of Papaspiliopoulos, Roberts and Sköld (2007, section 3): 0 without data, 1 with much.
+    L is quadratic in a; b is found on a grid. For data of precision p on x and s known, g_mu is the same for all x at
+    a = p / (p + 1/s²), the partial non-centring of Papaspiliopoulos, Roberts and Sköld (2007, section 3): 0 without
+    data, 1 with much.
 
     Parameters
     ----------
@@ -40,17 +41,18 @@ def choose_centredness(x: Array, loc: Array, log_scale: Array, gradient: Array) 
 
     Returns
     -------
-    l, c
-        Of shape ``shape``; c is the mean of t. NaN where the draws say nothing.
+    a, b
+        Of shape ``shape``; NaN where the draws say nothing.
     """
     shape = x.shape[1:]
     x, loc, t, g = (np.broadcast_to(a, x.shape).reshape(len(x), -1) for a in (x, loc, log_scale, gradient))
     step = max(1, _CHUNK // max(1, len(x)))
-    chosen = [
-        _choose(*(a[:, first : first + step] for a in (x, loc, t, g)), n=x.shape[1])
-        for first in range(0, x.shape[1], step)
-    ]
-    return np.concatenate([*chosen, np.empty(0)]).reshape(shape), t.mean(0).reshape(shape)
+    chosen = [np.empty((2, 0))]
+    for first in range(0, x.shape[1], step):
+        draws = (a[:, first : first + step] for a in (x, loc, t, g))
+        chosen.append(_choose(*draws, n=x.shape[1]))
+    a, b = np.concatenate(chosen, axis=1)
+    return a.reshape(shape), b.reshape(shape)
 
 
 def _choose(x: Array, loc: Array, t: Array, g: Array, n: int) -> Array:
@@ -60,13 +62,23 @@ def _choose(x: Array, loc: Array, t: Array, g: Array, n: int) -> Array:
         h = g + e / s
         var_loc, var_t = loc.var(0), t.var(0)
 
-        def loss(level: float) -> Array:
-            r = np.exp((1 - level) * (t - c))
-            z = (x - loc) / r + level * loc
-            g_loc = (1 - level * r) * h + level * r * e / s
-            g_t = e**2 - 1 + (1 - level) * (g * (x - loc) + 1)
-            return z.var(0) * (g * r).var(0) + n * (var_loc * g_loc.var(0) + var_t * g_t.var(0))
+        def best(b: float) -> tuple[Array, Array]:
+            """Loss and a for this b."""
+            r = np.exp((1 - b) * (t - c))
+            y, g_z = (x - loc) / r, g * r
+            var_g = g_z.var(0)
+            a = (n * _cov(h, g_z) / var_g - _cov(y, loc) / var_loc) / (n + 1)
+            a = np.where(var_loc > 0, np.clip(a, 0, 1), 0)
+            g_t = e**2 - 1 + (1 - b) * (g * (x - loc) + 1)
+            parents = var_loc * (h - a * g_z).var(0) + var_t * g_t.var(0)
+            return (y + a * loc).var(0) * var_g + n * parents, a
 
-        losses = np.stack([loss(level) for level in _GRID])
+        losses, levels = (np.stack(found) for found in zip(*map(best, _GRID), strict=True))
         losses[~np.isfinite(losses)] = np.inf
-        return np.where(np.isfinite(losses.min(0)), _GRID[losses.argmin(0)], np.nan)
+        which = losses.argmin(0)
+        chosen = np.stack([np.take_along_axis(levels, which[None], 0)[0], _GRID[which]])
+        return np.where(np.isfinite(losses.min(0)), chosen, np.nan)
+
+
+def _cov(x: Array, y: Array) -> Array:
+    return ((x - x.mean(0)) * (y - y.mean(0))).mean(0)

@@ -37,13 +37,18 @@ class Group:
     value_name: str
 
     @property
-    def centredness(self) -> str:
-        """Data input: l, of the shape of x."""
-        return f"centredness of {self.name!r}"
+    def level_loc(self) -> str:
+        """Data input: a of `Forms`, of the shape of x."""
+        return f"centredness of {self.name!r} in location"
+
+    @property
+    def level_scale(self) -> str:
+        """Data input: b of `Forms`, of the shape of x."""
+        return f"centredness of {self.name!r} in scale"
 
     @property
     def log_unit(self) -> str:
-        """Data input: c, of the shape of x."""
+        """Data input: c of `Forms`, of the shape of x."""
         return f"log unit of {self.name!r}"
 
     @property
@@ -57,19 +62,19 @@ class Group:
         return f"log scale of {self.name!r}"
 
     @property
-    def inputs(self) -> tuple[str, str]:
-        """Names of the data inputs that set its form: l and c of `Forms`, both of the shape of x."""
-        return self.centredness, self.log_unit
+    def inputs(self) -> tuple[str, str, str]:
+        """Names of the data inputs that set its form."""
+        return self.level_loc, self.level_scale, self.log_unit
 
 
 class Forms(NamedTuple):
     """Log density and outputs of a model in coordinates z of its groups, for partial non-centring:
 
-        x = mu + (s / exp(c))^(1-l) (z - l mu)
+        x = mu + (s / exp(c))^(1-b) (z - a mu)
 
-    l = 1 is the centred form, z = x; l = 0 the non-centred, where z ~ Normal(0, exp(c)) a priori. Papaspiliopoulos,
-    Roberts and Sköld (2007), in the form of Gorinova, Moore and Hoffman (2020, arXiv:1906.03028); exp(c), a typical s,
-    makes l independent of the unit of x.
+    a = b = 1 is the centred form, z = x; a = b = 0 the non-centred, where z ~ Normal(0, exp(c)) a priori.
+    Papaspiliopoulos, Roberts and Sköld (2007), in the form of Gorinova, Moore and Hoffman (2020, arXiv:1906.03028, where
+    a = b and c = 0); exp(c), a typical s, makes a independent of the unit of x.
 
     Attributes
     ----------
@@ -94,7 +99,7 @@ def find_groups(model: pm.Model) -> tuple[Group, ...]:
 def with_forms(model: pm.Model, outputs: Mapping[str, Variable]) -> Forms:
     """Write the log density of a model, and outputs as functions of its value variables, in z and forms.
 
-    The l and c of each group are shared variables, named as in `Group.inputs`.
+    The a, b and c of each group are shared variables, named as in `Group.inputs`.
     """
     rvs = _groups(model)
     groups = find_groups(model)
@@ -108,10 +113,11 @@ def with_forms(model: pm.Model, outputs: Mapping[str, Variable]) -> Forms:
     for rv, group in zip(rvs, groups, strict=True):  # in the order of the model: parents come first
         value = model.rvs_to_values[rv]
         loc, scale = graph_replace([next(replaced), next(replaced)], x_of, strict=False)
-        z, level, unit = value.type(name=value.name), *(_input(name, rv.ndim) for name in group.inputs)
+        z = value.type(name=value.name)
+        a, b, c = (_input(name, rv.ndim) for name in group.inputs)
         log_scale = pt.log(scale)
-        log_factor = (1 - level) * (log_scale - unit)
-        residual = pt.exp(log_factor) * (z - level * loc)
+        log_factor = (1 - b) * (log_scale - c)
+        residual = pt.exp(log_factor) * (z - a * loc)
         x_of[value], z_of[value] = loc + residual, z
         # Of the residual itself: x - mu would cancel where s is small beside mu.
         terms.append(pt.sum(log_factor - log_scale - 0.5 * ((residual / scale) ** 2 + np.log(2 * np.pi))))
@@ -132,7 +138,7 @@ def centred(groups: Sequence[Group], shapes: Mapping[str, tuple[int, ...]]) -> d
     inputs: dict[str, NDArray[np.float64]] = {}
     for group in groups:
         shape = shapes[group.value_name]
-        inputs |= {group.centredness: np.ones(shape), group.log_unit: np.zeros(shape)}
+        inputs |= dict(zip(group.inputs, (np.ones(shape), np.ones(shape), np.zeros(shape)), strict=True))
     return inputs
 
 

@@ -38,19 +38,21 @@ class Pilot:
     starts
         Where its chains ended, in the coordinates of these forms, ``(chains, dim)``.
     centredness
-        l of `pymc_rustmc.groups.Forms` for each group, by name, of its variable's shape.
+        a and b of `pymc_rustmc.groups.Forms` for each group, by name, each of its variable's shape.
     gradients
         Gradients that it took, of all chains.
     """
 
     bound: BoundModel
     starts: Array
-    centredness: Mapping[str, Array]
+    centredness: Mapping[str, tuple[Array, Array]]
     gradients: int
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the result's statistics: l by variable as JSON, and the number of gradients."""
-        levels = {name: level.tolist() for name, level in self.centredness.items()}
+        """Attributes of the result's statistics: a and b by variable as JSON, and the number of gradients."""
+        levels = {
+            name: {"location": a.tolist(), "scale": b.tolist()} for name, (a, b) in self.centredness.items()
+        }
         return {"centredness": json.dumps(levels), "pilot_gradients": self.gradients}
 
 
@@ -78,7 +80,11 @@ def run_pilot(
         If it was interrupted.
     """
     groups = bound.template.groups
-    halfway = {group.centredness: np.full(bound.shapes[group.value_name], 0.5) for group in groups}
+    halfway = {
+        name: np.full(bound.shapes[group.value_name], 0.5)
+        for group in groups
+        for name in (group.level_loc, group.level_scale)
+    }
     bound, starts = _reformed(bound, starts, halfway)
     numbers = {"tune": _TUNE, "draws": _DRAWS, "save_warmup": False}
     seeds = [int(np.random.default_rng([seed, 1]).integers(2**30)) for seed in seeds]
@@ -97,36 +103,36 @@ def run_pilot(
     return Pilot(
         bound,
         ends,
-        {group.name: bound.data[group.centredness] for group in groups},
+        {group.name: (bound.data[group.level_loc], bound.data[group.level_scale]) for group in groups},
         int(sum(result["gradients"])) + _ROUNDS * len(used),
     )
 
 
 def _chosen(bound: BoundModel, positions: Array) -> dict[str, Array]:
-    """l of each group, as data, from draws in the present forms."""
+    """a and b of each group, as data, from draws in the present forms."""
     gradients = np.stack([bound.density.logp_and_gradient(position)[1] for position in positions])
     by_value = bound.unravel(gradients)
     chosen = {}
     for group in bound.template.groups:
         x, loc, log_scale = _values(bound, group, positions)
         gradient = by_value[group.value_name] / np.exp(_log_factor(bound.data, group, log_scale))
-        level, _ = choose_centredness(x, loc, log_scale, gradient)
-        chosen[group.centredness] = np.where(np.isnan(level), bound.data[group.centredness], level)
+        levels = choose_centredness(x, loc, log_scale, gradient)
+        for name, level in zip((group.level_loc, group.level_scale), levels, strict=True):
+            chosen[name] = np.where(np.isnan(level), bound.data[name], level)
     return chosen
 
 
 def _reformed(
-    bound: BoundModel, positions: Array, centredness: Mapping[str, Array]
+    bound: BoundModel, positions: Array, levels: Mapping[str, Array]
 ) -> tuple[BoundModel, Array]:
-    """Bind the model in forms of these l, with the unit of s as at the positions, and map the positions."""
-    forms: dict[str, Array] = dict(centredness)
+    """Bind the model in forms of these a and b, with the unit of s as at the positions, and map the positions."""
+    forms: dict[str, Array] = dict(levels)
     values = {group: _values(bound, group, positions) for group in bound.template.groups}
     parts = bound.unravel(positions)
     for group, (x, loc, log_scale) in values.items():
-        level = forms[group.centredness]
         forms[group.log_unit] = np.broadcast_to(log_scale, x.shape).mean(0)
         factor = np.exp(_log_factor(forms, group, log_scale))
-        parts[group.value_name] = (x - loc) / factor + level * loc
+        parts[group.value_name] = (x - loc) / factor + forms[group.level_loc] * loc
     flat = [part.reshape(len(positions), -1) for part in parts.values()]
     return bound.with_forms(forms), np.concatenate(flat, axis=1)
 
@@ -139,4 +145,4 @@ def _values(bound: BoundModel, group: Group, positions: Array) -> tuple[Array, A
 
 def _log_factor(data: Mapping[str, Array], group: Group, log_scale: Array) -> Array:
     """log dx/dz in a form."""
-    return (1 - data[group.centredness]) * (log_scale - data[group.log_unit])
+    return (1 - data[group.level_scale]) * (log_scale - data[group.log_unit])

@@ -439,11 +439,13 @@ def _log_forms(pilot: Pilot | None) -> None:
     if pilot is None:
         _log.info("Nothing to reparametrise: no Normal variable has a location or scale that depends on others.")
         return
-    forms = (
-        f"{name} {level.min():.2f}" + (f" to {level.max():.2f}" if level.min() < level.max() else "")
-        for name, level in pilot.centredness.items()
-    )
-    _log.info(f"Reparametrised (0 is non-centred, 1 centred): {', '.join(forms)}")
+    forms = (f"{name} {_range(a)} / {_range(b)}" for name, (a, b) in pilot.centredness.items())
+    _log.info(f"Centredness in location / scale (0 is non-centred, 1 centred): {', '.join(forms)}")
+
+
+def _range(levels: NDArray[np.float64]) -> str:
+    low, high = f"{levels.min():.2f}", f"{levels.max():.2f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _log_remedy(drawn: Draws, bound: BoundModel) -> None:
