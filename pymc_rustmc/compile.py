@@ -80,7 +80,7 @@ def _translate(
         raise named(error, model) from None
 
     for group in groups:
-        for name in group.inputs:
+        for name in (group.precision, group.pull):
             data_names.data.pop(name, None)  # the form is no data of the user's
     return Template(
         description=describe(model, data_names),

@@ -37,19 +37,14 @@ class Group:
     value_name: str
 
     @property
-    def level_loc(self) -> str:
-        """Data input: a of `Forms`, of the shape of x."""
-        return f"centredness of {self.name!r} in location"
+    def precision(self) -> str:
+        """Data input: p of `Forms`, of the shape of x."""
+        return f"precision of what is known of {self.name!r}"
 
     @property
-    def level_scale(self) -> str:
-        """Data input: b of `Forms`, of the shape of x."""
-        return f"centredness of {self.name!r} in scale"
-
-    @property
-    def log_unit(self) -> str:
-        """Data input: c of `Forms`, of the shape of x."""
-        return f"log unit of {self.name!r}"
+    def pull(self) -> str:
+        """Data input: q of `Forms`, of the shape of x."""
+        return f"precision times mean of what is known of {self.name!r}"
 
     @property
     def loc(self) -> str:
@@ -57,24 +52,24 @@ class Group:
         return f"location of {self.name!r}"
 
     @property
-    def log_scale(self) -> str:
-        """Output: log s, of the rank of x."""
-        return f"log scale of {self.name!r}"
-
-    @property
-    def inputs(self) -> tuple[str, str, str]:
-        """Names of the data inputs that set its form."""
-        return self.level_loc, self.level_scale, self.log_unit
+    def scale(self) -> str:
+        """Output: s, of the rank of x."""
+        return f"scale of {self.name!r}"
 
 
 class Forms(NamedTuple):
-    """Log density and outputs of a model in coordinates z of its groups, for partial non-centring:
+    """Log density and outputs of a model in coordinates z of its groups: partial non-centring.
 
-        x = mu + (s / exp(c))^(1-b) (z - a mu)
+    If all that is known of x beside its group were a measurement q / p of precision p, then x would be normal given mu
+    and s, with precision p + 1/s² and the mean that weighs both. z is x in units of that normal:
 
-    a = b = 1 is the centred form, z = x; a = b = 0 the non-centred, where z ~ Normal(0, exp(c)) a priori.
-    Papaspiliopoulos, Roberts and Sköld (2007), in the form of Gorinova, Moore and Hoffman (2020, arXiv:1906.03028, where
-    a = b and c = 0); exp(c), a typical s, makes a independent of the unit of x.
+        x = (mu + s² q + s sqrt(1 + p s²) z) / (1 + p s²)
+        dx/dz = s / sqrt(1 + p s²),  (x - mu) / s = (s (q - p mu) + sqrt(1 + p s²) z) / (1 + p s²)
+
+    p = q = 0 is the non-centred form; with growing p it becomes the centred one, at s = 1 / sqrt(p) it is halfway. Both
+    are exact, whatever is known of x. Papaspiliopoulos, Roberts and Sköld (2007, doi:10.1214/088342307000000014) have the
+    mean for fixed s, Christensen, Roberts and Sköld (2006, doi:10.1198/106186006X100470) the scale too. The form
+    s^(1-l) of Gorinova, Moore and Hoffman (2020, arXiv:1906.03028) lets z have scale s^l where s goes to 0; this does not.
 
     Attributes
     ----------
@@ -83,7 +78,7 @@ class Forms(NamedTuple):
     logp : Variable
         Log density of these, the Jacobians dx/dz included.
     outputs : dict of str to Variable
-        Each group's x, location and log scale, and `LOG_JACOBIAN`; and all others that were asked for.
+        Each group's x, location and scale, and `LOG_JACOBIAN`; and all others that were asked for.
     """
 
     values: Sequence[Variable]
@@ -99,7 +94,7 @@ def find_groups(model: pm.Model) -> tuple[Group, ...]:
 def with_forms(model: pm.Model, outputs: Mapping[str, Variable]) -> Forms:
     """Write the log density of a model, and outputs as functions of its value variables, in z and forms.
 
-    The a, b and c of each group are shared variables, named as in `Group.inputs`.
+    The p and q of each group are shared variables.
     """
     rvs = _groups(model)
     groups = find_groups(model)
@@ -113,16 +108,15 @@ def with_forms(model: pm.Model, outputs: Mapping[str, Variable]) -> Forms:
     for rv, group in zip(rvs, groups, strict=True):  # in the order of the model: parents come first
         value = model.rvs_to_values[rv]
         loc, scale = graph_replace([next(replaced), next(replaced)], x_of, strict=False)
+        p, q = _input(group.precision, rv.ndim), _input(group.pull, rv.ndim)
         z = value.type(name=value.name)
-        a, b, c = (_input(name, rv.ndim) for name in group.inputs)
-        log_scale = pt.log(scale)
-        log_factor = (1 - b) * (log_scale - c)
-        residual = pt.exp(log_factor) * (z - a * loc)
-        x_of[value], z_of[value] = loc + residual, z
-        # Of the residual itself: x - mu would cancel where s is small beside mu.
-        terms.append(pt.sum(log_factor - log_scale - 0.5 * ((residual / scale) ** 2 + np.log(2 * np.pi))))
-        log_jacobian.append(pt.sum(log_factor))
-        outputs |= {group.name: value, group.loc: loc, group.log_scale: log_scale}
+        shrinkage = 1 + p * scale**2
+        # From z, not from x - mu, which would cancel where s is small beside mu.
+        e = (scale * (q - p * loc) + pt.sqrt(shrinkage) * z) / shrinkage
+        x_of[value], z_of[value] = loc + scale * e, z
+        terms.append(-0.5 * pt.sum(e**2 + pt.log(shrinkage) + np.log(2 * np.pi)))
+        log_jacobian.append(pt.sum(pt.log(scale) - 0.5 * pt.log(shrinkage)))
+        outputs |= {group.name: value, group.loc: loc, group.scale: scale}
     outputs[LOG_JACOBIAN] = sum(log_jacobian[1:], log_jacobian[0])
     rest = model.logp(vars=[*others, *model.potentials])
     logp, *written = graph_replace([rest, *outputs.values()], x_of, strict=False)
@@ -133,13 +127,12 @@ def with_forms(model: pm.Model, outputs: Mapping[str, Variable]) -> Forms:
     )
 
 
-def centred(groups: Sequence[Group], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float64]]:
-    """Inputs of the form in which z = x for all groups: the model as it is written."""
-    inputs: dict[str, NDArray[np.float64]] = {}
-    for group in groups:
-        shape = shapes[group.value_name]
-        inputs |= dict(zip(group.inputs, (np.ones(shape), np.ones(shape), np.zeros(shape)), strict=True))
-    return inputs
+def non_centred(
+    groups: Sequence[Group], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, NDArray[np.float64]]:
+    """Inputs of the non-centred form of all groups: p = q = 0."""
+    names = ((name, group.value_name) for group in groups for name in (group.precision, group.pull))
+    return {name: np.zeros(shapes[value_name]) for name, value_name in names}
 
 
 def _groups(model: pm.Model) -> list[Variable]:
@@ -155,4 +148,4 @@ def _groups(model: pm.Model) -> list[Variable]:
 
 
 def _input(name: str, ndim: int) -> SharedVariable:
-    return pytensor.shared(np.ones((1,) * ndim), name=name, shape=(None,) * ndim)
+    return pytensor.shared(np.zeros((1,) * ndim), name=name, shape=(None,) * ndim)

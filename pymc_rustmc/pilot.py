@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_rustmc.centredness import choose_centredness
+from pymc_rustmc.centredness import fit_forms
 from pymc_rustmc.groups import Group
 from pymc_rustmc.progress import RunProgressBar, watch
 from pymc_rustmc.template import BoundModel
@@ -38,21 +38,19 @@ class Pilot:
     starts
         Where its chains ended, in the coordinates of these forms, ``(chains, dim)``.
     centredness
-        a and b of `pymc_rustmc.groups.Forms` for each group, by name, each of its variable's shape.
+        Mean of p s² / (1 + p s²) for each group, by name, of its variable's shape: 0 is non-centred, 1 centred.
     gradients
         Gradients that it took, of all chains.
     """
 
     bound: BoundModel
     starts: Array
-    centredness: Mapping[str, tuple[Array, Array]]
+    centredness: Mapping[str, Array]
     gradients: int
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the result's statistics: a and b by variable as JSON, and the number of gradients."""
-        levels = {
-            name: {"location": a.tolist(), "scale": b.tolist()} for name, (a, b) in self.centredness.items()
-        }
+        """Attributes of the result's statistics: centredness as JSON, and the number of gradients."""
+        levels = {name: level.tolist() for name, level in self.centredness.items()}
         return {"centredness": json.dumps(levels), "pilot_gradients": self.gradients}
 
 
@@ -79,13 +77,7 @@ def run_pilot(
     KeyboardInterrupt
         If it was interrupted.
     """
-    groups = bound.template.groups
-    halfway = {
-        name: np.full(bound.shapes[group.value_name], 0.5)
-        for group in groups
-        for name in (group.level_loc, group.level_scale)
-    }
-    bound, starts = _reformed(bound, starts, halfway)
+    bound, starts = _reformed(bound, starts, _halfway(bound, starts))
     numbers = {"tune": _TUNE, "draws": _DRAWS, "save_warmup": False}
     seeds = [int(np.random.default_rng([seed, 1]).integers(2**30)) for seed in seeds]
     run = bound.density.sample(json.dumps({**settings, **numbers}), starts, seeds, cores)
@@ -100,49 +92,77 @@ def run_pilot(
         bound, moved = _reformed(bound, np.concatenate([used, result["positions"][:, -1]]), chosen)
         used, ends = moved[: len(used)], moved[len(used) :]
         result["positions"][:, -1] = ends
-    return Pilot(
-        bound,
-        ends,
-        {group.name: (bound.data[group.level_loc], bound.data[group.level_scale]) for group in groups},
-        int(sum(result["gradients"])) + _ROUNDS * len(used),
-    )
+    return Pilot(bound, ends, _centredness(bound, used), int(sum(result["gradients"])) + _ROUNDS * len(used))
+
+
+def in_forms(bound: BoundModel, positions: Array) -> Array:
+    """Map positions from the coordinates of a model as it is written to those of its forms, ``(n, dim)``."""
+    positions = positions.copy()
+    for group in bound.template.groups:  # parents come first, so that mu and s are right when they are read
+        part = bound.slices()[group.value_name]
+        x = positions[:, part].reshape(len(positions), *bound.shapes[group.value_name])
+        _, loc, scale = _values(bound, group, positions)
+        positions[:, part] = _z(bound.data, group, x, loc, scale).reshape(len(positions), -1)
+    return positions
+
+
+def _halfway(bound: BoundModel, positions: Array) -> dict[str, Array]:
+    """Forms halfway between centred and not at the positions."""
+    forms = {}
+    for group in bound.template.groups:
+        x, _, scale = _values(bound, group, positions)
+        p = np.broadcast_to(np.exp(-2 * np.log(scale).mean(0)), x.shape[1:])
+        forms |= {group.precision: p, group.pull: p * x.mean(0)}
+    return forms
 
 
 def _chosen(bound: BoundModel, positions: Array) -> dict[str, Array]:
-    """a and b of each group, as data, from draws in the present forms."""
+    """Forms that fit draws in the present forms best."""
     gradients = np.stack([bound.density.logp_and_gradient(position)[1] for position in positions])
     by_value = bound.unravel(gradients)
     chosen = {}
     for group in bound.template.groups:
-        x, loc, log_scale = _values(bound, group, positions)
-        gradient = by_value[group.value_name] / np.exp(_log_factor(bound.data, group, log_scale))
-        levels = choose_centredness(x, loc, log_scale, gradient)
-        for name, level in zip((group.level_loc, group.level_scale), levels, strict=True):
-            chosen[name] = np.where(np.isnan(level), bound.data[name], level)
+        x, loc, scale = _values(bound, group, positions)
+        gradient = by_value[group.value_name] / _unit(bound.data, group, scale)
+        fitted = fit_forms(x, loc, scale, gradient)
+        known = np.isfinite(fitted).all(axis=0)
+        for name, value in zip((group.precision, group.pull), fitted, strict=True):
+            chosen[name] = np.where(known, value, bound.data[name])
     return chosen
 
 
 def _reformed(
-    bound: BoundModel, positions: Array, levels: Mapping[str, Array]
+    bound: BoundModel, positions: Array, forms: Mapping[str, Array]
 ) -> tuple[BoundModel, Array]:
-    """Bind the model in forms of these a and b, with the unit of s as at the positions, and map the positions."""
-    forms: dict[str, Array] = dict(levels)
-    values = {group: _values(bound, group, positions) for group in bound.template.groups}
+    """Bind the model in other forms, and map positions to their coordinates."""
     parts = bound.unravel(positions)
-    for group, (x, loc, log_scale) in values.items():
-        forms[group.log_unit] = np.broadcast_to(log_scale, x.shape).mean(0)
-        factor = np.exp(_log_factor(forms, group, log_scale))
-        parts[group.value_name] = (x - loc) / factor + forms[group.level_loc] * loc
+    for group in bound.template.groups:
+        parts[group.value_name] = _z(forms, group, *_values(bound, group, positions))
     flat = [part.reshape(len(positions), -1) for part in parts.values()]
     return bound.with_forms(forms), np.concatenate(flat, axis=1)
 
 
 def _values(bound: BoundModel, group: Group, positions: Array) -> tuple[Array, Array, Array]:
-    """x, mu and log s at each position; all of the rank of x and one more."""
-    found = bound.evaluate([group.name, group.loc, group.log_scale], positions)
-    return found[group.name], found[group.loc], found[group.log_scale]
+    """x, mu and s at each position; all of the rank of x and one more."""
+    found = bound.evaluate([group.name, group.loc, group.scale], positions)
+    return found[group.name], found[group.loc], found[group.scale]
 
 
-def _log_factor(data: Mapping[str, Array], group: Group, log_scale: Array) -> Array:
-    """log dx/dz in a form."""
-    return (1 - data[group.level_scale]) * (log_scale - data[group.log_unit])
+def _z(forms: Mapping[str, Array], group: Group, x: Array, loc: Array, scale: Array) -> Array:
+    """z of x, as in `pymc_rustmc.groups.Forms`."""
+    p, q = forms[group.precision], forms[group.pull]
+    return (x - loc - scale**2 * (q - p * x)) / (scale * np.sqrt(1 + p * scale**2))
+
+
+def _unit(forms: Mapping[str, Array], group: Group, scale: Array) -> Array:
+    """dx/dz."""
+    return scale / np.sqrt(1 + forms[group.precision] * scale**2)
+
+
+def _centredness(bound: BoundModel, positions: Array) -> dict[str, Array]:
+    levels = {}
+    for group in bound.template.groups:
+        _, _, scale = _values(bound, group, positions)
+        known = bound.data[group.precision] * scale**2
+        levels[group.name] = (known / (1 + known)).mean(0)
+    return levels

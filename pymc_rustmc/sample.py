@@ -32,7 +32,7 @@ from pymc_rustmc.errors import warn_user
 from pymc_rustmc.groups import LOG_JACOBIAN, find_groups
 from pymc_rustmc.inference_data import Draws, check_densities, check_idata_kwargs, to_inference_data
 from pymc_rustmc.live import LiveModel, describe_variables
-from pymc_rustmc.pilot import Pilot, run_pilot
+from pymc_rustmc.pilot import Pilot, in_forms, run_pilot
 from pymc_rustmc.progress import RunProgressBar, watch
 from pymc_rustmc.starts import checked_starts, start_functions
 
@@ -311,13 +311,16 @@ class RustMC(Sampler):  # type: ignore[misc]
             shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
             bound = translate_model(model, var_names, forms=self.reparametrise).bind(shapes=shapes)
 
+        def position(point: Point) -> NDArray[np.float64]:
+            return in_forms(bound, bound.position(point)[None])[0]
+
         def density(point: Point) -> tuple[float, NDArray[np.float64]]:
-            return bound.density.logp_and_gradient(bound.position(point))
+            return bound.density.logp_and_gradient(position(point))
 
         retries = self.jitter_max_retries if self.jitter else 0
         explain = partial(bound.template.source.explain_start, bound.data)
         points = checked_starts(functions, seeds, density, retries, explain)
-        return bound, np.stack([bound.position(point) for point in points])
+        return bound, np.stack([position(point) for point in points])
 
     def _translated(self, bound: BoundModel, var_names: list[str] | None) -> BoundModel:
         """Return a bound model, translated again if forms of its groups are to be chosen."""
@@ -439,8 +442,8 @@ def _log_forms(pilot: Pilot | None) -> None:
     if pilot is None:
         _log.info("Nothing to reparametrise: no Normal variable has a location or scale that depends on others.")
         return
-    forms = (f"{name} {_range(a)} / {_range(b)}" for name, (a, b) in pilot.centredness.items())
-    _log.info(f"Centredness in location / scale (0 is non-centred, 1 centred): {', '.join(forms)}")
+    levels = (f"{name} {_range(level)}" for name, level in pilot.centredness.items())
+    _log.info(f"Reparametrised (0 is non-centred, 1 centred): {', '.join(levels)}")
 
 
 def _range(levels: NDArray[np.float64]) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pymc_rustmc._core import Density, Graph, ParameterShapeError
 from pymc_rustmc.description import Arrays, Coords, DataInput, ModelDescription, Shapes, Source
 from pymc_rustmc.errors import DataError, NoGradientError
-from pymc_rustmc.groups import Group, centred
+from pymc_rustmc.groups import Group, non_centred
 from pymc_rustmc.translate.dtypes import kind_dtype
 
 Given = Mapping[str, npt.ArrayLike]
@@ -44,7 +44,7 @@ class Template:
     with_whole : callable
         Translates the model again with more such outputs; None for a template that has no model.
     groups : tuple of Group
-        Groups whose form can be set by `BoundModel.with_forms`; they are bound as the model is written.
+        Groups whose form can be set by `BoundModel.with_forms`; they are bound non-centred.
     """
 
     description: ModelDescription
@@ -104,7 +104,7 @@ class Template:
 
     def bind_to(self, data: Arrays, coords: Coords, shapes: Shapes) -> BoundModel:
         """Bind the template to data, coordinate values and shapes that are known to fit."""
-        data = {**centred(self.groups, shapes), **data}
+        data = {**non_centred(self.groups, shapes), **data}
         try:
             density = self.graph.bind({name: data[name] for name in self.inputs}, shapes, memory())
         except NoGradientError as error:
@@ -201,7 +201,7 @@ class BoundModel:
         return self.template._bind(self.data, self.coords, data or {}, coords or {}, None)
 
     def with_forms(self, forms: Arrays) -> BoundModel:
-        """Bind the template to the same data with other forms of its groups: arrays by `Group.inputs`."""
+        """Bind the template to the same data with other forms of its groups: p and q of each group by name."""
         return self.template.bind_to({**self.data, **forms}, self.coords, self.shapes)
 
     def position(self, point: Given) -> npt.NDArray[np.float64]:
@@ -225,12 +225,15 @@ class BoundModel:
 
     def unravel(self, positions: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
         """Value variables by name, each ``(..., *shape)``, of positions with shape ``(..., dim)``."""
-        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
-        parts = np.split(positions, ends[:-1], axis=-1)
         return {
-            name: part.reshape(positions.shape[:-1] + shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+            name: positions[..., part].reshape(positions.shape[:-1] + self.shapes[name])
+            for name, part in self.slices().items()
         }
+
+    def slices(self) -> dict[str, slice]:
+        """Where each value variable stands in the position vector."""
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes.values())])
+        return {name: slice(a, b) for name, a, b in zip(self.shapes, ends[:-1], ends[1:], strict=True)}
 
     def observed_data(self) -> dict[str, npt.NDArray[Any]]:
         """Return the values of the observed variables."""
