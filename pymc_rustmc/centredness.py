@@ -40,4 +40,5 @@ def fit_forms(x: Array, loc: Array, scale: Array, gradient: Array) -> tuple[Arra
             mean_x, mean_h = (weight * x).sum(0), (weight * h).sum(0)
             dx = x - mean_x
             p = np.maximum(-(weight * dx * h).sum(0) / (weight * dx**2).sum(0), 0)
+        p = np.where((x != x[:1]).any(axis=0), p, np.nan)  # not left to rounding
         return p, mean_h + p * mean_x

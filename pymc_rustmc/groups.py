@@ -114,7 +114,8 @@ def with_forms(model: pm.Model, outputs: Mapping[str, Variable]) -> Forms:
         # From z, not from x - mu, which would cancel where s is small beside mu.
         e = (scale * (q - p * loc) + pt.sqrt(shrinkage) * z) / shrinkage
         x_of[value], z_of[value] = loc + scale * e, z
-        terms.append(-0.5 * pt.sum(e**2 + pt.log(shrinkage) + np.log(2 * np.pi)))
+        term = -0.5 * (e**2 + pt.log(shrinkage) + np.log(2 * np.pi))
+        terms.append(pt.sum(pt.switch(scale > 0, term, -np.inf)))
         log_jacobian.append(pt.sum(pt.log(scale) - 0.5 * pt.log(shrinkage)))
         outputs |= {group.name: value, group.loc: loc, group.scale: scale}
     outputs[LOG_JACOBIAN] = sum(log_jacobian[1:], log_jacobian[0])

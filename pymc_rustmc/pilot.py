@@ -17,14 +17,17 @@ from pymc_rustmc.template import BoundModel
 
 Array = NDArray[np.float64]
 
-_TUNE, _DRAWS = 100, 50
-"""Warm-up draws of the pilot, and those after them that the choice is made from, of each chain."""
+_PROBES = 16
+"""Points around the starting positions that the pilot's forms are fitted to, of all chains."""
 
-_USED = 400
-"""Draws of all chains at most whose gradients are looked at."""
+_TUNE = 30
+"""Warm-up draws of the pilot, of each chain."""
+
+_DRAWS = 80
+"""Draws after these that the final forms are fitted to, of all chains."""
 
 _ROUNDS = 2
-"""How often the forms are chosen from the same draws: a group's gradient depends on the forms of others."""
+"""How often forms are fitted to the same points: a group's gradient depends on the forms of others."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,14 @@ class Pilot:
 def run_pilot(
     bound: BoundModel, starts: Array, settings: Mapping[str, Any], seeds: Sequence[int], cores: int
 ) -> Pilot:
-    """Sample a little in forms halfway between centred and not, and choose the forms from all chains' draws.
+    """Sample a little in forms fitted to the starts' neighbourhood; fit the forms again to all chains' draws.
 
     Parameters
     ----------
     bound
-        A model with groups, as it is written.
+        A model with groups, in any forms.
     starts
-        Starting positions, ``(chains, dim)``.
+        Starting positions in these, ``(chains, dim)``.
     settings
         Settings of the sampler but for the numbers of draws.
     seeds
@@ -77,22 +80,22 @@ def run_pilot(
     KeyboardInterrupt
         If it was interrupted.
     """
-    bound, starts = _reformed(bound, starts, _halfway(bound, starts))
-    numbers = {"tune": _TUNE, "draws": _DRAWS, "save_warmup": False}
+    probes = np.repeat(starts, -(-_PROBES // len(starts)), axis=0)
+    probes += np.random.default_rng(seeds).uniform(-1, 1, probes.shape)
+    bound, _, starts = _fitted(bound, probes, starts)
+    draws = -(-_DRAWS // len(seeds))
+    numbers = {"tune": _TUNE, "draws": draws, "save_warmup": False}
     seeds = [int(np.random.default_rng([seed, 1]).integers(2**30)) for seed in seeds]
     run = bound.density.sample(json.dumps({**settings, **numbers}), starts, seeds, cores)
-    if watch(run, RunProgressBar(len(seeds), _DRAWS, _TUNE, progressbar=False)):
+    if watch(run, RunProgressBar(len(seeds), draws, _TUNE, progressbar=False)):
         raise KeyboardInterrupt("Sampling was interrupted before the end of warm-up: there are no draws.")
     result = run.result()
 
-    draws = result["positions"].reshape(-1, bound.density.dim)
-    used = draws[np.linspace(0, len(draws) - 1, min(_USED, len(draws))).astype(int)]
-    for _ in range(_ROUNDS):
-        chosen = _chosen(bound, used)
-        bound, moved = _reformed(bound, np.concatenate([used, result["positions"][:, -1]]), chosen)
-        used, ends = moved[: len(used)], moved[len(used) :]
-        result["positions"][:, -1] = ends
-    return Pilot(bound, ends, _centredness(bound, used), int(sum(result["gradients"])) + _ROUNDS * len(used))
+    positions = result["positions"]
+    found = positions.reshape(-1, bound.density.dim)
+    bound, found, ends = _fitted(bound, found, positions[:, -1])
+    gradients = int(sum(result["gradients"])) + _ROUNDS * (len(probes) + len(found))
+    return Pilot(bound, ends, _centredness(bound, found), gradients)
 
 
 def in_forms(bound: BoundModel, positions: Array) -> Array:
@@ -106,19 +109,20 @@ def in_forms(bound: BoundModel, positions: Array) -> Array:
     return positions
 
 
-def _halfway(bound: BoundModel, positions: Array) -> dict[str, Array]:
-    """Forms halfway between centred and not at the positions."""
-    forms = {}
-    for group in bound.template.groups:
-        x, _, scale = _values(bound, group, positions)
-        p = np.broadcast_to(np.exp(-2 * np.log(scale).mean(0)), x.shape[1:])
-        forms |= {group.precision: p, group.pull: p * x.mean(0)}
-    return forms
+def _fitted(bound: BoundModel, points: Array, others: Array) -> tuple[BoundModel, Array, Array]:
+    """Bind the model in the forms that fit points best, and map them and other positions to these."""
+    for _ in range(_ROUNDS):
+        forms = _chosen(bound, points)
+        moved, others = _moved(bound, points, forms), _moved(bound, others, forms)
+        bound, points = bound.with_forms(forms), moved
+    return bound, points, others
 
 
 def _chosen(bound: BoundModel, positions: Array) -> dict[str, Array]:
-    """Forms that fit draws in the present forms best."""
+    """Forms that fit points best; those of elements about which the points say nothing stay as they are."""
     gradients = np.stack([bound.density.logp_and_gradient(position)[1] for position in positions])
+    finite = np.isfinite(gradients).all(axis=1)
+    gradients, positions = gradients[finite], positions[finite]
     by_value = bound.unravel(gradients)
     chosen = {}
     for group in bound.template.groups:
@@ -131,15 +135,12 @@ def _chosen(bound: BoundModel, positions: Array) -> dict[str, Array]:
     return chosen
 
 
-def _reformed(
-    bound: BoundModel, positions: Array, forms: Mapping[str, Array]
-) -> tuple[BoundModel, Array]:
-    """Bind the model in other forms, and map positions to their coordinates."""
+def _moved(bound: BoundModel, positions: Array, forms: Mapping[str, Array]) -> Array:
+    """Map positions to the coordinates of other forms."""
     parts = bound.unravel(positions)
     for group in bound.template.groups:
         parts[group.value_name] = _z(forms, group, *_values(bound, group, positions))
-    flat = [part.reshape(len(positions), -1) for part in parts.values()]
-    return bound.with_forms(forms), np.concatenate(flat, axis=1)
+    return np.concatenate([part.reshape(len(positions), -1) for part in parts.values()], axis=1)
 
 
 def _values(bound: BoundModel, group: Group, positions: Array) -> tuple[Array, Array, Array]:
