@@ -14,17 +14,17 @@ _ROUNDS = 5
 def fit_forms(x: Array, loc: Array, scale: Array, gradient: Array) -> tuple[Array, Array]:
     """Choose p and q of `pymc_rustmc.groups.Forms` for every element of a group.
 
-    With h = d log(density)/dx + (x - mu) / s², what is known of x beside its group, the gradient by z differs from that
-    of a standard normal by dx/dz (h - (q - p x)). p and q minimise the Fisher divergence, the mean square of this
-    over the draws: a linear regression of h on x with weights (dx/dz)² = s² / (1 + p s²), which is repeated as the
-    weights depend on p. (The loss of the metric, Seyboldt, Carlson and Carpenter 2026, arXiv:2603.18845, for x given
-    all else.) Without data h = 0 and p = 0; n data of variance v give p = n / v.
+    With h = d log(density)/dx + (x - mu) / s², what is known of x beside its group, the gradient by z differs
+    from that of a standard normal by dx/dz (h - (q - p x)). p and q minimise the mean square of this over the
+    draws, the Fisher divergence of x given all else (the loss of the metric; Seyboldt, Carlson and Carpenter
+    2026, arXiv:2603.18845): a linear regression of h on x with weights (dx/dz)² = s² / (1 + p s²), repeated
+    as these depend on p. Without data h = 0 and p = 0; n data of variance v give p = n / v.
 
     Parameters
     ----------
     x, loc, scale, gradient
-        Draws of x, mu, s, and of the log density's derivative by x, all other coordinates held; ``(n, *shape)``, or for
-        mu and s such as broadcast to it.
+        Draws of x, mu, s, and of the log density's derivative by x, all other coordinates held;
+        ``(n, *shape)``, or for mu and s such as broadcast to it.
 
     Returns
     -------

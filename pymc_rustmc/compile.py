@@ -58,12 +58,30 @@ def translate_model(
     return _translate(model, var_names, forms, {})
 
 
+def with_groups(bound: BoundModel, var_names: Sequence[str] | None = None) -> BoundModel:
+    """Translate the model again, so that its groups have forms, and bind it to the same data.
+
+    Raises
+    ------
+    ValueError
+        If there is no model, only a file.
+    """
+    source = bound.template.source
+    if not isinstance(source, LiveModel):
+        raise ValueError(
+            "`reparametrise=True` needs the PyMC model, but this model is from a file: sample the PyMC "
+            "model, or save it with the groups in non-centred form."
+        )
+    template = translate_model(source.model, var_names, forms=True)
+    return template.bind_to(bound.data, bound.coords, bound.shapes)
+
+
 def _translate(
     model: pm.Model, var_names: Sequence[str] | None, forms: bool, whole: Mapping[str, str]
 ) -> Template:
     """Translate; outputs of the graph in `whole`, of name to reason, each become one foreign node."""
     groups = find_groups(model) if forms else ()
-    outputs = _outputs(model, var_names)
+    outputs: Mapping[str, Variable] = _outputs(model, var_names)
     with no_compiler():
         if groups:
             values, logp, outputs = with_forms(model, outputs)

@@ -1,10 +1,10 @@
-"""Groups of a hierarchical model: Normal variables with parameters of their own, and the change of their form."""
+"""Groups of a hierarchical model: Normal variables with parameters of their own, and their forms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pymc as pm
@@ -60,16 +60,18 @@ class Group:
 class Forms(NamedTuple):
     """Log density and outputs of a model in coordinates z of its groups: partial non-centring.
 
-    If all that is known of x beside its group were a measurement q / p of precision p, then x would be normal given mu
-    and s, with precision p + 1/s² and the mean that weighs both. z is x in units of that normal:
+    If all that is known of x beside its group were a measurement q / p of precision p, then x would be
+    normal given mu and s, with precision p + 1/s² and the mean that weighs both. z is x in units of that:
 
         x = (mu + s² q + s sqrt(1 + p s²) z) / (1 + p s²)
         dx/dz = s / sqrt(1 + p s²),  (x - mu) / s = (s (q - p mu) + sqrt(1 + p s²) z) / (1 + p s²)
 
-    p = q = 0 is the non-centred form; with growing p it becomes the centred one, at s = 1 / sqrt(p) it is halfway. Both
-    are exact, whatever is known of x. Papaspiliopoulos, Roberts and Sköld (2007, doi:10.1214/088342307000000014) have the
-    mean for fixed s, Christensen, Roberts and Sköld (2006, doi:10.1198/106186006X100470) the scale too. The form
-    s^(1-l) of Gorinova, Moore and Hoffman (2020, arXiv:1906.03028) lets z have scale s^l where s goes to 0; this does not.
+    p = q = 0 is the non-centred form; as p grows, it becomes the centred one up to constants; where
+    s = 1 / sqrt(p), it is halfway. All are exact, whatever is known of x. The mean for fixed s is the partial
+    non-centring of Papaspiliopoulos, Roberts and Sköld (2007, Statistical Science 22); standardising with the
+    scale too is the idea of Christensen, Roberts and Sköld (2006, J. Comp. Graph. Stat. 15). With the form
+    s^(1-l) of Gorinova, Moore and Hoffman (2020, arXiv:1906.03028), z has the scale s^l where s goes to 0: a
+    funnel, though a wider one. Here it has scale 1.
 
     Attributes
     ----------
@@ -131,7 +133,7 @@ def with_forms(model: pm.Model, outputs: Mapping[str, Variable]) -> Forms:
 def non_centred(
     groups: Sequence[Group], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Inputs of the non-centred form of all groups: p = q = 0."""
+    """Give the inputs of the non-centred form of all groups: p = q = 0."""
     names = ((name, group.value_name) for group in groups for name in (group.precision, group.pull))
     return {name: np.zeros(shapes[value_name]) for name, value_name in names}
 

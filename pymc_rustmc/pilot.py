@@ -41,7 +41,7 @@ class Pilot:
     starts
         Where its chains ended, in the coordinates of these forms, ``(chains, dim)``.
     centredness
-        Mean of p s² / (1 + p s²) for each group, by name, of its variable's shape: 0 is non-centred, 1 centred.
+        Mean of p s² / (1 + p s²) for each group, by name, of its shape: 0 is non-centred, 1 centred.
     gradients
         Gradients that it took, of all chains.
     """
@@ -144,19 +144,19 @@ def _moved(bound: BoundModel, positions: Array, forms: Mapping[str, Array]) -> A
 
 
 def _values(bound: BoundModel, group: Group, positions: Array) -> tuple[Array, Array, Array]:
-    """x, mu and s at each position; all of the rank of x and one more."""
+    """Compute x, mu and s at each position; all of the rank of x and one more."""
     found = bound.evaluate([group.name, group.loc, group.scale], positions)
     return found[group.name], found[group.loc], found[group.scale]
 
 
 def _z(forms: Mapping[str, Array], group: Group, x: Array, loc: Array, scale: Array) -> Array:
-    """z of x, as in `pymc_rustmc.groups.Forms`."""
+    """Map x to z, as in `pymc_rustmc.groups.Forms`."""
     p, q = forms[group.precision], forms[group.pull]
     return (x - loc - scale**2 * (q - p * x)) / (scale * np.sqrt(1 + p * scale**2))
 
 
 def _unit(forms: Mapping[str, Array], group: Group, scale: Array) -> Array:
-    """dx/dz."""
+    """Compute dx/dz."""
     return scale / np.sqrt(1 + forms[group.precision] * scale**2)
 
 

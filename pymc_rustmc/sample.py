@@ -25,14 +25,15 @@ from pymc_rustmc.arguments import (
     kept_variables,
     unknown_options,
 )
-from pymc_rustmc.compile import BoundModel, translate_model
+from pymc_rustmc.compile import BoundModel, translate_model, with_groups
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.description import InitVals, Point
 from pymc_rustmc.errors import warn_user
-from pymc_rustmc.groups import LOG_JACOBIAN, find_groups
+from pymc_rustmc.groups import LOG_JACOBIAN
+from pymc_rustmc.hierarchies import report_forms, report_remedy
 from pymc_rustmc.inference_data import Draws, check_densities, check_idata_kwargs, to_inference_data
-from pymc_rustmc.live import LiveModel, describe_variables
-from pymc_rustmc.pilot import Pilot, in_forms, run_pilot
+from pymc_rustmc.live import describe_variables
+from pymc_rustmc.pilot import in_forms, run_pilot
 from pymc_rustmc.progress import RunProgressBar, watch
 from pymc_rustmc.starts import checked_starts, start_functions
 
@@ -100,8 +101,8 @@ class RustMC(Sampler):  # type: ignore[misc]
         Windows of warm-up: any of ``early_fraction``, ``early_switch``, ``window``, ``growth``,
         ``final_fraction``.
     reparametrise
-        Whether to choose, before warm-up, between the centred and the non-centred form of Normal variables whose
-        location or scale depends on other variables, or a form in between for each element (False).
+        Whether to choose, before warm-up, a form between centred and non-centred for each element of Normal
+        variables whose location or scale depends on other variables (False).
     jitter
         Whether starting points are jittered by U(-1, 1) in unconstrained space.
     jitter_max_retries
@@ -265,7 +266,7 @@ class RustMC(Sampler):  # type: ignore[misc]
             pilot = run_pilot(bound, starts, self._settings, seeds, cores)
             bound, starts = pilot.bound, pilot.starts
         if self.reparametrise and not quiet:
-            _log_forms(pilot)
+            report_forms(pilot)
         run = bound.density.sample(json.dumps(settings), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
         bar = RunProgressBar(chains, draws, tune, False if quiet else progressbar, progressbar_theme)
@@ -291,7 +292,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         if compute_convergence_checks:
             report_convergence(idata, variables, quiet)
             if not quiet:
-                _log_remedy(drawn, bound)
+                report_remedy(drawn, bound)
         return idata
 
     def _start(
@@ -304,7 +305,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         """Bind the model to its data and find the starting positions, ``(chains, dim)``."""
         functions: Sequence[Callable[[int], Point]]
         if isinstance(model, BoundModel):
-            bound = self._translated(model, var_names)
+            bound = with_groups(model, var_names) if self.reparametrise else model
             functions = bound.template.source.start_functions(bound.data, initvals, len(seeds), self.jitter)
         else:
             functions = start_functions(model, initvals, len(seeds), self.jitter)
@@ -312,7 +313,8 @@ class RustMC(Sampler):  # type: ignore[misc]
             bound = translate_model(model, var_names, forms=self.reparametrise).bind(shapes=shapes)
 
         def position(point: Point) -> NDArray[np.float64]:
-            return in_forms(bound, bound.position(point)[None])[0]
+            mapped: NDArray[np.float64] = in_forms(bound, bound.position(point)[None])[0]
+            return mapped
 
         def density(point: Point) -> tuple[float, NDArray[np.float64]]:
             return bound.density.logp_and_gradient(position(point))
@@ -321,19 +323,6 @@ class RustMC(Sampler):  # type: ignore[misc]
         explain = partial(bound.template.source.explain_start, bound.data)
         points = checked_starts(functions, seeds, density, retries, explain)
         return bound, np.stack([position(point) for point in points])
-
-    def _translated(self, bound: BoundModel, var_names: list[str] | None) -> BoundModel:
-        """Return a bound model, translated again if forms of its groups are to be chosen."""
-        source = bound.template.source
-        if not self.reparametrise:
-            return bound
-        if not isinstance(source, LiveModel):
-            raise ValueError(
-                "`reparametrise=True` needs the PyMC model, but this model is from a file: sample the PyMC model, or "
-                "write it in the non-centred form."
-            )
-        template = translate_model(source.model, var_names, forms=True)
-        return template.bind_to(bound.data, bound.coords, bound.shapes)
 
 
 def option_names() -> list[str]:
@@ -395,7 +384,7 @@ def _evaluate(
 
 
 def _stats_as_written(bound: BoundModel, result: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Statistics of a run, with the log density of the model as it is written, in whatever form it was sampled."""
+    """Statistics of a run, with the log density of the model as it is written, whatever its form was."""
     stats = dict(result["stats"])
     if bound.template.groups:
         chains, n, dim = result["positions"].shape
@@ -435,30 +424,3 @@ def _log_end(drawn: Draws) -> None:
         f"Sampling {chains} chain{'s' if chains > 1 else ''} for {tune:_d} tune and {draws:_d} draw "
         f"iterations ({tune * chains:_d} + {draws * chains:_d} draws total) took {drawn.seconds:.0f} seconds."
     )
-
-
-def _log_forms(pilot: Pilot | None) -> None:
-    """Say which forms were chosen."""
-    if pilot is None:
-        _log.info("Nothing to reparametrise: no Normal variable has a location or scale that depends on others.")
-        return
-    levels = (f"{name} {_range(level)}" for name, level in pilot.centredness.items())
-    _log.info(f"Reparametrised (0 is non-centred, 1 centred): {', '.join(levels)}")
-
-
-def _range(levels: NDArray[np.float64]) -> str:
-    low, high = f"{levels.min():.2f}", f"{levels.max():.2f}"
-    return low if low == high else f"{low} to {high}"
-
-
-def _log_remedy(drawn: Draws, bound: BoundModel) -> None:
-    """Name the option that may help where trajectories diverged and the model has groups in the form as written."""
-    source = bound.template.source
-    diverged = drawn.stats["diverging"][:, drawn.warmup :].any()
-    if not diverged or bound.template.groups or not isinstance(source, LiveModel):
-        return
-    if names := ", ".join(group.name for group in find_groups(source.model)):
-        _log.warning(
-            f"Normal variables whose location or scale depends on others often cause divergences: {names}. "
-            f'nuts={{"reparametrise": True}} chooses a form of them that suits the data.'
-        )

@@ -201,7 +201,7 @@ class BoundModel:
         return self.template._bind(self.data, self.coords, data or {}, coords or {}, None)
 
     def with_forms(self, forms: Arrays) -> BoundModel:
-        """Bind the template to the same data with other forms of its groups: p and q of each group by name."""
+        """Bind the template to the same data in other forms of its groups: p and q of each, by name."""
         return self.template.bind_to({**self.data, **forms}, self.coords, self.shapes)
 
     def position(self, point: Given) -> npt.NDArray[np.float64]:

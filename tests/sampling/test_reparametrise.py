@@ -113,8 +113,7 @@ def gradients(idata):
 
 def centredness(idata):
     return {
-        name: np.array(values)
-        for name, values in json.loads(idata.sample_stats.attrs["centredness"]).items()
+        name: np.array(values) for name, values in json.loads(idata.sample_stats.attrs["centredness"]).items()
     }
 
 
