@@ -115,7 +115,7 @@ def with_forms(model: pm.Model, outputs: Mapping[str, Variable]) -> Forms:
         shrinkage = 1 + p * scale**2
         # From z, not from x - mu, which would cancel where s is small beside mu.
         e = (scale * (q - p * loc) + pt.sqrt(shrinkage) * z) / shrinkage
-        x_of[value], z_of[value] = loc + scale * e, z
+        x_of[value], z_of[value] = pt.cast(loc + scale * e, value.dtype), z
         term = -0.5 * (e**2 + pt.log(shrinkage) + np.log(2 * np.pi))
         terms.append(pt.sum(pt.switch(scale > 0, term, -np.inf)))
         log_jacobian.append(pt.sum(pt.log(scale) - 0.5 * pt.log(shrinkage)))

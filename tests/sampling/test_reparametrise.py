@@ -5,6 +5,7 @@ import logging
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytest
 from conftest import PYMC6
 from scipy import stats
@@ -208,6 +209,29 @@ def test_same_draws_on_any_cores_and_from_pm_sample(rust_sample):
 def test_only_wanted_variables_are_kept():
     idata = sample(schools(), True, draws=20, tune=30, var_names=["mu"])
     assert list(idata.posterior.data_vars) == ["mu"]
+
+
+@pytest.mark.parametrize(
+    ("loc", "scale", "shape"),
+    [((), (), ()), ((), (), 1), ((), (), 0), (1, (3, 1), (3, 1)), (2, (3, 1), (3, 2))],
+)
+def test_shapes(loc, scale, shape):
+    with pm.Model() as built:
+        m = pm.Normal("m", shape=loc)
+        x = pm.Normal("x", m, pm.HalfNormal("s", shape=scale), shape=shape)
+        pm.Normal("y", x.sum(), 1, observed=2.0)
+    idata = sample(built, True, draws=20, tune=30)
+    shape = (shape,) if isinstance(shape, int) else shape
+    assert idata.posterior["x"].shape == (4, 20, *shape)
+    assert centredness(idata)["x"].shape == shape
+
+
+def test_single_precision():
+    with pytensor.config.change_flags(floatX="float32"), pm.Model() as built:
+        x = pm.Normal("x", pm.Normal("m"), pm.HalfNormal("s"), shape=3)
+        pm.Normal("y", x, 1, observed=np.ones(3, dtype="float32"))
+    idata, plain = (sample(built, option, draws=20, tune=30) for option in (True, False))
+    assert idata.posterior["x"].dtype == plain.posterior["x"].dtype == np.float32
 
 
 def test_new_data_of_other_lengths():
