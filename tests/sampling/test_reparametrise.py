@@ -96,7 +96,7 @@ def test_posterior_is_that_of_the_form_written_by_hand(name):
         center = y.mean()
         for power in (1, 2):
             (a, error_a), (b, error_b) = (mean_with_error((z - center) ** power) for z in (x, y))
-            assert abs(a - b) < 4.5 * np.hypot(error_a, error_b), (element, power)
+            assert abs(a - b) < 4 * np.hypot(error_a, error_b), (element, power)
 
 
 @pytest.mark.parametrize("name", NAMES)
