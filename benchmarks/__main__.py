@@ -2,7 +2,7 @@
 
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
 does before it samples, translation does so over the catalogue of the tests, efficiency counts gradients
-for an effective draw.
+for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import efficiency, efficiency_table, report, startup, translation
+from benchmarks import efficiency, efficiency_table, hierarchies, report, startup, translation
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.command == "efficiency":
         print(efficiency_table.report(compared(options)))
+        return
+    if options.command == "hierarchies":
+        print(hierarchies.table(options.seeds))
         return
     results = run(options) if options.command == "run" else report.load(options.output)
     print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
@@ -72,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
     translation_parser = commands.add_parser("translation", help="time translation over the tests' catalogue")
     translation_parser.add_argument("--repeats", type=int, default=3, help="builds an entry (default: 3)")
     translation_parser.add_argument("--shown", type=int, default=15, help="slowest shown (default: 15)")
+
+    hierarchies_parser = commands.add_parser("hierarchies", help="count gradients of hierarchical models")
+    hierarchies_parser.add_argument("--seeds", type=int, default=6, help="runs a model (default: 6)")
 
     for command in (run_parser, startup_parser):
         command.add_argument(

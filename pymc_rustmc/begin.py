@@ -12,9 +12,10 @@ from pymc.model import Model, modelcontext
 from pymc.util import get_random_generator
 
 from pymc_rustmc.arguments import check_model_type
-from pymc_rustmc.compile import translate_model
+from pymc_rustmc.compile import translate_model, with_groups
 from pymc_rustmc.description import InitVals, Point, Variables
 from pymc_rustmc.live import describe_variables
+from pymc_rustmc.pilot import in_forms
 from pymc_rustmc.starts import checked_starts, start_functions
 from pymc_rustmc.template import BoundModel
 
@@ -37,6 +38,7 @@ def begin(
     retries: int,
     var_names: Sequence[str] | None = None,
     jacobian: bool = True,
+    forms: bool = False,
 ) -> tuple[BoundModel, NDArray[np.float64]]:
     """Bind a model to its data and find starting positions, ``(len(seeds), dim)``.
 
@@ -54,6 +56,8 @@ def begin(
         Restrict the outputs of the bound model to these variables.
     jacobian
         Whether the density is that of the unconstrained values, Jacobians of the transforms included.
+    forms
+        Whether the model's groups get forms (`pymc_rustmc.groups`); positions are in their coordinates.
 
     Raises
     ------
@@ -63,18 +67,23 @@ def begin(
     functions: Sequence[Callable[[int], Point]]
     if isinstance(model, BoundModel):
         bound = model if jacobian else model.without_jacobian
+        bound = with_groups(bound, var_names) if forms else bound
         functions = bound.template.source.start_functions(bound.data, initvals, len(seeds), jitter)
     else:
         functions = start_functions(model, initvals, len(seeds), jitter)
         shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
-        bound = translate_model(model, var_names, jacobian=jacobian).bind(shapes=shapes)
+        bound = translate_model(model, var_names, jacobian=jacobian, forms=forms).bind(shapes=shapes)
+
+    def position(point: Point) -> NDArray[np.float64]:
+        mapped: NDArray[np.float64] = in_forms(bound, bound.position(point)[None])[0]
+        return mapped
 
     def density(point: Point) -> tuple[float, NDArray[np.float64]]:
-        return bound.density.logp_and_gradient(bound.position(point))
+        return bound.density.logp_and_gradient(position(point))
 
     explain = partial(bound.template.source.explain_start, bound.data)
     points = checked_starts(functions, seeds, density, retries if jitter else 0, explain)
-    return bound, np.stack([bound.position(point) for point in points])
+    return bound, np.stack([position(point) for point in points])
 
 
 def seeds_of(random_seed: Any, count: int) -> list[int]:
@@ -90,7 +99,7 @@ def evaluate(
     """Evaluate variables at every position; each is ``(chains, n, *shape)``, in the dtype of the model."""
     chains, n, dim = positions.shape
     values = bound.unravel(positions)
-    computed = [name for name in dtypes if name not in values]
+    computed = [name for name in dtypes if name in bound.template.outputs]
     outputs = bound.evaluate(computed, positions.reshape(chains * n, dim)) if computed else {}
     for name, output in outputs.items():
         values[name] = output.reshape(chains, n, *output.shape[1:])

@@ -16,6 +16,7 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pymc_rustmc._core import Graph
 from pymc_rustmc.arguments import check_model_type
 from pymc_rustmc.errors import UnsupportedModelError, UnsupportedOpError
+from pymc_rustmc.groups import find_groups, with_forms
 from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 from pymc_rustmc.live import DataNames, LiveModel, describe
@@ -27,7 +28,7 @@ __all__ = ["BoundModel", "Template", "translate_model"]
 
 
 def translate_model(
-    model: pm.Model, var_names: Sequence[str] | None = None, *, jacobian: bool = True
+    model: pm.Model, var_names: Sequence[str] | None = None, *, jacobian: bool = True, forms: bool = False
 ) -> Template:
     """Translate a PyMC model into a template that serves every data set.
 
@@ -39,6 +40,8 @@ def translate_model(
         Restrict the outputs to these free variables and Deterministics; all by default.
     jacobian
         Whether the log density is that of the unconstrained values, Jacobians of the transforms included.
+    forms
+        Whether the groups of the model (`pymc_rustmc.groups`) get a form that can be set when it is bound.
 
     Raises
     ------
@@ -54,7 +57,25 @@ def translate_model(
         If observed constants hold NaN or infinite values.
     """
     _check_model(model)
-    return _translate(model, var_names, {}, DataNames(model), jacobian)
+    return _translate(model, var_names, {}, DataNames(model), jacobian, forms)
+
+
+def with_groups(bound: BoundModel, var_names: Sequence[str] | None = None) -> BoundModel:
+    """Translate the model again, so that its groups have forms, and bind it to the same data.
+
+    Raises
+    ------
+    ValueError
+        If there is no model, only a file.
+    """
+    source = bound.template.source
+    if not isinstance(source, LiveModel):
+        raise ValueError(
+            "`reparametrise=True` needs the PyMC model, but this model is from a file: sample the PyMC "
+            "model, or save it with the groups in non-centred form."
+        )
+    template = translate_model(source.model, var_names, forms=True)
+    return template.bind_to(bound.data, bound.coords, bound.shapes)
 
 
 def _translate(
@@ -63,21 +84,28 @@ def _translate(
     whole: Mapping[str, str],
     data_names: DataNames,
     jacobian: bool,
+    forms: bool,
 ) -> Template:
     """Translate; outputs of the graph in `whole`, of name to reason, each become one foreign node."""
+    groups = find_groups(model) if forms else ()
+    outputs: Mapping[str, Variable] = _outputs(model, var_names)
+    with no_compiler():
+        if groups:
+            values, logp, outputs = with_forms(model, outputs)
+        else:
+            values, logp = model.value_vars, model.logp(jacobian=jacobian)
     graph = Graph()
-    parameters = {value: graph.parameter(value.name, value.type.ndim) for value in model.value_vars}
+    parameters = {value: graph.parameter(value.name, value.type.ndim) for value in values}
     walker = Walker(graph, parameters, data_names, check_bounds=model.check_bounds)
-
-    outputs = _outputs(model, var_names)
     try:
-        with no_compiler():
-            logp = model.logp(jacobian=jacobian)
         _add_outputs(walker, {"logp": logp}, whole)
         _add_outputs(walker, {output_name(name): output for name, output in outputs.items()}, whole)
     except UnsupportedOpError as error:
         raise named(error, model) from None
 
+    for group in groups:
+        for name in (group.precision, group.pull):
+            data_names.data.pop(name, None)  # the form is no data of the user's
     return Template(
         description=describe(model, data_names),
         graph=graph,
@@ -85,8 +113,11 @@ def _translate(
         outputs={name: np.dtype(variable.type.dtype) for name, variable in outputs.items()},
         source=LiveModel(model, data_names.data),
         whole=whole,
-        with_whole=lambda others: _translate(model, var_names, {**whole, **others}, data_names, jacobian),
-        without_jacobian=lambda: _translate(model, var_names, whole, data_names, jacobian=False),
+        with_whole=lambda others: _translate(
+            model, var_names, {**whole, **others}, data_names, jacobian, forms
+        ),
+        without_jacobian=lambda: _translate(model, var_names, whole, data_names, jacobian=False, forms=False),
+        groups=groups,
     )
 
 

@@ -22,7 +22,10 @@ from pymc_rustmc.begin import begin, chosen_model, evaluate, seeds_of
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.description import InitVals
 from pymc_rustmc.errors import warn_user
+from pymc_rustmc.groups import LOG_JACOBIAN
+from pymc_rustmc.hierarchies import report_forms, report_remedy
 from pymc_rustmc.inference_data import Draws, check_densities, check_idata_kwargs, to_inference_data
+from pymc_rustmc.pilot import run_pilot
 from pymc_rustmc.progress import RunProgressBar, watch
 from pymc_rustmc.template import BoundModel
 
@@ -75,9 +78,9 @@ class RustMC(Sampler):  # type: ignore[misc]
     Parameters
     ----------
     kind
-        ``"nuts"`` (default); ``"walnuts"``, NUTS whose steps divide where the energy would change too much
-        (for funnels and stiff posteriors; arXiv:2506.18746); or ``"hmc"`` with a fixed number of leapfrog steps
-        or path length.
+        ``"nuts"`` (default); ``"walnuts"``, NUTS whose steps divide where the energy would change too much,
+        for funnels and stiff posteriors (arXiv:2506.18746); or ``"hmc"`` with a fixed number of leapfrog
+        steps or path length.
     target_accept
         Mean acceptance statistic, between 0 and 1, that the step size is tuned for (0.8).
     max_treedepth
@@ -105,6 +108,9 @@ class RustMC(Sampler):  # type: ignore[misc]
         Where chains start: ``"jitter"`` (default), at PyMC's starting points, jittered as ``jitter`` says; or
         ``"pathfinder"``, at a draw from the normal that a path of Pathfinder, one for each chain, finds from
         there. Then ``sample_stats.attrs`` has ``init``, and ``init_elbo`` and ``init_evaluations`` by chain.
+    reparametrise
+        Whether to choose, before warm-up, a form between centred and non-centred for each element of Normal
+        variables whose location or scale depends on other variables (False).
     jitter
         Whether starting points are jittered by U(-1, 1) in unconstrained space.
     jitter_max_retries
@@ -135,6 +141,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         path_length: float | None = None,
         schedule: Mapping[str, float] | None = None,
         init: Literal["jitter", "pathfinder"] = "jitter",
+        reparametrise: bool = False,
         jitter: bool = True,
         jitter_max_retries: int = 10,
         **other: Any,
@@ -159,13 +166,14 @@ class RustMC(Sampler):  # type: ignore[misc]
         self.init = checked_option("init", init, str)
         if init not in _INITS:
             raise ValueError(f"`init` must be one of {', '.join(map(repr, _INITS))}, got {init!r}.")
+        self.reparametrise = checked_option("reparametrise", reparametrise, bool)
         self.jitter = checked_option("jitter", jitter, bool)
         self.jitter_max_retries = checked_option("jitter_max_retries", jitter_max_retries, int)
         if jitter_max_retries < 0:
             raise ValueError(f"`jitter_max_retries` must be at least 0, got {jitter_max_retries}.")
 
     def __repr__(self) -> str:
-        own = ("init", "jitter", "jitter_max_retries")
+        own = ("init", "reparametrise", "jitter", "jitter_max_retries")
         options = {**self._settings, **{name: getattr(self, name) for name in own}}
         return f"RustMC({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
@@ -241,6 +249,8 @@ class RustMC(Sampler):  # type: ignore[misc]
         check_counts(draws=draws, tune=tune, chains=chains, cores=cores, keep_tune=not discard_tuned_samples)
         idata_kwargs = check_idata_kwargs(idata_kwargs)
         dtypes = kept_variables(variables, var_names, idata_kwargs.get("include_transformed", False))
+        if self.reparametrise and tune == 0:
+            raise ValueError("`reparametrise=True` needs warm-up, but `tune` is 0.")
         settings = {**self._settings, "draws": draws, "save_warmup": not discard_tuned_samples}
         if tune is not None:
             settings["tune"] = tune
@@ -259,6 +269,13 @@ class RustMC(Sampler):  # type: ignore[misc]
         if self.init == "pathfinder":
             starts, attrs = pathfinder_starts(bound, starts, seeds, cores)
         began = time.perf_counter()
+        pilot = None
+        if bound.template.groups:
+            pilot = run_pilot(bound, starts, self._settings, seeds, cores)
+            bound, starts = pilot.bound, pilot.starts
+            attrs = {**attrs, **pilot.attributes()}
+        if self.reparametrise and not quiet:
+            report_forms(pilot)
         run = bound.density.sample(json.dumps(settings), starts, seeds, cores)
         tune = int(json.loads(run.settings)["tune"])
         bar = RunProgressBar(chains, draws, tune, False if quiet else progressbar, progressbar_theme)
@@ -268,7 +285,7 @@ class RustMC(Sampler):  # type: ignore[misc]
 
         drawn = Draws(
             values=evaluate(bound, dtypes, result["positions"]),
-            stats=result["stats"],
+            stats=_stats_as_written(bound, result),
             warmup=result["warmup_draws"],
             tune=tune if discard_tuned_samples else result["warmup_draws"],
             seconds=seconds,
@@ -283,6 +300,8 @@ class RustMC(Sampler):  # type: ignore[misc]
             idata = to_inference_data(drawn, bound, idata_kwargs)
         if compute_convergence_checks:
             report_convergence(idata, variables, quiet)
+            if not quiet:
+                report_remedy(drawn, bound)
         return idata
 
     def _start(
@@ -300,6 +319,7 @@ class RustMC(Sampler):  # type: ignore[misc]
             jitter=self.jitter,
             retries=self.jitter_max_retries,
             var_names=var_names,
+            forms=self.reparametrise,
         )
         return bound, starts
 
@@ -341,6 +361,16 @@ def _max_treedepth(value: int | None, other: dict[str, Any]) -> int | None:
     if len(set(given.values())) > 1:
         raise TypeError(f"The maximum tree depth was given more than once: {given}.")
     return next(iter(given.values()), None)
+
+
+def _stats_as_written(bound: BoundModel, result: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Statistics of a run, with the log density of the model as it is written, whatever its form was."""
+    stats = dict(result["stats"])
+    if bound.template.groups:
+        chains, n, dim = result["positions"].shape
+        (excess,) = bound.evaluate([LOG_JACOBIAN], result["positions"].reshape(chains * n, dim)).values()
+        stats["lp"] = stats["lp"] - excess.reshape(chains, n)
+    return stats
 
 
 def _report_foreign(bound: BoundModel) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pymc_rustmc._core import Density, Graph, ParameterShapeError
 from pymc_rustmc.description import Arrays, Coords, DataInput, ModelDescription, Shapes, Source
 from pymc_rustmc.errors import DataError, NoGradientError
+from pymc_rustmc.groups import Group, non_centred
 from pymc_rustmc.translate.dtypes import kind_dtype
 
 Given = Mapping[str, npt.ArrayLike]
@@ -46,6 +47,8 @@ class Template:
     without_jacobian : callable
         Translates the model again without the Jacobians of its transforms; None for a template that has no
         model.
+    groups : tuple of Group
+        Groups whose form can be set by `BoundModel.with_forms`; they are bound non-centred.
     """
 
     description: ModelDescription
@@ -56,6 +59,7 @@ class Template:
     whole: Mapping[str, str] = field(default_factory=dict)
     with_whole: Callable[[Mapping[str, str]], Template] | None = field(default=None, repr=False)
     without_jacobian: Callable[[], Template] | None = field(default=None, repr=False)
+    groups: tuple[Group, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -105,6 +109,7 @@ class Template:
 
     def bind_to(self, data: Arrays, coords: Coords, shapes: Shapes) -> BoundModel:
         """Bind the template to data, coordinate values and shapes that are known to fit."""
+        data = {**non_centred(self.groups, shapes), **data}
         try:
             density = self.graph.bind({name: data[name] for name in self.inputs}, shapes, memory())
         except NoGradientError as error:
@@ -219,6 +224,10 @@ class BoundModel:
             raise ValueError("the PyMC model has other variables than when it was compiled; compile it again")
         return template.bind_to(self.data, self.coords, self.shapes)
 
+    def with_forms(self, forms: Arrays) -> BoundModel:
+        """Bind the template to the same data in other forms of its groups: p and q of each, by name."""
+        return self.template.bind_to({**self.data, **forms}, self.coords, self.shapes)
+
     def position(self, point: Given) -> npt.NDArray[np.float64]:
         """Position vector, shape ``(dim,)``, of a point given as value variables by name."""
         parts = []
@@ -240,12 +249,15 @@ class BoundModel:
 
     def unravel(self, positions: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
         """Value variables by name, each ``(..., *shape)``, of positions with shape ``(..., dim)``."""
-        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
-        parts = np.split(positions, ends[:-1], axis=-1)
         return {
-            name: part.reshape(positions.shape[:-1] + shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+            name: positions[..., part].reshape(positions.shape[:-1] + self.shapes[name])
+            for name, part in self.slices().items()
         }
+
+    def slices(self) -> dict[str, slice]:
+        """Where each value variable stands in the position vector."""
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes.values())])
+        return {name: slice(a, b) for name, a, b in zip(self.shapes, ends[:-1], ends[1:], strict=True)}
 
     def observed_data(self) -> dict[str, npt.NDArray[Any]]:
         """Return the values of the observed variables."""

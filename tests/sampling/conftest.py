@@ -1,6 +1,8 @@
 """Models and a short way to sample them, for the tests of the hook and its results."""
 
 import functools
+import sys
+from pathlib import Path
 
 import numpy as np
 import pymc as pm
@@ -8,6 +10,9 @@ import pytensor.tensor as pt
 import pytest
 
 import pymc_rustmc  # noqa: F401 (adds the sampler)
+
+# For `benchmarks`; appended, so that the source tree does not shadow the installed package.
+sys.path.append(str(Path(__file__).parents[2]))
 
 PYMC6 = int(pm.__version__.split(".")[0]) >= 6
 
