@@ -14,8 +14,8 @@ from pymc.model import Model
 from pymc.sampling.parallel import _cpu_count
 
 from pymc_rustmc._core import CurvatureError
-from pymc_rustmc.arguments import check_integer, checked_option, kept_variables
-from pymc_rustmc.begin import begin, chosen_model, evaluate, seeds_of
+from pymc_rustmc.arguments import check_integer, checked_option
+from pymc_rustmc.begin import begin, chosen_model, evaluate, kept, seeds_of
 from pymc_rustmc.coordinates import coordinate_names
 from pymc_rustmc.description import InitVals
 from pymc_rustmc.errors import NoModeError, warn_user
@@ -107,7 +107,7 @@ def fit_laplace(
         check_integer(name, value, 1)
     check_integer("jitter_max_retries", jitter_max_retries, 0)
     idata_kwargs = check_idata_kwargs(idata_kwargs)
-    dtypes = kept_variables(variables, var_names, idata_kwargs.get("include_transformed", False))
+    dtypes = kept(model, variables, var_names, idata_kwargs.get("include_transformed", False))
     seeds = seeds_of(random_seed, chains)
     bound, starts = begin(
         model,
@@ -247,7 +247,7 @@ def fit_pathfinder(
         check_integer(name, value, 1)
     check_integer("jitter_max_retries", jitter_max_retries, 0)
     idata_kwargs = check_idata_kwargs(idata_kwargs)
-    dtypes = kept_variables(variables, var_names, idata_kwargs.get("include_transformed", False))
+    dtypes = kept(model, variables, var_names, idata_kwargs.get("include_transformed", False))
     seeds = seeds_of(random_seed, num_paths)
     bound, starts = begin(
         model,

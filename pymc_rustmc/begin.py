@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pymc.model import Model, modelcontext
 from pymc.util import get_random_generator
 
-from pymc_rustmc.arguments import check_model_type
+from pymc_rustmc.arguments import check_model_type, kept_variables
 from pymc_rustmc.compile import translate_model, with_groups
 from pymc_rustmc.description import InitVals, Point, Variables
 from pymc_rustmc.live import describe_variables
@@ -27,6 +27,32 @@ def chosen_model(model: Model | BoundModel | None) -> tuple[Model | BoundModel, 
     model = modelcontext(model)
     check_model_type(model)
     return model, describe_variables(model)
+
+
+def kept(
+    model: Model | BoundModel,
+    variables: Variables,
+    var_names: Sequence[str] | None,
+    include_transformed: bool,
+) -> dict[str, np.dtype[Any]]:
+    """Names and dtypes of the variables that a result holds: `kept_variables` that the model has.
+
+    Raises
+    ------
+    ValueError
+        If `var_names` names a variable that a model was compiled without.
+    """
+    dtypes = kept_variables(variables, var_names, include_transformed)
+    if not isinstance(model, BoundModel):
+        return dtypes
+    template = model.template
+    missing = [name for name in dtypes if name not in template.outputs and name not in template.parameters]
+    if missing and var_names is not None:
+        raise ValueError(
+            f"the model was compiled without {', '.join(map(repr, missing))}: compile it with these names in "
+            f"`var_names`, or without `var_names`."
+        )
+    return {name: dtype for name, dtype in dtypes.items() if name not in missing}
 
 
 def begin(

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pymc.model import Model
 
-from pymc_rustmc.arguments import check_integer, checked_option, kept_variables
-from pymc_rustmc.begin import begin, chosen_model, evaluate, seeds_of
+from pymc_rustmc.arguments import check_integer, checked_option
+from pymc_rustmc.begin import begin, chosen_model, evaluate, kept, seeds_of
 from pymc_rustmc.coordinates import coordinate_names
 from pymc_rustmc.description import InitVals
 from pymc_rustmc.errors import warn_user
@@ -84,7 +84,7 @@ def find_map(
     model, variables = chosen_model(model)
     check_integer("maxiter", maxiter, 1)
     check_integer("jitter_max_retries", jitter_max_retries, 0)
-    dtypes = kept_variables(variables, None, checked_option("include_transformed", include_transformed, bool))
+    dtypes = kept(model, variables, None, checked_option("include_transformed", include_transformed, bool))
     bound, starts = begin(
         model,
         initvals,
@@ -96,10 +96,6 @@ def find_map(
     with ClimbProgress("Mode", progressbar) as progress:
         mode = bound.density.find_mode(starts[0], HISTORY, maxiter, progress.show)
     warn_unless_converged(bound, mode)
-    # A model compiled for some variables cannot compute the others.
-    dtypes = {
-        name: dtype for name, dtype in dtypes.items() if name in {**bound.shapes, **bound.template.outputs}
-    }
     values = evaluate(bound, dtypes, mode["position"][None, None])
     return {name: np.asarray(value[0, 0]) for name, value in values.items()}
 

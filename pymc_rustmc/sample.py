@@ -17,8 +17,8 @@ from pymc.model import Model
 from pymc.sampling.parallel import _cpu_count
 
 from pymc_rustmc.approximate import pathfinder_starts
-from pymc_rustmc.arguments import check_counts, checked_option, kept_variables, unknown_options
-from pymc_rustmc.begin import begin, chosen_model, evaluate, seeds_of
+from pymc_rustmc.arguments import check_counts, checked_option, unknown_options
+from pymc_rustmc.begin import begin, chosen_model, evaluate, kept, seeds_of
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.description import InitVals
 from pymc_rustmc.errors import warn_user
@@ -248,7 +248,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         chains = max(2, cores) if chains is None else chains
         check_counts(draws=draws, tune=tune, chains=chains, cores=cores, keep_tune=not discard_tuned_samples)
         idata_kwargs = check_idata_kwargs(idata_kwargs)
-        dtypes = kept_variables(variables, var_names, idata_kwargs.get("include_transformed", False))
+        dtypes = kept(model, variables, var_names, idata_kwargs.get("include_transformed", False))
         if self.reparametrise and tune == 0:
             raise ValueError("`reparametrise=True` needs warm-up, but `tune` is 0.")
         settings = {**self._settings, "draws": draws, "save_warmup": not discard_tuned_samples}

@@ -126,9 +126,14 @@ def test_draws_do_not_depend_on_the_variables_kept(model, compiled):
     every, some = compiled.sample(**RUN), compiled.sample(var_names=["mu", "sigma"], **RUN)
     assert list(some.posterior.data_vars) == ["sigma", "mu"]
     np.testing.assert_array_equal(some.posterior["mu"], every.posterior["mu"])
-    restricted = compile_model(model, var_names=["sigma"]).sample(var_names=["sigma"], **RUN)
+    for_sigma = compile_model(model, var_names=["sigma"])
+    restricted = for_sigma.sample(var_names=["sigma"], **RUN)
     assert list(restricted.posterior.data_vars) == ["sigma"]
     np.testing.assert_array_equal(restricted.posterior["sigma"], every.posterior["sigma"])
+    left = set(for_sigma.sample(**RUN).posterior.data_vars)
+    assert left == {"alpha", "bias", "sigma"}  # and what needs no output of its own
+    with pytest.raises(ValueError, match="compiled without 'share', 'mu'"):
+        for_sigma.sample(var_names=["mu", "share", "sigma"], **RUN)
 
 
 def test_sampling_and_binding_do_not_translate(compiled, new_data, monkeypatch):
