@@ -41,9 +41,13 @@ def by_model(results: Iterable[Result]) -> dict[str, dict[str, BySeed]]:
 
 
 def best(samplers: dict[str, BySeed], settings: Sequence[str], kind: Kind) -> BySeed:
-    """Return the results of the setting with fewest gradients, by geometric mean over its seeds."""
-    found = [samplers[name] for name in settings if name in samplers]
-    return min(found, key=lambda results: _over_seeds(results, kind), default={})
+    """Return the results of the setting with fewest gradients, by geometric mean over its seeds.
+
+    Of settings that were not all measured none is called best, and the result is empty.
+    """
+    if any(name not in samplers for name in settings):
+        return {}
+    return min((samplers[name] for name in settings), key=lambda results: _over_seeds(results, kind))
 
 
 def ratios(
@@ -88,7 +92,7 @@ def comparison(results: Iterable[Result]) -> str:
     rows = []
     for model, samplers in by_model(results).items():
         two = RIVALS["better of the two"]
-        if OURS not in samplers or not best(samplers, two, "bulk"):
+        if OURS not in samplers or not best(samplers, RIVALS["nutpie"], "bulk"):
             continue
         columns = [
             ratios(samplers, RIVALS["nutpie"], "bulk"),
