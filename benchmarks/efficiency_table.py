@@ -41,9 +41,13 @@ def by_model(results: Iterable[Result]) -> dict[str, dict[str, BySeed]]:
 
 
 def best(samplers: dict[str, BySeed], settings: Sequence[str], kind: Kind) -> BySeed:
-    """Return the results of the setting with fewest gradients, by geometric mean over its seeds."""
-    found = [samplers[name] for name in settings if name in samplers]
-    return min(found, key=lambda results: _over_seeds(results, kind), default={})
+    """Return the results of the setting with fewest gradients, by geometric mean over its seeds.
+
+    Of settings that were not all measured none is called best, and the result is empty.
+    """
+    if any(name not in samplers for name in settings):
+        return {}
+    return min((samplers[name] for name in settings), key=lambda results: _over_seeds(results, kind))
 
 
 def ratios(
@@ -88,7 +92,7 @@ def comparison(results: Iterable[Result]) -> str:
     rows = []
     for model, samplers in by_model(results).items():
         two = RIVALS["better of the two"]
-        if OURS not in samplers or not best(samplers, two, "bulk"):
+        if OURS not in samplers or not best(samplers, RIVALS["nutpie"], "bulk"):
             continue
         columns = [
             ratios(samplers, RIVALS["nutpie"], "bulk"),
@@ -121,9 +125,22 @@ def summary(results: Iterable[Result]) -> str:
 def _over_models(
     grouped: dict[str, dict[str, BySeed]], settings: Sequence[str], kind: Kind, warmup: bool = False
 ) -> dict[str, dict[int, float]]:
-    """Return the ratios of each model that has any."""
+    """Return the ratios of each model that has them for as many seeds as any has."""
     found = {name: ratios(samplers, settings, kind, warmup) for name, samplers in grouped.items()}
-    return {name: by_seed for name, by_seed in found.items() if by_seed}
+    most = max(map(len, found.values()), default=0)
+    return {name: by_seed for name, by_seed in found.items() if by_seed and len(by_seed) == most}
+
+
+def converged(results: Sequence[Result]) -> list[Result]:
+    """Return the results of the models on which no chains of ours or nutpie's were marked."""
+    grouped = by_model(results)
+    compared = (OURS, *RIVALS["best of the three"])
+    good = {
+        model
+        for model, samplers in grouped.items()
+        if not any(_marked(samplers[name]) for name in compared if name in samplers)
+    }
+    return [result for result in results if result["model"] in good]
 
 
 def failures(results: Iterable[Result]) -> str:
@@ -137,7 +154,13 @@ def failures(results: Iterable[Result]) -> str:
 
 def report(results: Sequence[Result]) -> str:
     """Return all tables."""
-    tables = (figures(results), comparison(results), summary(results), failures(results))
+    tables = (
+        figures(results),
+        comparison(results),
+        f"All models:\n\n{summary(results)}",
+        f"Models without \\* for rustmc and nutpie:\n\n{summary(converged(results))}",
+        failures(results),
+    )
     return "\n\n".join(filter(None, tables))
 
 
@@ -150,8 +173,12 @@ def _over_seeds(results: BySeed, kind: Kind) -> float:
 
 
 def _figure(results: BySeed) -> str:
-    mark = "\\*" if max(result["rhat"] or 1 for result in results.values()) > UNCONVERGED else ""
+    mark = "\\*" if _marked(results) else ""
     return f"{_over_seeds(results, 'bulk'):.3g} / {_over_seeds(results, 'tail'):.3g}{mark}"
+
+
+def _marked(results: BySeed) -> bool:
+    return any((result["rhat"] or 1) > UNCONVERGED for result in results.values())
 
 
 def _divergences(results: BySeed) -> str:
@@ -163,11 +190,9 @@ def _mean_and_range(values: Sequence[float]) -> str:
 
 
 def _mean_over_models(column: dict[str, dict[int, float]]) -> str:
-    """Return the geometric mean over models, and its range over the seeds that every model has."""
-    seeds = set.intersection(*(set(found) for found in column.values()))
-    means = [_geometric_mean(found[seed] for found in column.values()) for seed in seeds]
-    overall = _geometric_mean(_geometric_mean(found.values()) for found in column.values())
-    return f"{overall:.3g}" + (f" ({min(means):.3g}-{max(means):.3g})" if means else "")
+    """Return the geometric mean over models and seeds, and the range of the seeds' means over models."""
+    by_seed = zip(*(found.values() for found in column.values()), strict=True)
+    return _mean_and_range([_geometric_mean(ratios) for ratios in by_seed])
 
 
 def _worst(column: dict[str, dict[int, float]]) -> str:
