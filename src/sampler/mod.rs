@@ -9,8 +9,9 @@
 //! order in its step size, volume still conserved, and exp(-H) weighs that error.
 //!
 //! NUTS chooses the path's length: it doubles the path until its ends begin to come back together.
-//! HMC takes a fixed one. WALNUTS divides each step where the energy would change too much. How far a step reaches (the step size) and what T is (the metric) is
-//! learned in warm-up and then frozen: only draws after it have the right distribution.
+//! HMC takes a fixed one. WALNUTS divides each step where the energy would change too much. How far
+//! a step reaches (the step size) and what T is (the metric) is learned in warm-up and then frozen:
+//! only draws after it have the right distribution.
 //!
 //! From the inside out:
 //! - [`rng`], `vector`, [`state`]: random numbers, deterministic sums, points of a path

@@ -17,6 +17,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--metric", nargs="+", default=choices("metric"), help="metrics (all)")
     parser.add_argument("--kind", nargs="+", default=choices("kind"), help="kinds of trajectory (all)")
     parser.add_argument("--model", nargs="+", default=list(CASES), choices=CASES, help="models (all)")
+    parser.add_argument("--reparametrise", action="store_true", help="with the option of that name")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--alarm", type=float, default=1e-6, help="probability of any false alarm (1e-6)")
     return parser.parse_args()
@@ -30,7 +31,8 @@ def main() -> int:
         for kind in arguments.kind:
             for model in arguments.model:
                 began = time.perf_counter()
-                found = ranks(CASES[model], arguments.fits, arguments.seed, {"metric": metric, "kind": kind})
+                options = {"metric": metric, "kind": kind, "reparametrise": arguments.reparametrise}
+                found = ranks(CASES[model], arguments.fits, arguments.seed, options)
                 p = {name: p_value(r, LEVELS) for name, r in found.items()}
                 values.update({(metric, kind, model, name): value for name, value in p.items()})
                 least = min(p, key=p.__getitem__)
