@@ -27,7 +27,7 @@ pub fn one_of_each() -> [Metric; 3] {
         Metric::LowRank(LowRank::new(
             vec![0.5, 2.0, 1.5],
             u.to_vec(),
-            vec![3.0, 0.25],
+            &[3.0, 0.25],
         )),
     ]
 }
