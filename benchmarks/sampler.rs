@@ -276,7 +276,7 @@ fn overhead() {
         let directions: Vec<f64> = (0..10 * dim)
             .map(|i| f64::from(u8::from(i % dim == i / dim)))
             .collect();
-        let low_rank = LowRank::new(scale.clone(), directions, vec![1.1; 10]);
+        let low_rank = LowRank::new(scale.clone(), directions, &[1.1; 10]);
         let (diagonal, own) = excess(Metric::unit(dim));
         let (low_rank, _) = excess(Metric::LowRank(low_rank));
         print!("{dim:8} {diagonal:10.0} {low_rank:12.0}");

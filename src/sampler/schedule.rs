@@ -9,15 +9,18 @@ use super::settings::ScheduleSettings;
 
 /// First draw after which the step size is searched anew.
 const SEARCH: u64 = 5;
-/// Draws with short trajectories.
+/// Draws with the shortest trajectories.
 const SHORT_DRAWS: u64 = 10;
-/// Doublings of a short trajectory.
+/// Doublings of these.
 const SHORT_DEPTH: u32 = 5;
+/// Doublings of a trajectory in the first half of warm-up.
+const HALF_DEPTH: u32 = 6;
 
 /// The windows of one chain's warm-up.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     early_end: u64,
+    half: u64,
     final_start: u64,
     early_switch: u64,
     window: u64,
@@ -30,6 +33,7 @@ impl Schedule {
         let share = |fraction: f64| (fraction * tune as f64).ceil() as u64;
         Self {
             early_end: share(settings.early_fraction),
+            half: tune.div_ceil(2),
             final_start: tune.saturating_sub(share(settings.final_fraction)),
             early_switch: settings.early_switch,
             window: settings.window,
@@ -57,9 +61,13 @@ impl Schedule {
     /// Doublings after which a trajectory of `draw` ends in any case.
     ///
     /// The first metric may be so wrong that trajectories are as long as they may, while a few states
-    /// of short ones are enough for a better one.
+    /// of short ones are enough for a better one. Where no metric makes trajectories short, full ones are
+    /// left to the second half of warm-up, whose draws the last metric comes from.
     pub fn max_treedepth(&self, draw: u64) -> Option<u32> {
-        (draw < SHORT_DRAWS).then_some(SHORT_DEPTH)
+        match draw {
+            ..SHORT_DRAWS => Some(SHORT_DEPTH),
+            _ => (draw < self.half).then_some(HALF_DEPTH),
+        }
     }
 
     /// Whether the estimators switch after `draw`, given how many points the background holds.
@@ -121,6 +129,13 @@ mod tests {
         let schedule = Schedule::new(400, &ScheduleSettings::default());
         let searches: Vec<u64> = (0..400).filter(|&draw| schedule.searches(draw)).collect();
         assert_eq!(searches, [4, 9, 19, 39, 79]);
+    }
+
+    #[test]
+    fn trajectories_are_short_in_the_first_half() {
+        let schedule = Schedule::new(200, &ScheduleSettings::default());
+        let depths = [0, 9, 10, 99, 100, 199].map(|draw| schedule.max_treedepth(draw));
+        assert_eq!(depths, [Some(5), Some(5), Some(6), Some(6), None, None]);
     }
 
     #[test]

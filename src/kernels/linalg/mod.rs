@@ -8,6 +8,7 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod cholesky;
+pub mod directions;
 pub mod eigh;
 pub mod lower;
 pub mod lu;

@@ -12,6 +12,8 @@ const MIN_POINTS_TO_CHOOSE: usize = 40;
 const MOST_DENSE: usize = 128;
 /// A metric that costs less to fit and to apply is kept unless another promises this share of its steps.
 const ADVANTAGE: f64 = 0.97;
+/// Below this residual the diagonal metric is kept untried: no direction's variance is off by more than a tenth.
+const SMALL_RESIDUAL: f64 = 0.01;
 /// The dense metric of all points is expected to cost less than that of half of them by dimension / points, or this.
 const MOST_HANDICAP: f64 = 0.2;
 /// Bound of the first scales, from a single gradient: jitter of starting points reaches as far as 1.
@@ -93,11 +95,23 @@ impl MetricAdaptation {
             return false;
         }
         self.fitted = self.points.len();
-        if choosing && self.kind == MetricKind::Auto && points.len() >= MIN_POINTS_TO_CHOOSE {
-            self.judged = self.points.len();
-            self.chosen = self.choose(&points);
+        let auto = self.kind == MetricKind::Auto;
+        if auto {
+            *metric = fitted(MetricKind::Diag, &points, &mut self.diagonal);
         }
-        *metric = fitted(self.chosen, &points, &mut self.diagonal);
+        let needless = auto && choice::residual(metric, &points) < SMALL_RESIDUAL;
+        if choosing && auto && points.len() >= MIN_POINTS_TO_CHOOSE {
+            self.judged = self.points.len();
+            self.chosen = if needless {
+                MetricKind::Diag
+            } else {
+                self.choose(&points)
+            };
+        }
+        let known = needless || auto && self.chosen == MetricKind::Diag;
+        if !known {
+            *metric = fitted(self.chosen, &points, &mut self.diagonal);
+        }
         true
     }
 

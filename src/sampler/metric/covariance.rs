@@ -133,21 +133,31 @@ pub fn low_rank(points: &Points, scale: &[f64]) -> Option<LowRank> {
             centred(&points.gradients, dim, |i| scale[i]),
         )
     };
-    let basis_points = points.thinned(BASIS_POINTS);
-    let (mut joint, gradients) = whitened(&basis_points);
-    joint.extend(gradients);
-    let count = 2 * basis_points.len();
-    let (q, _) = orthogonal_triangular([dim, count], &transposed([count, dim], &joint));
-    let m = dim.min(count);
     let (draws, gradients) = whitened(points);
-    let in_basis = |rows: &[f64]| multiply([n, dim, m], [false, false], rows, &q);
-    let b = root(n, m, &in_basis(&draws), &in_basis(&gradients))?;
+    let count = 2 * n.min(BASIS_POINTS);
+    // With as many points as dimensions any basis of the whole space will do.
+    let q = (count < dim).then(|| {
+        let (mut joint, gradients) = whitened(&points.thinned(BASIS_POINTS));
+        joint.extend(gradients);
+        orthogonal_triangular([dim, count], &transposed([count, dim], &joint)).0
+    });
+    let m = dim.min(count);
+    let b = match &q {
+        Some(q) => {
+            let in_basis = |rows: &[f64]| multiply([n, dim, m], [false, false], rows, q);
+            root(n, m, &in_basis(&draws), &in_basis(&gradients))?
+        }
+        None => root(n, m, &draws, &gradients)?,
+    };
     let (values, vectors) = eigen(m, &multiply([m, m, m], [false, true], &b, &b))?;
     let notable = |&k: &usize| !(1.0 / NOTABLE..=NOTABLE).contains(&values[k]) && values[k] > 0.0;
     let kept: Vec<usize> = (0..m).filter(notable).collect();
     let coordinate = |&k: &usize| vectors.iter().skip(k).step_by(m).copied();
     let kept_vectors: Vec<f64> = kept.iter().flat_map(coordinate).collect();
-    let directions = multiply([kept.len(), m, dim], [false, true], &kept_vectors, &q);
-    let own = kept.iter().map(|&k| values[k].sqrt()).collect();
-    Some(LowRank::new(scale.to_vec(), directions, own))
+    let directions = match &q {
+        Some(q) => multiply([kept.len(), m, dim], [false, true], &kept_vectors, q),
+        None => kept_vectors,
+    };
+    let own: Vec<f64> = kept.iter().map(|&k| values[k].sqrt()).collect();
+    Some(LowRank::new(scale.to_vec(), directions, &own))
 }

@@ -1,6 +1,6 @@
 //! The low-rank metric: a diagonal one, but for a few directions of their own scale.
 
-use crate::sampler::vector::{accumulate, dot};
+use crate::kernels::linalg::directions::stretch;
 
 /// T = diag(scale) (I + sum_k (s_k - 1) u_k u_k') with orthonormal u_k.
 #[derive(Debug, Clone)]
@@ -8,24 +8,27 @@ pub struct LowRank {
     scale: Vec<f64>,
     /// The u_k, one after the other.
     directions: Vec<f64>,
-    /// The s_k.
-    own: Vec<f64>,
+    /// The s_k - 1.
+    forth: Vec<f64>,
+    /// The 1 / s_k - 1.
+    back: Vec<f64>,
 }
 
 impl LowRank {
     /// The transformation with these scales, orthonormal directions u_k and their own scales s_k.
-    pub fn new(scale: Vec<f64>, directions: Vec<f64>, own: Vec<f64>) -> Self {
+    pub fn new(scale: Vec<f64>, directions: Vec<f64>, own: &[f64]) -> Self {
         Self {
             scale,
             directions,
-            own,
+            forth: own.iter().map(|s| s - 1.0).collect(),
+            back: own.iter().map(|s| 1.0 / s - 1.0).collect(),
         }
     }
 
     /// Number of directions.
     #[cfg(test)]
     pub fn rank(&self) -> usize {
-        self.own.len()
+        self.forth.len()
     }
 
     /// Dimensions.
@@ -34,21 +37,11 @@ impl LowRank {
         self.scale.len()
     }
 
-    /// Adds sum_k (factor(s_k) - 1) u_k u_k' y to `y`; what one direction adds is orthogonal to the others.
-    #[inline]
-    fn stretch(&self, y: &mut [f64], factor: impl Fn(f64) -> f64) {
-        let directions = self.directions.chunks_exact(self.scale.len());
-        for (u, &own) in directions.zip(&self.own) {
-            let along = dot(u, y);
-            accumulate(y, (factor(own) - 1.0) * along, u);
-        }
-    }
-
     /// Writes `position + time * T velocity` to `out`.
     #[inline]
     pub fn drift(&self, position: &[f64], velocity: &[f64], time: f64, out: &mut [f64]) {
         out.copy_from_slice(velocity);
-        self.stretch(out, |s| s);
+        stretch(&self.directions, &self.forth, out);
         for ((out, position), scale) in out.iter_mut().zip(position).zip(&self.scale) {
             *out = position + time * *out * scale;
         }
@@ -60,12 +53,12 @@ impl LowRank {
         for ((out, gradient), scale) in out.iter_mut().zip(gradient).zip(&self.scale) {
             *out = scale * gradient;
         }
-        self.stretch(out, |s| s);
+        stretch(&self.directions, &self.forth, out);
     }
 
     /// Replaces `x` by `T^-1 x`.
     pub fn whiten(&self, x: &mut [f64]) {
         x.iter_mut().zip(&self.scale).for_each(|(x, s)| *x /= s);
-        self.stretch(x, |s| 1.0 / s);
+        stretch(&self.directions, &self.back, x);
     }
 }

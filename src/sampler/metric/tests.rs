@@ -1,6 +1,7 @@
 //! Every kind of metric: maps that fit together, estimates that are exact where they must be, inputs that say nothing.
 
-use super::{Dense, LowRank, Metric, MetricAdaptation};
+use super::points::Points;
+use super::{Dense, LowRank, Metric, MetricAdaptation, choice};
 use crate::sampler::rng::ChainRng;
 use crate::sampler::settings::MetricKind;
 
@@ -24,11 +25,7 @@ pub fn one_of_each() -> [Metric; 3] {
             )
             .unwrap(),
         ),
-        Metric::LowRank(LowRank::new(
-            vec![0.5, 2.0, 1.5],
-            u.to_vec(),
-            vec![3.0, 0.25],
-        )),
+        Metric::LowRank(LowRank::new(vec![0.5, 2.0, 1.5], u.to_vec(), &[3.0, 0.25])),
     ]
 }
 
@@ -185,6 +182,29 @@ fn auto_takes_the_simplest_metric_that_is_good_enough() {
     assert!(matches!(kind(0.9, 10, 100), Metric::Dense(_)));
     assert!(matches!(kind(0.0, 150, 100), Metric::Diagonal(_)));
     assert!(matches!(kind(0.9, 150, 100), Metric::LowRank(_)));
+}
+
+#[test]
+fn the_residual_tells_the_eigenvalues_of_a_normal() {
+    let residual = |rho: f64, n: usize| {
+        let normal = Normal {
+            scales: vec![1.0; 3],
+            rho,
+        };
+        let (mut points, mut rng) = (Points::new(3), ChainRng::new(2));
+        for _ in 0..n {
+            let (x, g) = normal.point(&mut rng);
+            points.add(&x, &g, 0.0);
+        }
+        choice::residual(&Metric::unit(3), &points)
+    };
+    assert!(residual(0.0, 5) < 1e-20);
+    // The eigenvalues are 2, 1/2 and 1/2, each of which gives 1/2; its standard error is about 0.03.
+    assert!(
+        (residual(0.5, 5000) - 1.5).abs() < 0.3,
+        "{}",
+        residual(0.5, 5000)
+    );
 }
 
 /// T' g, which must be finite and not zero.
