@@ -174,7 +174,7 @@ def _over_seeds(results: BySeed, kind: Kind) -> float:
 
 def _figure(results: BySeed) -> str:
     mark = "\\*" if _marked(results) else ""
-    return f"{_over_seeds(results, 'bulk'):.3g} / {_over_seeds(results, 'tail'):.3g}{mark}"
+    return f"{_number(_over_seeds(results, 'bulk'))} / {_number(_over_seeds(results, 'tail'))}{mark}"
 
 
 def _marked(results: BySeed) -> bool:
@@ -186,7 +186,14 @@ def _divergences(results: BySeed) -> str:
 
 
 def _mean_and_range(values: Sequence[float]) -> str:
-    return f"{_geometric_mean(values):.3g} ({min(values):.3g}-{max(values):.3g})" if values else ""
+    if not values:
+        return ""
+    mean, least, most = map(_number, (_geometric_mean(values), min(values), max(values)))
+    return f"{mean} ({least}-{most})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def _mean_over_models(column: dict[str, dict[int, float]]) -> str:
