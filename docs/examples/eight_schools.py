@@ -36,7 +36,7 @@ def longest_chain(stats):
 
 
 print(az.summary(idata, var_names=["mu", "tau", "theta"]).to_string())
-print(f"translation of the model to Rust    {translation:.3f} s")
-print(f"warm-up, longest chain              {longest_chain(idata['warmup_sample_stats']):.3f} s")
-print(f"sampling, longest chain             {longest_chain(idata['sample_stats']):.3f} s")
-print(f"pm.sample as a whole                {whole_call:.3f} s")
+print(f"translation of the model to Rust    {1000 * translation:.1f} ms")
+print(f"warm-up, longest chain              {1000 * longest_chain(idata['warmup_sample_stats']):.1f} ms")
+print(f"sampling, longest chain             {1000 * longest_chain(idata['sample_stats']):.1f} ms")
+print(f"pm.sample as a whole                {1000 * whole_call:.1f} ms")

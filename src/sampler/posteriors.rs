@@ -18,7 +18,7 @@ const KERNELS: [&str; 13] = [
     r#"{"metric": "dense"}"#,
     r#"{"metric": "low_rank"}"#,
     r#"{"kind": "walnuts"}"#,
-    r#"{"kind": "walnuts", "max_local_error": 0.05}"#,
+    r#"{"kind": "walnuts", "max_local_error": 0.3}"#,
     r#"{"kind": "hmc", "path_length": 1.6}"#,
     r#"{"kind": "hmc", "n_steps": 5}"#,
     r#"{"step_size_jitter": 0.0}"#,

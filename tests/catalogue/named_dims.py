@@ -7,6 +7,7 @@ import numpy as np
 import pymc as pm
 
 from catalogue.entry import Entry, entries
+from catalogue.univariate import RUNS_AWAY
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # "xtensor module is experimental", in PyTensor 2
@@ -128,7 +129,7 @@ def dims_mixed_with_plain():
 
 ENTRIES = {
     **{
-        f"dims {name}": Entry(partial(_with_parameters, build))
+        f"dims {name}": Entry(partial(_with_parameters, build), unsampled=RUNS_AWAY.get(name, ""))
         for name, build in DISTRIBUTIONS.items()
         if hasattr(pmd, name)
     },

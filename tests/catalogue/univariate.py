@@ -139,15 +139,21 @@ DISCRETE: dict[str, Callable[..., Any]] = {
 }
 
 
+RUNS_AWAY = {"HalfFlat": "without data its density on the log scale rises for ever, and draws overflow"}
+
+
 def _with_parameters(distribution: Callable[..., Any], **where: Any) -> None:
     distribution(*parameters(), **where)
 
 
 ENTRIES = {
     **{
-        f"{name}, prior": Entry(partial(_with_parameters, build, shape=3))
+        f"{name}, prior": Entry(partial(_with_parameters, build, shape=3), unsampled=RUNS_AWAY.get(name, ""))
         for name, (_, build) in CONTINUOUS.items()
     },
+    "HalfFlat, prior with data": Entry(
+        lambda: pm.Normal("y", 0, pm.HalfFlat("s", shape=3), observed=[[0.5, -1, 2], [1, 2, -1], [3, 0, 1]])
+    ),
     **{
         f"{name}, likelihood": Entry(partial(_with_parameters, build, observed=data))
         for name, (data, build) in CONTINUOUS.items()

@@ -14,7 +14,7 @@ def test_eight_schools_prints_summary_and_times():
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert {"mu", "tau", "theta[A]", "theta[H]"} <= {line.split()[0] for line in lines if line.split()}
-    times = {line[:36].strip(): float(line.split()[-2]) for line in lines if line.endswith(" s")}
+    times = {line[:36].strip(): float(line.split()[-2]) for line in lines if line.endswith(" ms")}
     assert list(times) == [
         "translation of the model to Rust",
         "warm-up, longest chain",
