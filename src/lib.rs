@@ -15,6 +15,7 @@ pub mod graph;
 pub(crate) mod kernels;
 pub mod model;
 pub mod optimize;
+pub(crate) mod parallel;
 pub(crate) mod plan;
 #[cfg(feature = "python")]
 mod python;

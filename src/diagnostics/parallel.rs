@@ -1,7 +1,7 @@
 //! Diagnostics of every element of arrays of draws, on all cores.
 
 use super::{Draws, Ess, Workspace};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::parallel;
 
 /// A diagnostic of one scalar quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,13 +88,17 @@ pub fn measure_all(arrays: &[DrawArray<'_>], measures: &[Measure]) -> Vec<Vec<f6
                 .map(move |first| (array, first))
         })
         .collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let (mut workspace, mut columns, mut done) = (Workspace::default(), vec![], vec![]);
-        while let Some(&(array, first)) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+    let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let start = || (Workspace::default(), vec![]);
+    let done = parallel::map(
+        blocks.len(),
+        processors,
+        start,
+        |(workspace, columns), block| {
+            let (array, first) = blocks[block];
             let source = &arrays[array];
             let count = BLOCK.min(source.elements - first);
-            source.gather(first, count, &mut columns);
+            source.gather(first, count, columns);
             let rows = source.chains * source.draws;
             let mut values = vec![];
             for k in 0..count {
@@ -105,28 +109,11 @@ pub fn measure_all(arrays: &[DrawArray<'_>], measures: &[Measure]) -> Vec<Vec<f6
                     .iter()
                     .for_each(|measure| measure.push(&mut draws, &mut values));
             }
-            done.push((array, first, values));
-        }
-        done
-    };
-    let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let mut done = std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..processors.min(blocks.len()))
-            .map(|_| scope.spawn(work))
-            .collect();
-        let mut done = work();
-        for helper in helpers {
-            done.extend(
-                helper
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            );
-        }
-        done
-    });
-    done.sort_unstable_by_key(|&(array, first, _)| (array, first));
+            values
+        },
+    );
     let mut results = vec![vec![]; arrays.len()];
-    for (array, _, values) in done {
+    for ((array, _), values) in blocks.into_iter().zip(done) {
         results[array].extend(values);
     }
     results

@@ -7,9 +7,10 @@
 //! coordinate with all others held, found from the curvature itself: a step in proportion to |x| would miss it by any factor.
 
 use super::lbfgs::{AT_MODE, Lbfgs, Optimum};
-use super::{Control, Draws, Evaluator, OptimizeError, in_parallel, zeros};
+use super::{Control, Draws, Evaluator, OptimizeError, zeros};
 use crate::density::Density;
 use crate::kernels::linalg::{cholesky, eigh, triangular};
+use crate::parallel;
 use crate::sampler::rng::ChainRng;
 use crate::sampler::vector::dot;
 
@@ -52,7 +53,7 @@ pub fn fit<'a>(
     let mode =
         Lbfgs::new(&mut evaluator, start, history, AT_MODE)?.run(&mut evaluator, max_iterations)?;
     let before = evaluator.evaluations;
-    let columns = in_parallel(
+    let columns = parallel::map(
         n,
         threads,
         || Evaluator::new(density(), control),
@@ -61,7 +62,8 @@ pub fn fit<'a>(
             let column = column(density, &mode.position, i)?;
             Ok((column, density.evaluations))
         },
-    )?;
+    );
+    let columns: Vec<_> = columns.into_iter().collect::<Result<_, OptimizeError>>()?;
     let evaluations = before + columns.iter().map(|c| c.1).sum::<u64>();
     let curvature = |i: usize| columns[i].0[i];
     let flat: Vec<usize> = (0..n)
@@ -131,7 +133,7 @@ impl Laplace {
             .sum();
         let constant = log_det + n as f64 * (2.0 * std::f64::consts::PI).ln();
         let evaluator = || Evaluator::new(density(), control);
-        in_parallel(seeds.len(), threads, evaluator, |density, chain| {
+        let draws = parallel::map(seeds.len(), threads, evaluator, |density, chain| {
             let mut rng = ChainRng::new(seeds[chain]);
             let (mut u, mut gradient) = (vec![0.0; n], vec![0.0; n]);
             let mut scratch = vec![0.0; triangular::solve_scratch(n, 1)];
@@ -147,7 +149,8 @@ impl Laplace {
                 draws.logp.push(density.evaluate(position, &mut gradient)?);
             }
             Ok(draws)
-        })
+        });
+        draws.into_iter().collect()
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`pathfinder`] looks along the way for the normal that is closest to the density. [`psis`] says how far draws from a
 //! normal are from draws from the density, and weighs them.
 //!
-//! What they share is here: a density that counts and can be interrupted, errors, threads.
+//! What they share is here: a density that counts and can be interrupted, errors.
 
 pub mod inverse_hessian;
 pub mod laplace;
@@ -13,8 +13,7 @@ pub mod pathfinder;
 pub mod psis;
 
 use crate::density::{Density, DensityError};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use thiserror::Error;
 
 /// Why there is no result.
@@ -137,45 +136,6 @@ impl<'a> Evaluator<'a> {
         self.control.logp.store(logp.to_bits(), Relaxed);
         Ok(logp)
     }
-}
-
-/// Results of `work` on 0..count, in order, on at most `threads` threads, each with what `start` makes for it.
-///
-/// Work on one number must not depend on what was done before on the same thread: then the results do not depend on the
-/// number of threads. The first error, by number, is returned.
-fn in_parallel<S, T: Send>(
-    count: usize,
-    threads: usize,
-    start: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, usize) -> Result<T, OptimizeError> + Sync,
-) -> Result<Vec<T>, OptimizeError> {
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<Result<T, OptimizeError>>>> =
-        Mutex::new((0..count).map(|_| None).collect());
-    let lock = || results.lock().unwrap_or_else(PoisonError::into_inner);
-    std::thread::scope(|scope| {
-        let workers = (0..threads.clamp(1, count.max(1))).map(|_| {
-            scope.spawn(|| {
-                let mut state = start();
-                loop {
-                    let number = next.fetch_add(1, Relaxed);
-                    if number >= count {
-                        return;
-                    }
-                    let result = work(&mut state, number);
-                    lock()[number] = Some(result);
-                }
-            })
-        });
-        let workers: Vec<_> = workers.collect();
-        for worker in workers {
-            if let Err(panic) = worker.join() {
-                std::panic::resume_unwind(panic);
-            }
-        }
-    });
-    let results = std::mem::take(&mut *lock());
-    results.into_iter().flatten().collect()
 }
 
 /// `length` zeros, or an error where there is no memory for a matrix of `n` rows.

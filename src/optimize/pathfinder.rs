@@ -9,8 +9,9 @@
 
 use super::inverse_hessian::InverseHessian;
 use super::lbfgs::{Lbfgs, Step};
-use super::{Control, Draws, Evaluator, OptimizeError, in_parallel, psis};
+use super::{Control, Draws, Evaluator, OptimizeError, psis};
 use crate::density::Density;
+use crate::parallel;
 use crate::sampler::rng::ChainRng;
 use crate::sampler::vector::dot;
 
@@ -130,11 +131,12 @@ pub fn paths<'a>(
     control: &Control,
 ) -> Result<Vec<Path>, OptimizeError> {
     let evaluator = || Evaluator::new(density(), control);
-    in_parallel(starts.len(), threads, evaluator, |density, number| {
+    let paths = parallel::map(starts.len(), threads, evaluator, |density, number| {
         density.evaluations = 0;
         let mut rng = ChainRng::stream(seeds[number], PATH_STREAM);
         path(density, &starts[number], &mut rng, settings)
-    })
+    });
+    paths.into_iter().collect()
 }
 
 /// Climbs from each start, and resamples `draws` of all paths' draws by their importance ratios, with replacement.

@@ -120,12 +120,7 @@ impl Density {
         seeds: Vec<u64>,
         cores: usize,
     ) -> PyResult<Run> {
-        let starts: Vec<Vec<f64>> = starts
-            .as_array()
-            .rows()
-            .into_iter()
-            .map(|row| row.to_vec())
-            .collect();
+        let starts = rows(&starts);
         guarded(|| {
             let densities = starts
                 .iter()
@@ -191,12 +186,7 @@ impl Density {
         report: Py<PyAny>,
     ) -> PyResult<Bound<'py, PyDict>> {
         self.check_dim(starts.as_array().ncols())?;
-        let starts: Vec<Vec<f64>> = starts
-            .as_array()
-            .rows()
-            .into_iter()
-            .map(|row| row.to_vec())
-            .collect();
+        let starts = rows(&starts);
         let settings = crate::optimize::pathfinder::Settings {
             history,
             max_iterations,
@@ -226,4 +216,10 @@ impl Density {
     fn plan_text(&self) -> String {
         self.model.plan_text()
     }
+}
+
+/// The rows of a matrix.
+fn rows(matrix: &PyReadonlyArray2<'_, f64>) -> Vec<Vec<f64>> {
+    let rows = matrix.as_array();
+    rows.rows().into_iter().map(|row| row.to_vec()).collect()
 }

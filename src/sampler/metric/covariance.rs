@@ -76,6 +76,14 @@ fn centred(rows: &[f64], dim: usize, factor: impl Fn(usize) -> f64) -> Vec<f64> 
     rows.chunks_exact(dim).flat_map(row).collect()
 }
 
+/// Draws and gradients less their means, in the coordinates that the diagonal metric scales.
+fn scaled(points: &Points, scale: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    (
+        centred(&points.draws, scale.len(), |i| 1.0 / scale[i]),
+        centred(&points.gradients, scale.len(), |i| scale[i]),
+    )
+}
+
 /// C + gamma I of `n` centred rows of m numbers.
 fn covariance(n: usize, m: usize, rows: &[f64]) -> Vec<f64> {
     let mut c = multiply([m, n, m], [true, false], rows, rows);
@@ -116,8 +124,7 @@ fn root(n: usize, m: usize, draws: &[f64], gradients: &[f64]) -> Option<Vec<f64>
 /// The dense metric of these points, given the scales of the diagonal one: T = diag(scale) R' with B' = Q R.
 pub fn dense(points: &Points, scale: &[f64]) -> Option<Dense> {
     let (n, dim) = (points.len(), scale.len());
-    let draws = centred(&points.draws, dim, |i| 1.0 / scale[i]);
-    let gradients = centred(&points.gradients, dim, |i| scale[i]);
+    let (draws, gradients) = scaled(points, scale);
     let b = root(n, dim, &draws, &gradients)?;
     let (_, r) = orthogonal_triangular([dim, dim], &transposed([dim, dim], &b));
     Dense::new(scale, &transposed([dim, dim], &r))
@@ -127,17 +134,11 @@ pub fn dense(points: &Points, scale: &[f64]) -> Option<Dense> {
 /// of the scaled draws and gradients, its notable eigenvectors as directions.
 pub fn low_rank(points: &Points, scale: &[f64]) -> Option<LowRank> {
     let (n, dim) = (points.len(), scale.len());
-    let whitened = |points: &Points| {
-        (
-            centred(&points.draws, dim, |i| 1.0 / scale[i]),
-            centred(&points.gradients, dim, |i| scale[i]),
-        )
-    };
-    let (draws, gradients) = whitened(points);
+    let (draws, gradients) = scaled(points, scale);
     let count = 2 * n.min(BASIS_POINTS);
     // With as many points as dimensions any basis of the whole space will do.
     let q = (count < dim).then(|| {
-        let (mut joint, gradients) = whitened(&points.thinned(BASIS_POINTS));
+        let (mut joint, gradients) = scaled(&points.thinned(BASIS_POINTS), scale);
         joint.extend(gradients);
         orthogonal_triangular([dim, count], &transposed([count, dim], &joint)).0
     });
