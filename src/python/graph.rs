@@ -317,11 +317,16 @@ fn arrays(data: HashMap<String, Bound<'_, PyAny>>) -> PyResult<HashMap<String, D
 }
 
 /// Elements that so many bytes hold.
-fn room(memory: Option<u64>) -> usize {
+pub fn room(memory: Option<u64>) -> usize {
     memory.map_or(usize::MAX, |bytes| bytes as usize / size_of::<f64>())
 }
 
 impl Graph {
+    /// A copy of the graph itself.
+    pub fn template(&self) -> graph::Graph {
+        self.graph.clone()
+    }
+
     fn node(&self, node: NodeId) -> PyResult<&graph::Node> {
         self.graph
             .nodes()
