@@ -12,6 +12,7 @@ Importing this package adds a sampler to PyMC::
 from pymc_rustmc import diagnostics
 from pymc_rustmc._core import __version__
 from pymc_rustmc.approximate import fit_laplace, fit_pathfinder
+from pymc_rustmc.batch import BatchResult, DataSet, sample_batch
 from pymc_rustmc.compiled import CompiledModel, compile_model, load_model
 from pymc_rustmc.find_map import find_map
 from pymc_rustmc.register import register
@@ -19,7 +20,9 @@ from pymc_rustmc.sample import RustMC
 from pymc_rustmc.translate import rust_funcify
 
 __all__ = [
+    "BatchResult",
     "CompiledModel",
+    "DataSet",
     "RustMC",
     "__version__",
     "compile_model",
@@ -30,6 +33,7 @@ __all__ = [
     "load_model",
     "register",
     "rust_funcify",
+    "sample_batch",
 ]
 
 register()

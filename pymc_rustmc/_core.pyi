@@ -346,6 +346,82 @@ class Run:
             If a chain failed.
         """
 
+class Batch:
+    """Fits of many data sets in background threads.
+
+    Parameters
+    ----------
+    graph
+        The template.
+    specification
+        Inputs, parameters, variables and what to do with them, as JSON; see ``src/python/batch.rs``.
+    values
+        The template's value of each input.
+    settings
+        Settings of the sampler as JSON.
+    starts
+        An object with the methods of `pymc_rustmc.batch.starts.Starts`, which threads call.
+    threads
+        How many chains run at a time.
+    memory
+        Bytes that the values of a fit may take at most.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        specification: str,
+        values: Sequence[NDArray[Any]],
+        settings: str,
+        starts: Any,
+        threads: int,
+        memory: int | None = None,
+    ) -> None: ...
+    def room(self) -> int:
+        """Count the data sets that may come in now."""
+
+    def submit(
+        self, position: int, items: Sequence[str | tuple[dict[str, Any], list[tuple[str, int]]]]
+    ) -> None:
+        """Take in data sets from a position on: values by name with lengths of dims, or what is wrong."""
+
+    def submit_rows(self, position: int, first: int, count: int, stacks: Mapping[str, NDArray[Any]]) -> None:
+        """Take in ``count`` data sets from a position on: rows of stacked arrays from ``first`` on."""
+
+    def close(self) -> None:
+        """Say that no more data sets will come."""
+
+    def is_finished(self) -> bool:
+        """Whether it was closed, and all fits have been taken."""
+
+    def take(self, timeout: float) -> dict[str, Any]:
+        """Take what has ended; wait ``timeout`` seconds, or until data sets should come in or all have ended.
+
+        Returns
+        -------
+        dict
+            As `pymc_rustmc.batch.chunks.Chunk`, without ids and data; "failures" are pairs of position and
+            reason; "draws" and "sample_stats" only if they are kept.
+        """
+
+    def stop(self) -> dict[str, Any]:
+        """Stop the threads and take what has ended, as `take`, but possibly with gaps."""
+
+def chain_seeds(seed: int, position: int, chains: int) -> list[int]:
+    """Seeds of the chains of the data set at a position, each below 2**63."""
+
+def numpy_jitter(seed: int, child: int | None, count: int) -> NDArray[np.float64]:
+    """Numbers of NumPy's ``default_rng(seed).uniform(-1, 1, count)``, or of a child of its seed sequence."""
+
+def complete_settings(settings: str) -> str:
+    """Fill in the defaults of the sampler's settings, both as JSON.
+
+    Raises
+    ------
+    ValueError
+        If a setting is unknown or impossible.
+    """
+
 def diagnose(
     arrays: Sequence[NDArray[np.float64]], measures: Sequence[tuple[str, Sequence[float]]]
 ) -> list[NDArray[np.float64]]:

@@ -92,6 +92,23 @@ class DataError(RustMCError, ValueError):
     """A data set does not fit the model: unknown name, wrong dtype, rank or length, or a missing value."""
 
 
+class DataSetError(DataError):
+    """A data set of a batch cannot be fitted.
+
+    Parameters
+    ----------
+    id
+        Id of the data set.
+    reason
+        Why.
+    """
+
+    def __init__(self, id: object, reason: str):
+        self.id = id
+        self.reason = reason
+        super().__init__(f"data set {id!r}: {reason}")
+
+
 class NoModeError(RustMCError, ValueError):
     """The log density lacks the strict maximum that Laplace's approximation needs; the text says where."""
 

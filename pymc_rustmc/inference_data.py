@@ -46,6 +46,9 @@ _STAT_DTYPES = {
 }
 """Statistics in the result, with the dtypes that PyMC's NUTS gives them."""
 
+SAMPLE_STATS = tuple(_STAT_DTYPES)
+"""Names of these statistics."""
+
 _STAT_NAMES = {"draw_time": "perf_counter_diff"}
 """Statistics that PyMC knows by another name."""
 

@@ -157,7 +157,7 @@ class LiveModel:
         values = self.model.value_vars
         shapes = {value.name: value.type.shape for value in values if None not in value.type.shape}
         if len(shapes) < len(values):
-            point = self._start_function(0, self._shared_values(data))
+            point = self._start_function(0, self.shared_values(data))
             shapes = {name: value.shape for name, value in point.items()}
         return shapes
 
@@ -170,14 +170,22 @@ class LiveModel:
         self, data: Arrays, initvals: InitVals, chains: int, jitter: bool
     ) -> Sequence[Callable[[int], Point]]:
         """PyMC's starting points, under these data."""
-        values = self._shared_values(data)
+        values = self.shared_values(data)
         functions = start_functions(self.model, initvals, chains, jitter)
         return [partial(function, values=values) for function in functions]
 
     def start(self, data: Arrays) -> Start:
         """PyMC's starting point under these data, and its graph if that can be translated."""
-        point = self._start_function(0, self._shared_values(data))
+        point = self._start_function(0, self.shared_values(data))
         return Start(start_graph(self.model, self._data), point)
+
+    def inputs_of(self, expressions: Sequence[Variable]) -> list[str]:
+        """Names of the data inputs that expressions are computed from."""
+        # PyMC's copies of a shared variable have its container too.
+        names = {id(shared.container): name for name, shared in self._data.items()}
+        inputs = (variable for variable in ancestors(expressions) if isinstance(variable, SharedVariable))
+        found = {names[id(shared.container)] for shared in inputs if id(shared.container) in names}
+        return sorted(found)
 
     def named(self, error: UnsupportedOpError) -> UnsupportedOpError:
         """Return the error with the names of the variables whose graphs hold the Op that it is about."""
@@ -191,7 +199,8 @@ class LiveModel:
         """Whether these are the data that the model holds now."""
         return all(np.array_equal(value, data[name]) for name, value in self.values().items())
 
-    def _shared_values(self, data: Arrays) -> SharedValues:
+    def shared_values(self, data: Arrays) -> SharedValues:
+        """Return data by shared variable, in its dtype."""
         return {
             shared: data[name].astype(shared.type.dtype, copy=False) for name, shared in self._data.items()
         }
@@ -213,7 +222,7 @@ class LiveModel:
 
     def _hint_at_data(self, data: Arrays) -> str:
         """Name arrays with NaN or infinite values, which may be legitimate, or the cause."""
-        values = self._shared_values(data)
+        values = self.shared_values(data)
         found: dict[Variable, str] = {}
         for factor in (*self.model.free_RVs, *self.model.observed_RVs, *self.model.potentials):
             for variable in ancestors([factor]):

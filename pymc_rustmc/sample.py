@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pymc.model import Model
 from pymc.sampling.parallel import _cpu_count
 
+from pymc_rustmc._core import complete_settings
 from pymc_rustmc.approximate import pathfinder_starts
 from pymc_rustmc.arguments import check_counts, checked_option, checked_rewrites, unknown_options
 from pymc_rustmc.begin import begin, chosen_model, evaluate, kept, seeds_of
@@ -181,6 +182,11 @@ class RustMC(Sampler):  # type: ignore[misc]
         own = ("init", "reparametrise", "rewrites", "jitter", "jitter_max_retries")
         options = {**self._settings, **{name: getattr(self, name) for name in own}}
         return f"RustMC({', '.join(f'{name}={value!r}' for name, value in options.items())})"
+
+    def settings_of_run(self, draws: int, tune: int | None) -> str:
+        """Return the settings of a run that keeps no warm-up, as JSON with all defaults."""
+        settings = {**self._settings, "draws": draws, **({} if tune is None else {"tune": tune})}
+        return complete_settings(json.dumps(settings))
 
     def sample_from_init(
         self,

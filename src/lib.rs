@@ -1,9 +1,10 @@
 //! NUTS for PyMC models. One direction, no way back:
 //! template [`graph`] -> [`bind`] -> [`bound`] graph, simplified by [`rewrite`] -> [`diff`] -> [`plan`]
 //! -> evaluated by [`kernels`] as a [`density`] <- [`sampler`], whose draws [`diagnostics`] judge, and
-//! [`optimize`].
+//! [`optimize`]; [`batch`] does all this for many data sets.
 #![warn(missing_docs)]
 
+pub mod batch;
 pub mod bind;
 pub mod bound;
 pub mod density;

@@ -159,7 +159,7 @@ impl Model {
     }
 
     /// The program that computes the named outputs.
-    fn output_program(&self, names: &[String]) -> Result<Arc<Program>, DensityError> {
+    pub(crate) fn output_program(&self, names: &[String]) -> Result<Arc<Program>, DensityError> {
         let roots: Result<Vec<Id>, DensityError> = names
             .iter()
             .map(|name| {

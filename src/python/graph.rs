@@ -331,11 +331,16 @@ fn rules(switches: Option<HashMap<String, bool>>) -> PyResult<Rules> {
 }
 
 /// Elements that so many bytes hold.
-fn room(memory: Option<u64>) -> usize {
+pub fn room(memory: Option<u64>) -> usize {
     memory.map_or(usize::MAX, |bytes| bytes as usize / size_of::<f64>())
 }
 
 impl Graph {
+    /// A copy of the graph itself.
+    pub fn template(&self) -> graph::Graph {
+        self.graph.clone()
+    }
+
     fn node(&self, node: NodeId) -> PyResult<&graph::Node> {
         self.graph
             .nodes()

@@ -1,5 +1,6 @@
 //! The extension module `pymc_rustmc._core`: the only place that knows Python.
 
+mod batch;
 mod density;
 mod diagnostics;
 mod foreign;
@@ -68,6 +69,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<graph::Graph>()?;
     module.add_class::<density::Density>()?;
     module.add_class::<run::Run>()?;
+    module.add_class::<batch::Batch>()?;
+    module.add_function(wrap_pyfunction!(run::complete_settings, module)?)?;
+    module.add_function(wrap_pyfunction!(batch::chain_seeds, module)?)?;
+    module.add_function(wrap_pyfunction!(batch::numpy_jitter, module)?)?;
     module.add_function(wrap_pyfunction!(diagnostics::diagnose, module)?)?;
     module.add_function(wrap_pyfunction!(diagnostics::bfmi, module)?)?;
     Ok(())

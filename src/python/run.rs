@@ -60,6 +60,14 @@ pub fn start(
     })
 }
 
+/// Settings as JSON, with all defaults.
+#[pyfunction]
+pub fn complete_settings(settings: &str) -> PyResult<String> {
+    let settings = Settings::from_json(settings);
+    let settings = settings.map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok(settings.to_json())
+}
+
 #[pymethods]
 impl Run {
     #[getter]

@@ -21,6 +21,11 @@ impl ChainRng {
         rng
     }
 
+    /// A seed for another generator, below 2^63.
+    pub fn seed(&mut self) -> u64 {
+        self.0.next_u64() >> 1
+    }
+
     /// A number uniform on [0, 1), a multiple of 2^-53.
     #[inline]
     pub fn uniform(&mut self) -> f64 {
