@@ -162,6 +162,9 @@ class Density:
     def logp_and_gradient(self, position: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Log density and gradient at a position, ``(dim,)``."""
 
+    def time_gradient(self, position: NDArray[np.float64], repeats: int) -> float:
+        """Seconds of so many evaluations of log density and gradient at a position, one after the other."""
+
     def output_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of all outputs but "logp"."""
 
