@@ -220,7 +220,7 @@ impl Graph {
         memory: Option<u64>,
         rewrites: Option<HashMap<String, bool>>,
     ) -> PyResult<Density> {
-        let (data, rules) = (arrays(data)?, rules(rewrites)?);
+        let (data, rules) = (arrays(data)?, rules(rewrites.unwrap_or_default())?);
         guarded(|| {
             let model = py
                 .detach(|| Model::within(room(memory), rules, &self.graph, data, &parameter_shapes))
@@ -259,7 +259,11 @@ impl Graph {
         memory: Option<u64>,
         rewrites: Option<HashMap<String, bool>>,
     ) -> PyResult<String> {
-        let (data, shapes, rules) = (arrays(data)?, &parameter_shapes, rules(rewrites)?);
+        let (data, shapes, rules) = (
+            arrays(data)?,
+            &parameter_shapes,
+            rules(rewrites.unwrap_or_default())?,
+        );
         let wanted: usize = shapes
             .values()
             .map(|shape| crate::tensor::size_of(shape))
@@ -320,9 +324,9 @@ fn arrays(data: HashMap<String, Bound<'_, PyAny>>) -> PyResult<HashMap<String, D
 }
 
 /// The rules that are on, unless their name stands with `false`.
-fn rules(switches: Option<HashMap<String, bool>>) -> PyResult<Rules> {
+pub fn rules(switches: HashMap<String, bool>) -> PyResult<Rules> {
     let mut rules = Rules::ALL;
-    for (name, on) in switches.unwrap_or_default() {
+    for (name, on) in switches {
         if !rules.switch(&name, on) {
             return Err(graph_error(format!("there is no rule {name:?}")));
         }
