@@ -2,8 +2,8 @@
 
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
 does before it samples, translation does so over the catalogue of the tests, efficiency counts gradients
-for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True, gradient
-times one evaluation of log density and gradient.
+for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True,
+metrics those of each kind of metric, gradient times one evaluation of log density and gradient.
 """
 
 import argparse
@@ -14,7 +14,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import efficiency, efficiency_table, gradient, hierarchies, report, startup, translation
+from benchmarks import (
+    efficiency,
+    efficiency_table,
+    gradient,
+    hierarchies,
+    metrics,
+    report,
+    startup,
+    translation,
+)
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
@@ -39,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.command == "gradient":
         print(gradient.table(evaluations(options)))
+        return
+    if options.command == "metrics":
+        for line in metrics.table(options.models, options.seeds):
+            print(line, flush=True)
         return
     results = run(options) if options.command == "run" else report.load(options.output)
     print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
@@ -82,6 +95,17 @@ def parser() -> argparse.ArgumentParser:
 
     hierarchies_parser = commands.add_parser("hierarchies", help="count gradients of hierarchical models")
     hierarchies_parser.add_argument("--seeds", type=int, default=6, help="runs a model (default: 6)")
+
+    metrics_parser = commands.add_parser("metrics", help="count gradients of each kind of metric")
+    metrics_parser.add_argument("--seeds", type=int, default=5, help="runs a case (default: 5)")
+    metrics_parser.add_argument(
+        "--models",
+        nargs="+",
+        choices=metrics.MODELS,
+        default=list(metrics.MODELS),
+        metavar="MODEL",
+        help=", ".join(metrics.MODELS),
+    )
 
     for command in (run_parser, startup_parser):
         command.add_argument(

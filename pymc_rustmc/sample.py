@@ -83,7 +83,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         for funnels and stiff posteriors (arXiv:2506.18746); or ``"hmc"`` with a fixed number of leapfrog
         steps or path length.
     target_accept
-        Mean acceptance statistic, between 0 and 1, that the step size is tuned for (0.8).
+        Mean acceptance statistic, between 0 and 1, that the step size is tuned for (0.85).
     max_treedepth
         Doublings after which a NUTS trajectory ends (10). Also ``max_tree_depth`` and ``maxdepth``.
     metric
