@@ -1,8 +1,9 @@
 """The command line of the benchmarks.
 
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
-does before it samples, translation does so over the catalogue of the tests, efficiency counts gradients
-for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True.
+does before it samples, translation does so over the catalogue of the tests, memory measures its peak memory,
+efficiency counts gradients for an effective draw, hierarchies those of hierarchical models with and without
+reparametrise=True.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import efficiency, efficiency_table, hierarchies, report, startup, translation
+from benchmarks import efficiency, efficiency_table, hierarchies, memory, report, startup, translation
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if options.command == "startup":
         print(startup.table(options.models, options.repeats))
+        return
+    if options.command == "memory":
+        print(memory.table(list(memory.WORKLOADS)))
         return
     if options.command == "translation":
         print(translation.report(options.repeats, options.shown))
@@ -72,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
     startup_parser = commands.add_parser("startup", help="time translation, binding and starting points")
     startup_parser.add_argument("--repeats", type=int, default=3, help="fresh processes a model (default: 3)")
 
+    commands.add_parser("memory", help="peak memory of whole calls, against the arrays that they return")
+
     translation_parser = commands.add_parser("translation", help="time translation over the tests' catalogue")
     translation_parser.add_argument("--repeats", type=int, default=3, help="builds an entry (default: 3)")
     translation_parser.add_argument("--shown", type=int, default=15, help="slowest shown (default: 15)")
@@ -79,14 +85,14 @@ def parser() -> argparse.ArgumentParser:
     hierarchies_parser = commands.add_parser("hierarchies", help="count gradients of hierarchical models")
     hierarchies_parser.add_argument("--seeds", type=int, default=6, help="runs a model (default: 6)")
 
-    for command in (run_parser, startup_parser):
+    for command, names in ((run_parser, list(MODELS)), (startup_parser, [*MODELS, *startup.LARGE])):
         command.add_argument(
             "--models",
             nargs="+",
-            choices=MODELS,
-            default=list(MODELS),
+            choices=names,
+            default=names,
             metavar="MODEL",
-            help=", ".join(MODELS),
+            help=", ".join(names),
         )
 
     efficiency_parser = commands.add_parser(

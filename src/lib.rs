@@ -1,7 +1,7 @@
 //! NUTS for PyMC models. One direction, no way back:
 //! template [`graph`] -> [`bind`] -> [`bound`] graph, simplified by [`rewrite`] -> [`diff`] -> [`plan`]
-//! -> evaluated by [`kernels`] as a [`density`] <- [`sampler`], whose draws [`diagnostics`] judge, and
-//! [`optimize`].
+//! -> evaluated by [`kernels`] as a [`density`] <- [`sampler`], whose draws a [`recorder`] keeps and [`diagnostics`]
+//! judge, and [`optimize`].
 #![warn(missing_docs)]
 
 pub mod bind;
@@ -19,6 +19,7 @@ pub(crate) mod parallel;
 pub(crate) mod plan;
 #[cfg(feature = "python")]
 mod python;
+pub mod recorder;
 pub mod rewrite;
 pub mod sampler;
 pub mod scalar;

@@ -5,13 +5,16 @@
 
 use super::block::{BlockFn, MOST_ARGUMENTS, Source};
 use super::buffer::{Buffer, padded};
+use super::crew::Caller;
 use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
 use super::simd::LANES;
+use super::split::Split;
 use super::sum::{self, BLOCK, Cascade, Partial, across};
 use super::whole::{self, Failure, State};
 use crate::bound::Node;
 use crate::tensor::{Table, Tensor};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -115,7 +118,7 @@ pub struct Program {
 }
 
 /// Kernels that are chosen once for this processor.
-struct Kernels {
+pub(super) struct Kernels {
     sum: unsafe fn(&Source, usize) -> Partial,
     products: unsafe fn(&Source, &Source, usize) -> Partial,
     rows_times: RowsFn,
@@ -135,15 +138,16 @@ impl Kernels {
 }
 
 /// An instruction with addresses instead of places.
-struct Linked {
-    kernel: Kernel,
-    sources: [Source; MOST_ARGUMENTS],
+#[derive(Clone)]
+pub(super) struct Linked {
+    pub(super) kernel: Kernel,
+    pub(super) sources: [Source; MOST_ARGUMENTS],
     /// Elements from one block to the next, an input each.
     strides: [usize; MOST_ARGUMENTS],
-    output: *mut f64,
+    pub(super) output: *mut f64,
     output_stride: usize,
-    output_size: usize,
-    scratch: *mut f64,
+    pub(super) output_size: usize,
+    pub(super) scratch: *mut f64,
 }
 
 enum LinkedStep {
@@ -151,6 +155,7 @@ enum LinkedStep {
         size: usize,
         instructions: Vec<Linked>,
         ends: Vec<usize>,
+        split: Option<Split>,
     },
     Whole {
         index: usize,
@@ -171,6 +176,8 @@ pub struct Workspace {
     outputs: Vec<(*const f64, usize)>,
     cascades: Vec<Cascade>,
     kernels: Kernels,
+    /// Whom to ask for help with large regions.
+    caller: Option<Caller>,
 }
 
 // SAFETY: the addresses point into the workspace's own buffers and into constants that `program` keeps
@@ -180,6 +187,11 @@ unsafe impl Send for Workspace {}
 impl Workspace {
     /// An arena for a program.
     pub fn new(program: Arc<Program>) -> Workspace {
+        Workspace::helped(program, None)
+    }
+
+    /// As [`Workspace::new`], with help on large regions; results have the same bits.
+    pub fn helped(program: Arc<Program>, caller: Option<Caller>) -> Workspace {
         let mut arena = Buffer::zeros(program.arena);
         let mut registers = Buffer::zeros(program.registers * BLOCK);
         let (base, register) = (arena.as_mut_ptr(), registers.as_mut_ptr());
@@ -247,8 +259,11 @@ impl Workspace {
                         });
                     }
                     most_sums = most_sums.max(linked.len());
+                    let members = caller.as_ref().map_or(1, Caller::members);
+                    let cached = register..register.wrapping_add(program.registers * BLOCK);
                     LinkedStep::Region {
                         size: *size,
+                        split: Split::new(*size, &linked, &ends, cached, members),
                         instructions: linked,
                         ends,
                     }
@@ -283,7 +298,14 @@ impl Workspace {
             outputs,
             cascades,
             kernels,
+            caller,
         }
+    }
+
+    /// Whether it has regions that others can help with.
+    pub fn is_shared(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| matches!(step, LinkedStep::Region { split: Some(_), .. }))
     }
 
     /// Carries out all steps at a position.
@@ -350,10 +372,19 @@ impl Workspace {
                 size,
                 instructions,
                 ends,
+                split,
             } => {
                 // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
                 // values that live at the same time places of their own.
-                unsafe { run_region(&self.kernels, &mut self.cascades, *size, instructions, ends) };
+                unsafe {
+                    match split {
+                        Some(split) => split.run(&self.kernels, instructions, self.caller.as_mut()),
+                        None => {
+                            let cascades = &mut self.cascades;
+                            run_region(&self.kernels, cascades, *size, instructions, ends);
+                        }
+                    }
+                }
             }
             LinkedStep::Whole {
                 index,
@@ -416,10 +447,52 @@ unsafe fn run_region(
             }
         }
     }
-    let mut start = 0;
-    while start < size {
+    // SAFETY: the caller vouches for all blocks.
+    unsafe {
+        run_blocks(
+            kernels,
+            cascades,
+            size,
+            instructions,
+            0..size.div_ceil(BLOCK),
+        )
+    };
+    for &k in ends {
+        let end = &instructions[k];
+        // SAFETY: as for the start; a result of one element has a whole chunk.
+        unsafe {
+            match &end.kernel {
+                Kernel::Sum | Kernel::Dot => *end.output = cascades[k].total(),
+                Kernel::TimesRows(blocks, _) => {
+                    for column in 0..blocks.columns() {
+                        *end.output.add(column) =
+                            across(end.scratch.add(column * LANES).cast::<Partial>().read());
+                    }
+                }
+                _ => {}
+            }
+            if end.output_size == 1 {
+                fill_lanes(end.output);
+            }
+        }
+    }
+}
+
+/// Carries out a region's instructions on some of its blocks, one after the other.
+///
+/// # Safety
+/// All addresses hold what their instructions read and write for these blocks of `size` elements rounded up to whole
+/// chunks.
+pub(super) unsafe fn run_blocks(
+    kernels: &Kernels,
+    cascades: &mut [Cascade],
+    size: usize,
+    instructions: &[Linked],
+    blocks: Range<usize>,
+) {
+    for block in blocks {
+        let start = block * BLOCK;
         let length = BLOCK.min(size - start);
-        let block = start / BLOCK;
         for (k, instruction) in instructions.iter().enumerate() {
             // SAFETY: the block lies inside every array of `size` elements.
             unsafe {
@@ -450,26 +523,6 @@ unsafe fn run_region(
                     start,
                     length,
                 );
-            }
-        }
-        start += BLOCK;
-    }
-    for &k in ends {
-        let end = &instructions[k];
-        // SAFETY: as for the start; a result of one element has a whole chunk.
-        unsafe {
-            match &end.kernel {
-                Kernel::Sum | Kernel::Dot => *end.output = cascades[k].total(),
-                Kernel::TimesRows(blocks, _) => {
-                    for column in 0..blocks.columns() {
-                        *end.output.add(column) =
-                            across(end.scratch.add(column * LANES).cast::<Partial>().read());
-                    }
-                }
-                _ => {}
-            }
-            if end.output_size == 1 {
-                fill_lanes(end.output);
             }
         }
     }
