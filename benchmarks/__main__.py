@@ -1,9 +1,10 @@
 """The command line of the benchmarks.
 
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
-does before it samples, translation does so over the catalogue of the tests, efficiency counts gradients
-for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True,
-metrics those of each kind of metric, gradient times one evaluation of log density and gradient.
+does before it samples, translation does so over the catalogue of the tests, memory measures its peak memory,
+efficiency counts gradients for an effective draw, hierarchies those of hierarchical models with and without
+reparametrise=True, metrics those of each kind of metric, gradient times one evaluation of log density and
+gradient.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from benchmarks import (
     efficiency_table,
     gradient,
     hierarchies,
+    memory,
     metrics,
     report,
     startup,
@@ -36,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if options.command == "startup":
         print(startup.table(options.models, options.repeats))
+        return
+    if options.command == "memory":
+        print(memory.table(list(memory.WORKLOADS)))
         return
     if options.command == "translation":
         print(translation.report(options.repeats, options.shown))
@@ -89,6 +94,8 @@ def parser() -> argparse.ArgumentParser:
     startup_parser = commands.add_parser("startup", help="time translation, binding and starting points")
     startup_parser.add_argument("--repeats", type=int, default=3, help="fresh processes a model (default: 3)")
 
+    commands.add_parser("memory", help="peak memory of whole calls, against the arrays that they return")
+
     translation_parser = commands.add_parser("translation", help="time translation over the tests' catalogue")
     translation_parser.add_argument("--repeats", type=int, default=3, help="builds an entry (default: 3)")
     translation_parser.add_argument("--shown", type=int, default=15, help="slowest shown (default: 15)")
@@ -107,14 +114,14 @@ def parser() -> argparse.ArgumentParser:
         help=", ".join(metrics.MODELS),
     )
 
-    for command in (run_parser, startup_parser):
+    for command, names in ((run_parser, list(MODELS)), (startup_parser, [*MODELS, *startup.LARGE])):
         command.add_argument(
             "--models",
             nargs="+",
-            choices=MODELS,
-            default=list(MODELS),
+            choices=names,
+            default=names,
             metavar="MODEL",
-            help=", ".join(MODELS),
+            help=", ".join(names),
         )
 
     gradient_parser = commands.add_parser("gradient", help="time one evaluation, ours against nutpie's")

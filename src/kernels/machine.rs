@@ -5,15 +5,18 @@
 
 use super::block::{BlockFn, MOST_ARGUMENTS, Source};
 use super::buffer::{Buffer, padded};
+use super::crew::Caller;
 use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
 use super::native::{MOST_SUMS, Native, SegmentFn};
 use super::simd::LANES;
+use super::split::Split;
 use super::sum::{self, BLOCK, Cascade, Partial, across};
 use super::whole::{self, Failure, State};
 use crate::bound::Node;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -119,7 +122,7 @@ pub struct Program {
 }
 
 /// Kernels that are chosen once for this processor.
-struct Kernels {
+pub(super) struct Kernels {
     sum: unsafe fn(&Source, usize) -> Partial,
     products: unsafe fn(&Source, &Source, usize) -> Partial,
     rows_times: RowsFn,
@@ -139,19 +142,20 @@ impl Kernels {
 }
 
 /// An instruction with addresses instead of places.
-struct Linked {
-    kernel: Kernel,
-    sources: [Source; MOST_ARGUMENTS],
+#[derive(Clone)]
+pub(super) struct Linked {
+    pub(super) kernel: Kernel,
+    pub(super) sources: [Source; MOST_ARGUMENTS],
     /// Elements from one block to the next, an input each.
     strides: [usize; MOST_ARGUMENTS],
-    output: *mut f64,
+    pub(super) output: *mut f64,
     output_stride: usize,
-    output_size: usize,
-    scratch: *mut f64,
+    pub(super) output_size: usize,
+    pub(super) scratch: *mut f64,
 }
 
 /// What is done with a block.
-enum Pass {
+pub(super) enum Pass {
     /// An instruction, by a kernel.
     Kernel(usize),
     /// A segment of them, by machine code.
@@ -170,6 +174,8 @@ struct Region {
     passes: Vec<Pass>,
     /// Instructions with something to do before the first block and behind the last.
     ends: Vec<usize>,
+    /// How it is cut, if it is large.
+    split: Option<Split>,
 }
 
 enum LinkedStep {
@@ -195,6 +201,8 @@ pub struct Workspace {
     outputs: Vec<(*const f64, usize)>,
     cascades: Vec<Cascade>,
     kernels: Kernels,
+    /// Whom to ask for help with large regions.
+    caller: Option<Caller>,
 }
 
 // SAFETY: the addresses point into the workspace's own buffers and into constants that `program` keeps
@@ -204,8 +212,13 @@ unsafe impl Send for Workspace {}
 impl Workspace {
     /// An arena for a program.
     pub fn new(program: Arc<Program>) -> Workspace {
+        Workspace::helped(program, None)
+    }
+
+    /// As [`Workspace::new`], with help on large regions; results have the same bits.
+    pub fn helped(program: Arc<Program>, caller: Option<Caller>) -> Workspace {
         let mut arena = Buffer::zeros(program.arena);
-        let mut registers = Buffer::zeros(program.registers * BLOCK + MOST_SUMS * LANES);
+        let mut registers = Buffer::zeros(cached_length(&program));
         let (base, register) = (arena.as_mut_ptr(), registers.as_mut_ptr());
         let address = |place: &Place| -> *const f64 {
             match place {
@@ -294,8 +307,11 @@ impl Workspace {
                         });
                     }
                     passes.extend((next..linked.len()).map(Pass::Kernel));
+                    let members = caller.as_ref().map_or(1, Caller::members);
+                    let cached = register..register.wrapping_add(cached_length(&program));
                     LinkedStep::Region(Region {
                         size: *size,
+                        split: Split::new(*size, &linked, &ends, cached, members),
                         instructions: linked,
                         passes,
                         ends,
@@ -332,7 +348,14 @@ impl Workspace {
             outputs,
             cascades,
             kernels,
+            caller,
         }
+    }
+
+    /// Whether it has regions that others can help with.
+    pub fn is_shared(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| matches!(step, LinkedStep::Region(region) if region.split.is_some()))
     }
 
     /// Carries out all steps at a position.
@@ -399,13 +422,18 @@ impl Workspace {
                 // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
                 // values that live at the same time places of their own.
                 unsafe {
-                    let partial = self.blocks.add(self.program.registers * BLOCK);
-                    let memory = (
-                        self.base,
-                        self.blocks,
-                        partial.cast::<Partial>().cast_const(),
-                    );
-                    run_region(&self.kernels, &mut self.cascades, memory, region);
+                    let memory = Memory {
+                        arena: self.base,
+                        blocks: self.blocks,
+                        partial: self.blocks.add(self.program.registers * BLOCK).cast(),
+                    };
+                    match &mut region.split {
+                        Some(split) => {
+                            let work = (&region.instructions[..], &region.passes[..]);
+                            split.run(&self.kernels, work, self.base, self.caller.as_mut());
+                        }
+                        None => run_region(&self.kernels, &mut self.cascades, memory, region),
+                    }
                 }
             }
             LinkedStep::Whole {
@@ -445,22 +473,32 @@ impl Workspace {
     }
 }
 
-/// Carries out a region's instructions block by block; `memory` is the arena, the blocks in cache and partial
-/// sums behind them.
+/// Where machine code finds its values.
+#[derive(Clone, Copy)]
+pub(super) struct Memory {
+    pub(super) arena: *mut f64,
+    /// The blocks in cache.
+    pub(super) blocks: *mut f64,
+    /// Partial sums that a segment leaves, behind the blocks.
+    pub(super) partial: *const Partial,
+}
+
+/// Elements of the blocks in cache and of the partial sums behind them.
+fn cached_length(program: &Program) -> usize {
+    program.registers * BLOCK + MOST_SUMS * LANES
+}
+
+/// Carries out a region's instructions block by block.
 ///
 /// # Safety
 /// All addresses hold what their instructions read and write for `size` elements rounded up to whole chunks.
-unsafe fn run_region(
-    kernels: &Kernels,
-    cascades: &mut [Cascade],
-    memory: (*mut f64, *mut f64, *const Partial),
-    region: &Region,
-) {
+unsafe fn run_region(kernels: &Kernels, cascades: &mut [Cascade], memory: Memory, region: &Region) {
     let Region {
         size,
         instructions,
         passes,
         ends,
+        ..
     } = region;
     for &k in ends {
         let end = &instructions[k];
@@ -475,7 +513,54 @@ unsafe fn run_region(
             }
         }
     }
-    for start in (0..*size).step_by(BLOCK) {
+    let blocks = 0..size.div_ceil(BLOCK);
+    // SAFETY: the caller vouches for all blocks.
+    unsafe {
+        run_blocks(
+            kernels,
+            cascades,
+            memory,
+            *size,
+            (instructions, passes),
+            blocks,
+        )
+    };
+    for &k in ends {
+        let end = &instructions[k];
+        // SAFETY: as for the start; a result of one element has a whole chunk.
+        unsafe {
+            match &end.kernel {
+                Kernel::Sum | Kernel::Dot => *end.output = cascades[k].total(),
+                Kernel::TimesRows(blocks, _) => {
+                    for column in 0..blocks.columns() {
+                        *end.output.add(column) =
+                            across(end.scratch.add(column * LANES).cast::<Partial>().read());
+                    }
+                }
+                _ => {}
+            }
+            if end.output_size == 1 {
+                fill_lanes(end.output);
+            }
+        }
+    }
+}
+
+/// Carries out a region's passes on some of its blocks, one after the other.
+///
+/// # Safety
+/// All addresses hold what their instructions read and write for these blocks of `size` elements rounded up to whole
+/// chunks.
+pub(super) unsafe fn run_blocks(
+    kernels: &Kernels,
+    cascades: &mut [Cascade],
+    memory: Memory,
+    size: usize,
+    (instructions, passes): (&[Linked], &[Pass]),
+    blocks: Range<usize>,
+) {
+    for block in blocks {
+        let start = block * BLOCK;
         let length = BLOCK.min(size - start);
         for pass in passes {
             // SAFETY: the block lies inside every array of `size` elements.
@@ -496,31 +581,12 @@ unsafe fn run_region(
                             false => (length.div_ceil(LANES), 0),
                         };
                         let (from, to) = (8 * start, 8 * (start + chunks * LANES));
-                        function(memory.0, memory.1, from, to, rest);
+                        function(memory.arena, memory.blocks, from, to, rest);
                         for (slot, &k) in partial.iter().enumerate() {
-                            cascades[k].push(memory.2.add(slot).read());
+                            cascades[k].push(memory.partial.add(slot).read());
                         }
                     }
                 }
-            }
-        }
-    }
-    for &k in ends {
-        let end = &instructions[k];
-        // SAFETY: as for the start; a result of one element has a whole chunk.
-        unsafe {
-            match &end.kernel {
-                Kernel::Sum | Kernel::Dot => *end.output = cascades[k].total(),
-                Kernel::TimesRows(blocks, _) => {
-                    for column in 0..blocks.columns() {
-                        *end.output.add(column) =
-                            across(end.scratch.add(column * LANES).cast::<Partial>().read());
-                    }
-                }
-                _ => {}
-            }
-            if end.output_size == 1 {
-                fill_lanes(end.output);
             }
         }
     }

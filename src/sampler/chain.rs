@@ -260,7 +260,7 @@ impl Chain<'_> {
                 tuning,
                 draw_time: begin.elapsed().as_secs_f64(),
             };
-            draws.push(&state.position, &stats);
+            draws.push(&state.position, &stats)?;
         }
         Ok(())
     }
