@@ -63,13 +63,11 @@ def measured(model: str, seeds: int) -> dict[str, Cost]:
         )
         groups = ("warmup_sample_stats", "sample_stats")
         gradients = sum(idata[group]["n_steps"].values.sum() for group in groups)
-        least = min(diagnostics.ess(idata["posterior"][name].values).min() for name in free)
+        least = min(float(np.min(diagnostics.ess(idata["posterior"][name].values))) for name in free)
         return float(np.log(gradients / least))
 
     kinds = [kind for kind in ("auto", *OTHERS) if kind != "dense" or dim <= MOST_DENSE]
-    return {
-        kind: cost_of(np.array([log_cost(kind, seed) for seed in range(1, seeds + 1)])) for kind in kinds
-    }
+    return {kind: cost_of(np.array([log_cost(kind, seed) for seed in range(1, seeds + 1)])) for kind in kinds}
 
 
 def table(models: Sequence[str], seeds: int) -> Iterator[str]:
