@@ -2,7 +2,8 @@
 
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
 does before it samples, translation does so over the catalogue of the tests, efficiency counts gradients
-for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True.
+for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True, batch
+fits thousands of series by one call, and some by rivals in a loop.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import efficiency, efficiency_table, hierarchies, report, startup, translation
+from benchmarks import batch, efficiency, efficiency_table, hierarchies, report, startup, translation
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.command == "hierarchies":
         print(hierarchies.table(options.seeds))
+        return
+    if options.command == "batch":
+        print(batch.table(options.series, options.cores, options.rivals, options.looped))
         return
     results = run(options) if options.command == "run" else report.load(options.output)
     print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
@@ -78,6 +82,20 @@ def parser() -> argparse.ArgumentParser:
 
     hierarchies_parser = commands.add_parser("hierarchies", help="count gradients of hierarchical models")
     hierarchies_parser.add_argument("--seeds", type=int, default=6, help="runs a model (default: 6)")
+
+    batch_parser = commands.add_parser("batch", help="fit thousands of series by one call, and by rivals")
+    batch_parser.add_argument("--series", type=int, default=10_000, help="default: 10000")
+    batch_parser.add_argument("--cores", type=int, help="default: the machine's")
+    rivals = [name for name in batch.RIVALS if importlib.util.find_spec(name)]
+    batch_parser.add_argument(
+        "--rivals",
+        nargs="*",
+        choices=batch.RIVALS,
+        default=rivals,
+        metavar="SAMPLER",
+        help=f"{', '.join(batch.RIVALS)}; default: those installed",
+    )
+    batch_parser.add_argument("--looped", type=int, default=50, help="series a rival fits (default: 50)")
 
     for command in (run_parser, startup_parser):
         command.add_argument(
