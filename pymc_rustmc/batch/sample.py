@@ -116,8 +116,11 @@ def sample_batch(
     >>> result = sample_batch(template, groups, columns=columns)  # doctest: +SKIP
     >>> result.summary.trend.sel(statistic="mean")  # doctest: +SKIP
     """
+    sampler = RustMC(**nuts)
     bound = _bound(model, var_names)
-    settings = _settings(bound, draws, tune, chains, random_seed, keep, var_names, interval, prob, nuts)
+    if sampler.rewrites:
+        bound = bound.with_rewrites(sampler.rewrites)
+    settings = _settings(bound, draws, tune, chains, random_seed, keep, var_names, interval, prob, sampler)
     cores = _cpu_count() if cores is None else cores
     check_integer("cores", cores, 1)
     if errors not in ("collect", "raise"):
@@ -162,11 +165,10 @@ def _settings(
     var_names: Sequence[str] | None,
     interval: str,
     prob: float,
-    nuts: dict[str, Any],
+    sampler: RustMC,
 ) -> BatchSettings:
     """Check the arguments."""
     check_counts(draws=draws, tune=tune, chains=chains, cores=1, keep_tune=False)
-    sampler = RustMC(**nuts)
     if sampler.init != "jitter" or sampler.reparametrise:
         raise ValueError("a batch starts with init='jitter', and samples the model as it is written.")
     if interval not in ("hdi", "eti"):
