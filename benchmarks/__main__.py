@@ -4,7 +4,7 @@ run measures cases and prints tables, table prints those of results taken before
 does before it samples, translation does so over the catalogue of the tests, memory measures its peak memory,
 efficiency counts gradients for an effective draw, hierarchies those of hierarchical models with and without
 reparametrise=True, metrics those of each kind of metric, gradient times one evaluation of log density and
-gradient.
+gradient, batch fits thousands of series by one call, and some by rivals in a loop.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import (
+    batch,
     efficiency,
     efficiency_table,
     gradient,
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command == "metrics":
         for line in metrics.table(options.models, options.seeds):
             print(line, flush=True)
+        return
+    if options.command == "batch":
+        print(batch.table(options.series, options.cores, options.rivals, options.looped))
         return
     results = run(options) if options.command == "run" else report.load(options.output)
     print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
@@ -113,6 +117,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help=", ".join(metrics.MODELS),
     )
+
+    batch_parser = commands.add_parser("batch", help="fit thousands of series by one call, and by rivals")
+    batch_parser.add_argument("--series", type=int, default=10_000, help="default: 10000")
+    batch_parser.add_argument("--cores", type=int, help="default: the machine's")
+    rivals = [name for name in batch.RIVALS if importlib.util.find_spec(name)]
+    batch_parser.add_argument(
+        "--rivals",
+        nargs="*",
+        choices=batch.RIVALS,
+        default=rivals,
+        metavar="SAMPLER",
+        help=f"{', '.join(batch.RIVALS)}; default: those installed",
+    )
+    batch_parser.add_argument("--looped", type=int, default=50, help="series a rival fits (default: 50)")
 
     for command, names in ((run_parser, list(MODELS)), (startup_parser, [*MODELS, *startup.LARGE])):
         command.add_argument(

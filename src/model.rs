@@ -69,7 +69,7 @@ impl Model {
         let mut rewrites = BTreeMap::new();
         for fired in [bound.builder.fired(), density.fired(), fused.fired()] {
             for (rule, count) in fired {
-                *rewrites.entry(*rule).or_default() += count;
+                *rewrites.entry(rule).or_default() += count;
             }
         }
         Ok(Model {
