@@ -200,7 +200,7 @@ impl Chain<'_> {
                 self.hamiltonian.step_size
             }
         };
-        Ok(DualAveraging::new(initial, self.settings.target_accept))
+        Ok(DualAveraging::new(initial))
     }
 
     /// Makes one draw with a step size around `base`, and keeps it if there is where; in warm-up,
