@@ -235,9 +235,10 @@ class BatchResult:
         """Chains and draws that are kept of each fit."""
         if not self.settings.kept:
             raise ValueError(
-                "the draws were not kept: run the batch with keep='draws', keep={'thin': 10} or keep=[names]; "
-                "for some data sets, compile_model(template).bind(data).sample(random_seed=result.seeds(id)), "
-                "with the same chains, draws and tune, gives their draws again"
+                "the draws were not kept: run the batch with keep='draws', keep={'thin': 10} or "
+                "keep=[names]; for some data sets, "
+                "compile_model(template).bind(data).sample(random_seed=result.seeds(id)), with the same "
+                "chains, draws and tune, gives their draws again"
             )
         draws = int(json.loads(self.settings.sampler)["draws"])
         return self.settings.chains, -(-draws // self.settings.thin)

@@ -238,17 +238,21 @@ impl Plan {
             seconds: 0.0,
         };
         let mut kept = Kept::default();
-        for (variable, (shape, columns)) in self.variables.iter().zip(evaluated) {
+        for (variable, columns) in self.variables.iter().zip(evaluated) {
             let mut summary = vec![];
-            for element in columns.chunks_exact((chains.len() * rows).max(1)) {
+            for element in columns.values.chunks_exact(chains.len() * rows) {
                 let parts: Vec<&[f64]> = element.chunks_exact(rows).collect();
                 summarise(workspace, &parts, self.interval, &mut summary);
             }
             if self.thin > 0 && variable.is_kept {
-                kept.values
-                    .push(thinned(&columns, chains.len() * rows, rows, self.thin));
+                kept.values.push(thinned(
+                    &columns.values,
+                    chains.len() * rows,
+                    rows,
+                    self.thin,
+                ));
             }
-            fit.shapes.push(shape);
+            fit.shapes.push(columns.shape);
             fit.summary.push(summary);
         }
         if self.thin > 0 {
@@ -259,83 +263,81 @@ impl Plan {
         Ok(fit)
     }
 
-    /// Shape of each variable, and its draws: `(elements, chains, draws)`.
-    fn evaluate(
-        &self,
-        prepared: &Prepared,
-        chains: &[ChainDraws],
-    ) -> Result<Vec<(Vec<usize>, Vec<f64>)>, String> {
-        let names = self
+    /// Draws of all variables.
+    fn evaluate(&self, prepared: &Prepared, chains: &[ChainDraws]) -> Result<Vec<Columns>, String> {
+        let model = &prepared.model;
+        let mut names = vec![];
+        let all = chains.len() * self.settings.draws as usize;
+        let found = self
             .variables
             .iter()
-            .filter_map(|variable| match &variable.source {
-                Source::Output(name) => Some(name.clone()),
-                Source::Parameter(_) => None,
-            });
-        let names: Vec<String> = names.collect();
-        let shapes: Vec<(&str, &[usize])> = prepared.model.outputs().collect();
-        let rows = self.settings.draws as usize;
-        let all = chains.len() * rows;
-        let mut found: Vec<(Vec<usize>, Vec<f64>)> = vec![];
-        let (mut outputs, mut starts) = (vec![], vec![]);
-        for variable in &self.variables {
-            let shape = match &variable.source {
-                Source::Parameter(index) => &prepared.base.shapes[*index],
-                Source::Output(name) => {
-                    outputs.push(found.len());
-                    let known = shapes.iter().find(|(other, _)| other == name);
-                    known
-                        .map(|(_, shape)| *shape)
-                        .ok_or_else(|| format!("the model has no output {name:?}"))?
-                }
-            };
-            let size: usize = shape.iter().product();
-            starts.push(match &variable.source {
+            .map(|variable| match &variable.source {
                 Source::Parameter(index) => {
-                    let before = prepared.base.shapes[..*index].iter();
-                    Some(
-                        before
-                            .map(|shape| shape.iter().product::<usize>())
-                            .sum::<usize>(),
-                    )
+                    let parameter = &model.parameters()[*index];
+                    Columns::zeros(&parameter.shape, all, From::Position(parameter.offset))
                 }
-                Source::Output(_) => None,
+                Source::Output(name) => {
+                    names.push(name.clone());
+                    let mut outputs = model.outputs();
+                    let shape = outputs.find_map(|(other, shape)| (other == name).then_some(shape));
+                    Columns::zeros(shape.unwrap_or(&[]), all, From::Output(names.len() - 1))
+                }
             });
-            found.push((shape.to_vec(), vec![0.0; size * all]));
-        }
-        let program = prepared.model.output_program(&names);
+        let mut found: Vec<Columns> = found.collect();
+        let program = model.output_program(&names);
         let mut workspace = Workspace::new(program.map_err(|error| error.to_string())?);
         let positions = chains
             .iter()
             .flat_map(|chain| chain.positions().chunks_exact(chain.dim()));
         for (row, position) in positions.enumerate() {
-            for ((_, columns), start) in found.iter_mut().zip(&starts) {
-                if let Some(start) = start {
-                    let size = columns.len() / all;
-                    for (k, value) in position[*start..start + size].iter().enumerate() {
-                        columns[k * all + row] = *value;
-                    }
-                }
+            if !names.is_empty() {
+                let evaluated = workspace.evaluate(position);
+                evaluated.map_err(|failure| failure.0)?;
             }
-            if names.is_empty() {
-                continue;
-            }
-            workspace.evaluate(position).map_err(|failure| failure.0)?;
-            for (number, &index) in outputs.iter().enumerate() {
-                let columns = &mut found[index].1;
-                for (k, value) in workspace.output(number).iter().enumerate() {
-                    columns[k * all + row] = *value;
-                }
+            for columns in &mut found {
+                let draw = match columns.from {
+                    From::Position(offset) => &position[offset..],
+                    From::Output(number) => workspace.output(number),
+                };
+                let elements = columns.values.chunks_exact_mut(all);
+                elements
+                    .zip(draw)
+                    .for_each(|(column, value)| column[row] = *value);
             }
         }
         Ok(found)
     }
 }
 
+/// Where draws are read.
+enum From {
+    /// In the position vector, from an offset on.
+    Position(usize),
+    /// In an output, by its number.
+    Output(usize),
+}
+
+/// Draws of a variable: those of its first element, of all chains, then of the next.
+struct Columns {
+    shape: Vec<usize>,
+    values: Vec<f64>,
+    from: From,
+}
+
+impl Columns {
+    fn zeros(shape: &[usize], draws: usize, from: From) -> Columns {
+        Columns {
+            shape: shape.to_vec(),
+            values: vec![0.0; shape.iter().product::<usize>() * draws],
+            from,
+        }
+    }
+}
+
 /// Every `step`-th draw of each chain, from `(elements, chains, draws)` to `(chains, draws, elements)`.
 fn thinned(columns: &[f64], all: usize, rows: usize, step: usize) -> Vec<f64> {
-    let elements = columns.len() / all.max(1);
-    let kept = (0..all).filter(|row| (row % rows) % step == 0);
+    let elements = columns.len() / all;
+    let kept = (0..all).filter(|row| (row % rows).is_multiple_of(step));
     let mut values = Vec::with_capacity(elements * all.div_ceil(step));
     for row in kept {
         values.extend((0..elements).map(|k| columns[k * all + row]));

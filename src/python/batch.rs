@@ -378,9 +378,9 @@ impl Batch {
 }
 
 /// A statistic of each chain, as a column over all chains of all fits.
-type ChainColumn = (&'static str, fn(&ChainSummary) -> f64);
+type ChainColumn<T> = (&'static str, fn(&ChainSummary) -> T);
 
-const REALS: [ChainColumn; 6] = [
+const REALS: [ChainColumn<f64>; 6] = [
     ("tree_depth", |chain| chain.tree_depth),
     ("n_steps", |chain| chain.n_steps),
     ("acceptance_rate", |chain| chain.acceptance_rate),
@@ -389,7 +389,7 @@ const REALS: [ChainColumn; 6] = [
     ("seconds", |chain| chain.seconds),
 ];
 
-const COUNTS: [(&str, fn(&ChainSummary) -> i64); 3] = [
+const COUNTS: [ChainColumn<i64>; 3] = [
     ("divergences", |chain| chain.divergences),
     ("reached_max_treedepth", |chain| chain.reached_max_treedepth),
     ("gradients", |chain| chain.gradients),
