@@ -101,7 +101,7 @@ class Template:
         coords: GivenCoords,
         shapes: Shapes | None,
     ) -> BoundModel:
-        arrays = self._arrays(current, given, coords)
+        arrays = self.complete(current, given, coords)
         if shapes is None:
             shapes = self.source.shapes(arrays)
         shapes = {name: tuple(int(length) for length in shapes[name]) for name in self.parameters}
@@ -121,8 +121,14 @@ class Template:
             return self.with_whole(whole).bind_to(data, coords, shapes)
         return BoundModel(self, density, shapes, data, coords)
 
-    def _arrays(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:
-        """Value of every data input: given, or current; checked."""
+    def complete(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:
+        """Value of every data input: given, or current; checked.
+
+        Raises
+        ------
+        DataError
+            As `bind`.
+        """
         inputs = self.description.data
         if unknown := sorted(set(given) - set(inputs)):
             raise DataError(

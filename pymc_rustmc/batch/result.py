@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_rustmc._core import chain_seeds
-from pymc_rustmc.batch.chunks import Chunk, Joined
+from pymc_rustmc.batch.chunks import Chunk, Joined, filled
 from pymc_rustmc.batch.data_sets import DataSet
 from pymc_rustmc.batch.settings import BatchSettings
 from pymc_rustmc.inference_data import SAMPLE_STATS, Draws, to_inference_data
@@ -20,6 +21,31 @@ from pymc_rustmc.template import BoundModel
 
 DIM = "dataset"
 """Dim of data sets in results."""
+
+
+@dataclass(frozen=True)
+class KeptFit:
+    """Draws of one data set that were kept.
+
+    Parameters
+    ----------
+    position
+        Number of the data set in the order in which they came.
+    values
+        Draws by variable, ``(chains, draws, *shape)``.
+    stats
+        Statistics of these draws, ``(chains, draws)``.
+    seconds
+        From data to summary.
+    data
+        The data set.
+    """
+
+    position: int
+    values: Mapping[str, NDArray[Any]]
+    stats: Mapping[str, NDArray[Any]]
+    seconds: float
+    data: DataSet
 
 
 class BatchResult:
@@ -148,29 +174,38 @@ class BatchResult:
         ValueError
             If no draws were kept.
         """
-        index = self._index(id)
-        fits = self._some()
-        chains, draws = self._lead()
-        data = fits["given"][index] or DataSet({})
-        bound = self._template.bind(data.data, data.coords)
-        values = {}
-        for name in self.settings.kept:
-            sizes = fits["shapes"][name].prod(1)
-            flat = fits["draws"][name]
-            start = int(sizes[:index].sum()) * chains * draws
-            part = flat[start : start + int(sizes[index]) * chains * draws]
-            shape = tuple(fits["shapes"][name][index].tolist())
-            dtype = self.settings.dtype(name)
-            values[name] = part.reshape(chains, draws, *shape).astype(dtype, copy=False)
+        (fit,) = self._kept_fits([self._index(id)])
         drawn = Draws(
-            values=values,
-            stats={name: array[index] for name, array in fits["sample_stats"].items()},
+            values=fit.values,
+            stats=fit.stats,
             warmup=0,
             tune=int(json.loads(self.settings.sampler)["tune"]),
-            seconds=float(fits["seconds"][index]),
+            seconds=fit.seconds,
             settings=self.settings.sampler,
         )
-        return to_inference_data(drawn, bound, {})
+        return to_inference_data(drawn, self._template.bind(fit.data.data, fit.data.coords), {})
+
+    def _kept_fits(self, indices: Iterable[int]) -> Iterator[KeptFit]:
+        """Draws of some fits, by their numbers among the fits."""
+        fits = self._some()
+        chains, draws = self._lead()
+        sizes = {name: fits["shapes"][name].prod(1) for name in self.settings.kept}
+        ends = {name: sizes[name].cumsum() for name in sizes}
+        for index in indices:
+            values = {}
+            for name in self.settings.kept:
+                end, size = int(ends[name][index]), int(sizes[name][index])
+                part = fits["draws"][name][(end - size) * chains * draws : end * chains * draws]
+                shape = tuple(fits["shapes"][name][index].tolist())
+                dtype = self.settings.dtype(name)
+                values[name] = part.reshape(chains, draws, *shape).astype(dtype, copy=False)
+            yield KeptFit(
+                position=int(fits["position"][index]),
+                values=values,
+                stats={name: array[index] for name, array in fits["sample_stats"].items()},
+                seconds=float(fits["seconds"][index]),
+                data=fits["given"][index] or DataSet({}),
+            )
 
     def flagged(self, *, r_hat: float = 1.01, ess: float = 400, divergences: int = 0) -> dict[Hashable, str]:
         """List the data sets whose fits need a look, and why.
@@ -252,19 +287,7 @@ class BatchResult:
 
     def _filled(self, name: str, flat: NDArray[Any], lead: tuple[int, ...]) -> NDArray[Any]:
         """Values of all fits as one array, ``(fits, *lead, *shape, *other axes of flat)``; NaN in gaps."""
-        shapes = self._some()["shapes"][name]
-        rest = flat.shape[1:]
-        if len(shapes) == 0 or (shapes == shapes[0]).all():
-            shape = shapes[0].tolist() if len(shapes) else [0] * shapes.shape[1]
-            return flat.reshape(len(shapes), *lead, *shape, *rest)
-        filled = np.full((len(shapes), *lead, *shapes.max(0), *rest), np.nan)
-        start = 0
-        for index, shape in enumerate(shapes.tolist()):
-            size = int(np.prod(shape)) * int(np.prod(lead))
-            place: tuple[int | slice, ...] = (index, *(slice(None) for _ in lead), *map(slice, shape))
-            filled[place] = flat[start : start + size].reshape(*lead, *shape, *rest)
-            start += size
-        return filled
+        return filled(flat, self._some()["shapes"][name], lead)
 
     def _dataset(
         self,
@@ -295,9 +318,14 @@ class BatchResult:
         return not any(data is not None and data.coords for data in self._some()["given"])
 
     def _own_dims(self, name: str, ndim: int) -> list[str]:
-        dims = self._template.template.description.dims.get(name, ())
-        named = [dim or f"{name}_dim_{axis}" for axis, dim in enumerate(dims)]
-        return [*named, *(f"{name}_dim_{axis}" for axis in range(len(named), ndim))][:ndim]
+        return own_dims(self._template, name, ndim)
+
+
+def own_dims(template: BoundModel, name: str, ndim: int) -> list[str]:
+    """Names of the axes of a variable."""
+    dims = template.template.description.dims.get(name, ())
+    named = [dim or f"{name}_dim_{axis}" for axis, dim in enumerate(dims)]
+    return [*named, *(f"{name}_dim_{axis}" for axis in range(len(named), ndim))][:ndim]
 
 
 def _greatest(column: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:

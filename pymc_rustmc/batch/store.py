@@ -141,6 +141,16 @@ class BatchStore:
                 ids.update(zip(positions, map(str, read(self.path, f"{group}/id")), strict=True))
         return ids
 
+    @property
+    def failed(self) -> int:
+        """Number of data sets in the store that could not be fitted."""
+        return self._state["failed"]
+
+    def close(self) -> None:
+        """Write what waits."""
+        if self.next > self._state["next"]:
+            self.commit()
+
     def add(self, chunk: Chunk) -> None:
         """Take up fits; what comes after a gap in the positions is left out."""
         chunk = self._without_gaps(chunk)
@@ -237,8 +247,9 @@ class BatchStore:
         self._write_given(fits, start)
 
     def _write_keys(self, name: str, start: int, keys: NDArray[Any]) -> None:
-        if start and self._arrays.has(name):
-            numbers = self._arrays.dtype(name).kind == "i"
+        dtype = self._arrays.dtype(name)
+        if start and dtype is not None:
+            numbers = dtype.kind == "i"
             if numbers != (keys.dtype.kind == "i"):
                 raise StoreError(
                     self.path,
@@ -282,7 +293,7 @@ class BatchStore:
         if not self._settings.kept:
             return
         for name, item in self._template.template.description.data.items():
-            if not any(name in data.data for data in given) and not self._arrays.has(f"given/{name}"):
+            if not any(name in data.data for data in given) and self._arrays.dtype(f"given/{name}") is None:
                 continue
             arrays = [_flat(data.data.get(name), item.ndim) for data in given]
             shapes = np.array([shape for shape, _ in arrays], dtype=np.int64).reshape(len(given), item.ndim)

@@ -110,9 +110,10 @@ class GrowingArrays:
             del self._root[name]
             del self._arrays[name]
 
-    def has(self, name: str) -> bool:
-        """Whether there is such an array."""
-        return self._array(name) is not None
+    def dtype(self, name: str) -> np.dtype[Any] | None:
+        """Return the dtype of an array; None if it is not there."""
+        array = self._array(name)
+        return None if array is None else np.dtype(array.dtype)
 
     def commit(self, attributes: Mapping[str, Any]) -> None:
         """Make all that was written count, together with attributes of the whole."""
