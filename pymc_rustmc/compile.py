@@ -125,10 +125,10 @@ def _add_outputs(walker: Walker, outputs: Mapping[str, Variable], whole: Collect
     """Translate outputs into the walker's graph, those in `whole` as one foreign node each."""
     native = [output for name, output in outputs.items() if name not in whole]
     with no_compiler():
-        translated = iter(walker.translate(_canonical(native)))
+        translated = iter(walker.translate(canonical(native)))
         for name, output in outputs.items():
             if name in whole:
-                node = translate_whole(name, _canonical([output]).outputs[0], walker)
+                node = translate_whole(name, canonical([output]).outputs[0], walker)
             else:
                 node = next(translated)
             walker.graph.output(name, node)
@@ -151,7 +151,7 @@ def _check_model(model: Any) -> None:
             check_values(rv.name, np.asarray(value.data), observed=True)
 
 
-def _canonical(outputs: list[Variable]) -> FunctionGraph:
+def canonical(outputs: list[Variable]) -> FunctionGraph:
     """Graph of `outputs`, made canonical and stable; the Ops of ``pymc.dims`` become those on plain arrays.
 
     It shares its inputs, and nothing else, with the model: rewrites work in place.

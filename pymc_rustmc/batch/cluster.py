@@ -204,7 +204,7 @@ class _Sender:
             self._known: dict[bytes, _Base] = {}
 
     def starts(self, block: Block, position: int) -> _SentStarts | None:
-        """Starting points for a block; None if workers find them by themselves."""
+        """Compute starting points for a block; None if workers find them by themselves."""
         if self._starts is None:
             return None
         bases: dict[bytes, _Base] = {}
@@ -220,7 +220,7 @@ class _Sender:
                 if drawn:
                     for seed in chain_seeds(self._settings.seed, position + index, self._settings.chains):
                         points[seed] = self._starts.point(data, seed)
-            except Exception:  # the worker misses it, and the data set is fitted here, where the reason is told
+            except Exception:  # the worker misses it, and the block is fitted here, which tells why
                 continue
         return _SentStarts(self._starts.reads, self._starts.jitter, self._indices, bases, points)
 
@@ -273,7 +273,7 @@ class _One:
 
 
 def _fit(content: bytes, work: _Work) -> Chunk:
-    """What a worker does."""
+    """Do what is sent to a worker."""
     fits = fit_all(
         _model(content),
         _One(work.block),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -18,6 +18,9 @@ from pymc_rustmc.batch.data_sets import DataSet
 from pymc_rustmc.batch.settings import BatchSettings
 from pymc_rustmc.inference_data import SAMPLE_STATS, Draws, to_inference_data
 from pymc_rustmc.template import BoundModel
+
+if TYPE_CHECKING:
+    from pymc_rustmc.batch.predict import NewData
 
 DIM = "dataset"
 """Dim of data sets in results."""
@@ -207,6 +210,55 @@ class BatchResult:
                 data=fits["given"][index] or DataSet({}),
             )
 
+    def predict(
+        self,
+        var_names: str | Sequence[str] | None = None,
+        data: NewData = None,
+        *,
+        ids: Iterable[Hashable] | None = None,
+        summary: bool = False,
+        random_seed: Any = None,
+    ) -> xr.Dataset:
+        """Draw observed variables, or evaluate Deterministics, of each fit under new data.
+
+        Parameters
+        ----------
+        var_names
+            Observed variables and Deterministics; all observed variables by default.
+        data
+            New values by the name of ``pm.Data``, or a `DataSet` with coords too, for all data sets; or a
+            mapping of ids to these. What is not given is that of the data set. Where observed values are not
+            given, predictions have the lengths that the other data imply. By default, the data of each fit:
+            a posterior predictive check.
+        ids
+            The data sets; by default those that new data are given for, or all.
+        summary
+            Give mean, sd, median and the interval of the batch's summary in place of draws, which then need
+            memory for one data set at a time.
+        random_seed
+            As ``pm.sample`` takes; by default, that of the batch. A data set's draws depend on it, the data
+            and the position of the data set.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims ``dataset``, ``chain``, ``draw`` and those of the variable, or ``dataset``, those of the
+            variable and ``statistic``. Shorter ones are filled with NaN.
+
+        Raises
+        ------
+        ValueError
+            If draws that are needed were not kept, the batch sampled a model from a file, or a name is
+            unknown.
+        KeyError
+            If there is no such data set.
+        pymc_rustmc.errors.DataSetError
+            If new data do not fit; the text names the data set.
+        """
+        from pymc_rustmc.batch.predict import predict  # which needs this module
+
+        return predict(self, var_names, data, ids, summary, random_seed)
+
     def flagged(self, *, r_hat: float = 1.01, ess: float = 400, divergences: int = 0) -> dict[Hashable, str]:
         """List the data sets whose fits need a look, and why.
 
@@ -296,12 +348,7 @@ class BatchResult:
         lead: Sequence[str] = (),
     ) -> xr.Dataset:
         """Arrays, ``(fits, *lead, *own dims of the variable, *dims given)``, as a dataset."""
-        ids = np.empty(len(self.ids), dtype=object)
-        ids[:] = self.ids
-        kinds = {type(key) for key in self.ids}
-        if len(kinds) == 1 and kinds <= {int, str, float}:
-            ids = np.asarray(self.ids)
-        known = {DIM: ids, **coords}
+        known = {DIM: id_coordinate(self.ids), **coords}
         variables = {}
         for name, (array, rest) in values.items():
             own = self._own_dims(name, array.ndim - 1 - len(lead) - len(rest))
@@ -319,6 +366,16 @@ class BatchResult:
 
     def _own_dims(self, name: str, ndim: int) -> list[str]:
         return own_dims(self._template, name, ndim)
+
+
+def id_coordinate(ids: Sequence[Hashable]) -> NDArray[Any]:
+    """Ids as the values of a coordinate."""
+    kinds = {type(key) for key in ids}
+    if len(kinds) == 1 and kinds <= {int, str, float}:
+        return np.asarray(ids)
+    values = np.empty(len(ids), dtype=object)
+    values[:] = ids
+    return values
 
 
 def own_dims(template: BoundModel, name: str, ndim: int) -> list[str]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import pymc as pm
 from pymc.model import modelcontext
 from pymc.sampling.parallel import _cpu_count
@@ -19,7 +18,7 @@ from pymc_rustmc.batch.data_sets import Columns, source_of
 from pymc_rustmc.batch.engine import fit_all, known_dims
 from pymc_rustmc.batch.progress import BatchProgressBar
 from pymc_rustmc.batch.result import BatchResult
-from pymc_rustmc.batch.settings import BatchSettings, Keep, checked_keep
+from pymc_rustmc.batch.settings import BatchSettings, Keep, checked_keep, one_seed
 from pymc_rustmc.batch.store import BatchStore, settings_in
 from pymc_rustmc.batch.stored_result import StoredBatchResult
 from pymc_rustmc.begin import kept
@@ -230,7 +229,7 @@ def _settings(
     return BatchSettings(
         sampler=sampler.settings_of_run(draws, tune),
         chains=int(chains),
-        seed=_seed(random_seed),
+        seed=one_seed(random_seed),
         variables={name: str(dtype) for name, dtype in variables.items()},
         interval=interval,
         probability=float(prob),
@@ -239,14 +238,6 @@ def _settings(
         jitter=sampler.jitter,
         retries=sampler.jitter_max_retries,
     )
-
-
-def _seed(random_seed: Any) -> int:
-    """One seed below 2**63 from what ``pm.sample`` takes."""
-    if isinstance(random_seed, int | np.integer) and 0 <= random_seed < 2**63:
-        return int(random_seed)
-    generator = pm.util.get_random_generator(random_seed)
-    return int(generator.integers(2**63, dtype=np.int64, endpoint=False))
 
 
 class _Unique:

@@ -1,4 +1,4 @@
-"""The store of a batch: finished fits in a Zarr hierarchy that xarray reads, and that a later run can continue.
+"""The store of a batch: fits in a Zarr hierarchy that xarray reads, and that a later run can continue.
 
 Groups: ``summary``, ``stats``, ``posterior`` and ``sample_stats`` as in a result, ``failures``; ``shapes``,
 the lengths of variables that differ from fit to fit; ``given``, the data of fits whose draws are kept. The
@@ -38,13 +38,11 @@ _MOST_BYTES = 1 << 26
 """Bytes of fits beyond which they are written at once."""
 
 _PARTS = {
-    "library": "the version of pymc_rustmc",
-    "graph": "the log density or the Deterministics",
-    "data": "the template's own data, or their names, dtypes or dims",
-    "coords": "the coords",
-    "dims": "the dims",
-    "variables": "the free variables, or where they start",
-    "start_graph": "where the variables start",
+    "library": "version of pymc_rustmc",
+    "graph": "log density or Deterministics",
+    "data": "data of its own",
+    "variables": "free variables or starting values",
+    "start_graph": "starting values",
 }
 
 
@@ -288,7 +286,7 @@ class BatchStore:
                 self._arrays.remove(f"{group}/{dim}")
 
     def _write_given(self, fits: Chunk, start: int) -> None:
-        """Write the data of fits: values flattened to float64, which holds them exactly, and their lengths."""
+        """Write the data of fits as float64, which holds them exactly, and their lengths."""
         given = [data or DataSet({}) for data in fits["given"]]
         if not self._settings.kept:
             return
@@ -329,11 +327,9 @@ def _check(path: Path, found: Mapping[str, Any], run: Mapping[str, Any], resume:
         if then.get(key) != now.get(key)
     ]
     template = found["template"]
-    differing += [
-        f"{_PARTS.get(key, key)} of the template differ"
-        for key, digest in run["template"].items()
-        if template.get(key) != digest
-    ]
+    parts = [_PARTS.get(key, key) for key, digest in run["template"].items() if template.get(key) != digest]
+    if parts:
+        differing.append(f"the template has other {', '.join(parts)}")
     if differing:
         raise StoreError(
             path, f"is of another run: {'; '.join(differing)}", "resume with the same template and arguments"

@@ -26,7 +26,9 @@ from pymc_rustmc.storage import fingerprint
 from pymc_rustmc.template import BoundModel
 
 _ROWS = 4096
-"""Fits that are read at a time."""
+"""Fits whose summaries are read at a time."""
+_READ_BYTES = 1 << 26
+"""Bytes of draws that are read at a time."""
 
 
 class StoredBatchResult(BatchResult):
@@ -104,12 +106,13 @@ class StoredBatchResult(BatchResult):
 
     def flagged(self, *, r_hat: float = 1.01, ess: float = 400, divergences: int = 0) -> dict[Hashable, str]:
         """List the data sets whose fits need a look, and why; as `BatchResult.flagged`."""
+        rules = (("r_hat", 1, r_hat), ("ess_bulk", -1, ess), ("ess_tail", -1, ess))
         reasons: dict[int, list[str]] = {}
         for start in range(0, self._state["rows"], _ROWS):
             rows = slice(start, min(start + _ROWS, self._state["rows"]))
             for name in self.settings.variables:
                 table = self.summary[name].isel({DIM: rows}).values
-                for statistic, sign, bound in (("r_hat", 1, r_hat), ("ess_bulk", -1, ess), ("ess_tail", -1, ess)):
+                for statistic, sign, bound in rules:
                     column = table[..., self.settings.statistics.index(statistic)]
                     worst = sign * np.fmax.reduce(
                         (sign * column).reshape(len(column), -1), axis=1, initial=np.nan
@@ -127,6 +130,8 @@ class StoredBatchResult(BatchResult):
             super()._some()  # raises
         # The store may have grown since, or gone on growing.
         dataset = open_dataset(self.path, group)
+        if group in ("summary", "posterior"):
+            dataset = dataset[[name for name in self.settings.variables if name in dataset]]
         return dataset.isel({DIM: slice(self._state["rows"])})
 
     def _position(self, id: Hashable) -> int:
@@ -137,10 +142,10 @@ class StoredBatchResult(BatchResult):
         raise KeyError(f"there is no data set {id!r}")
 
     def _kept_fits(self, indices: Iterable[int]) -> Iterator[KeptFit]:
-        chains, draws = self._lead()
+        self._lead()
         wanted = list(indices)
-        row_bytes = sum(array.nbytes for array in self.posterior.data_vars.values())
-        count = max(1, (1 << 26) // max(1, row_bytes // self._state["rows"]))
+        total = sum(array.nbytes for array in self.posterior.data_vars.values())
+        count = max(1, _READ_BYTES * self._state["rows"] // max(1, total))
         for start in range(0, len(wanted), count):
             part = wanted[start : start + count]
             first, last = min(part), max(part) + 1
@@ -214,10 +219,14 @@ def open_batch(
     settings = settings_in(path)
     if settings is None:
         raise StoreError(path, "is not the store of a batch", "give the path that sample_batch wrote to")
-    bound = model._bound if isinstance(model, CompiledModel) else compile_model(model, var_names=list(settings.variables))._bound
+    if not isinstance(model, CompiledModel):
+        model = compile_model(model, var_names=list(settings.variables))
+    bound = model._bound
     stored, now = (attributes_of(path) or {})["template"], fingerprint(bound)
     if differing := sorted(key for key in now if key != "library" and stored.get(key) != now[key]):
         raise StoreError(
-            path, f"is of another template: {', '.join(differing)} differ", "give the template that was sampled"
+            path,
+            f"is of another template: {', '.join(differing)} differ",
+            "give the template that was sampled",
         )
     return StoredBatchResult(bound, settings, path)

@@ -59,9 +59,7 @@ class GrowingArrays:
             )
             self.commit(attributes)
         else:
-            self._root = self._zarr.open_group(
-                self._path, mode="r+", zarr_format=2, use_consolidated=False
-            )
+            self._root = self._zarr.open_group(self._path, mode="r+", zarr_format=2, use_consolidated=False)
             self._cut()
 
     def put(
@@ -200,6 +198,4 @@ def _is_unborn(path: Path) -> bool:
 
 
 def _all_arrays(root: Any) -> dict[str, Any]:
-    return {
-        f"{group}/{name}": array for group, members in root.groups() for name, array in members.arrays()
-    }
+    return {f"{group}/{name}": array for group, members in root.groups() for name, array in members.arrays()}
