@@ -142,10 +142,10 @@ def _add_outputs(walker: Walker, outputs: Mapping[str, Variable], whole: Collect
     others = [output for output in native.values() if output not in simple]
     with no_compiler():
         simple_nodes = iter(walker.translate(FunctionGraph(outputs=as_they_are, clone=False)))
-        nodes = iter(walker.translate(_canonical(others)) if others else ())
+        nodes = iter(walker.translate(canonical(others)) if others else ())
         for name, output in outputs.items():
             if name in whole:
-                node = translate_whole(name, _canonical([output]).outputs[0], walker)
+                node = translate_whole(name, canonical([output]).outputs[0], walker)
             else:
                 node = next(simple_nodes if output in simple else nodes)
             walker.graph.output(name, node)
@@ -198,7 +198,7 @@ def _check_model(model: Any) -> None:
             check_values(rv.name, np.asarray(value.data), observed=True)
 
 
-def _canonical(outputs: list[Variable]) -> FunctionGraph:
+def canonical(outputs: list[Variable]) -> FunctionGraph:
     """Graph of `outputs`, made canonical and stable; the Ops of ``pymc.dims`` become those on plain arrays.
 
     It shares its inputs, and nothing else, with the model: rewrites work in place.

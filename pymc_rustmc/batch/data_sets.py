@@ -194,7 +194,9 @@ class _Stacked:
     def take(self, count: int) -> Block | None:
         first, last = self._next, min(self._next + count, len(self._ids))
         self._next = last
-        return _Rows(self._ids[first:last], self._stacks, first) if first < last else None
+        if first == last:
+            return None
+        return _Rows(self._ids[first:last], {name: stack[first:last] for name, stack in self._stacks.items()})
 
 
 @dataclass(frozen=True)
@@ -203,13 +205,12 @@ class _Rows:
 
     ids: list[Hashable]
     stacks: dict[str, NDArray[Any]]
-    first: int
 
     def submit(self, batch: Batch, position: int) -> None:
-        batch.submit_rows(position, self.first, len(self.ids), self.stacks)
+        batch.submit_rows(position, 0, len(self.ids), self.stacks)
 
     def data_set(self, index: int) -> DataSet:
-        return DataSet({name: stack[self.first + index] for name, stack in self.stacks.items()})
+        return DataSet({name: stack[index] for name, stack in self.stacks.items()})
 
 
 def _is_pair(item: Any) -> bool:
