@@ -2,7 +2,8 @@
 
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
 does before it samples, translation does so over the catalogue of the tests, efficiency counts gradients
-for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True.
+for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True,
+algebra times gradients with and without the rules of exact algebra.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import efficiency, efficiency_table, hierarchies, report, startup, translation
+from benchmarks import efficiency, efficiency_table, exact_algebra, hierarchies, report, startup, translation
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.command == "efficiency":
         print(efficiency_table.report(compared(options)))
+        return
+    if options.command == "algebra":
+        print(exact_algebra.table(options.repeats))
         return
     if options.command == "hierarchies":
         print(hierarchies.table(options.seeds))
@@ -78,6 +82,9 @@ def parser() -> argparse.ArgumentParser:
 
     hierarchies_parser = commands.add_parser("hierarchies", help="count gradients of hierarchical models")
     hierarchies_parser.add_argument("--seeds", type=int, default=6, help="runs a model (default: 6)")
+
+    algebra_parser = commands.add_parser("algebra", help="time gradients with and without exact algebra")
+    algebra_parser.add_argument("--repeats", type=int, default=5, help="measurements a model (default: 5)")
 
     for command in (run_parser, startup_parser):
         command.add_argument(
