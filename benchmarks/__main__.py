@@ -4,7 +4,8 @@ run measures cases and prints tables, table prints those of results taken before
 does before it samples, translation does so over the catalogue of the tests, memory measures its peak memory,
 efficiency counts gradients for an effective draw, hierarchies those of hierarchical models with and without
 reparametrise=True, metrics those of each kind of metric, gradient times one evaluation of log density and
-gradient, batch fits thousands of series by one call, and some by rivals in a loop.
+gradient, batch fits thousands of series by one call, and some by rivals in a loop,
+algebra times gradients with and without the rules of exact algebra.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from benchmarks import (
     batch,
     efficiency,
     efficiency_table,
+    exact_algebra,
     gradient,
     hierarchies,
     memory,
@@ -48,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.command == "efficiency":
         print(efficiency_table.report(compared(options)))
+        return
+    if options.command == "algebra":
+        print(exact_algebra.table(options.repeats))
         return
     if options.command == "hierarchies":
         print(hierarchies.table(options.seeds))
@@ -131,6 +136,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"{', '.join(batch.RIVALS)}; default: those installed",
     )
     batch_parser.add_argument("--looped", type=int, default=50, help="series a rival fits (default: 50)")
+
+    algebra_parser = commands.add_parser("algebra", help="time gradients with and without exact algebra")
+    algebra_parser.add_argument("--repeats", type=int, default=5, help="measurements a model (default: 5)")
 
     for command, names in ((run_parser, list(MODELS)), (startup_parser, [*MODELS, *startup.LARGE])):
         command.add_argument(
