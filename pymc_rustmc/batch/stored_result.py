@@ -60,6 +60,10 @@ class StoredBatchResult(BatchResult):
     def _all_ids(self) -> list[Hashable]:
         return [id_of(str(text)) for text in read(self.path, "stats/id")] if self._state["rows"] else []
 
+    @cached_property
+    def _positions(self) -> NDArray[np.int64]:
+        return read(self.path, "stats/position")
+
     @property
     def ids(self) -> list[Hashable]:
         """Ids of the data sets that were fitted, in the order in which they came."""
@@ -136,7 +140,7 @@ class StoredBatchResult(BatchResult):
 
     def _position(self, id: Hashable) -> int:
         if id in self._indices:
-            return int(read(self.path, "stats/position", self._indices[id]))
+            return int(self._positions[self._indices[id]])
         if id in self._failures:
             return self._failures[id][0]
         raise KeyError(f"there is no data set {id!r}")
