@@ -3,7 +3,7 @@
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
 does before it samples, translation does so over the catalogue of the tests, memory measures its peak memory,
 efficiency counts gradients for an effective draw, hierarchies those of hierarchical models with and without
-reparametrise=True.
+reparametrise=True, gradient times one evaluation of log density and gradient, scaling does so as data grow.
 """
 
 import argparse
@@ -14,7 +14,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import efficiency, efficiency_table, hierarchies, memory, report, startup, translation
+from benchmarks import (
+    efficiency,
+    efficiency_table,
+    gradient,
+    hierarchies,
+    memory,
+    report,
+    scaling,
+    startup,
+    translation,
+)
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
@@ -28,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command == "startup":
         print(startup.table(options.models, options.repeats))
         return
+    if options.command == "scaling":
+        print(scaling.report(options.rows, options.output))
+        return
     if options.command == "memory":
         print(memory.table(list(memory.WORKLOADS)))
         return
@@ -39,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.command == "hierarchies":
         print(hierarchies.table(options.seeds))
+        return
+    if options.command == "gradient":
+        print(gradient.table(evaluations(options)))
         return
     results = run(options) if options.command == "run" else report.load(options.output)
     print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
@@ -78,6 +94,10 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("memory", help="peak memory of whole calls, against the arrays that they return")
 
+    scaling_parser = commands.add_parser("scaling", help="time a gradient against rows and columns")
+    scaling_parser.add_argument("--rows", type=int, default=10**7, help="most rows (default: 10000000)")
+    scaling_parser.add_argument("--output", type=Path, help="where to draw the plot, such as scaling.svg")
+
     translation_parser = commands.add_parser("translation", help="time translation over the tests' catalogue")
     translation_parser.add_argument("--repeats", type=int, default=3, help="builds an entry (default: 3)")
     translation_parser.add_argument("--shown", type=int, default=15, help="slowest shown (default: 15)")
@@ -95,17 +115,31 @@ def parser() -> argparse.ArgumentParser:
             help=", ".join(names),
         )
 
+    gradient_parser = commands.add_parser("gradient", help="time one evaluation, ours against nutpie's")
+    gradient_parser.add_argument("--seeds", type=int, default=3, help="positions a model (default: 3)")
+
     efficiency_parser = commands.add_parser(
         "efficiency", help="count gradients for an effective draw, and compare; results are kept"
     )
-    efficiency_parser.add_argument(
-        "--models",
-        nargs="+",
-        choices=efficiency.BUILDERS,
-        default=list(efficiency.BUILDERS),
-        metavar="MODEL",
-        help=", ".join(efficiency.BUILDERS),
-    )
+    for command in (efficiency_parser, gradient_parser):
+        command.add_argument(
+            "--models",
+            nargs="+",
+            choices=efficiency.BUILDERS,
+            default=list(efficiency.BUILDERS),
+            metavar="MODEL",
+            help=", ".join(efficiency.BUILDERS),
+        )
+        command.add_argument(
+            "--kept-only", action="store_true", help="measure nothing: the tables of what is there"
+        )
+        command.add_argument("--timeout", type=float, default=1800, help="seconds a process (default: 1800)")
+        command.add_argument(
+            "--output",
+            type=Path,
+            default=RESULTS / command.prog.split()[-1],
+            help="folder of the results, one JSON a case",
+        )
     efficiency_parser.add_argument(
         "--samplers",
         nargs="+",
@@ -117,15 +151,6 @@ def parser() -> argparse.ArgumentParser:
     efficiency_parser.add_argument("--seeds", type=int, default=3, help="how many seeds a case (default: 3)")
     efficiency_parser.add_argument("--chains", type=int, default=4, help="default: 4")
     efficiency_parser.add_argument("--draws", type=int, default=1000, help="draws a chain (default: 1000)")
-    efficiency_parser.add_argument(
-        "--timeout", type=float, default=1800, help="seconds a model and package (default: 1800)"
-    )
-    efficiency_parser.add_argument(
-        "--kept-only", action="store_true", help="measure nothing: the tables of what is there"
-    )
-    efficiency_parser.add_argument(
-        "--output", type=Path, default=RESULTS / "efficiency", help="folder of the results, one JSON a case"
-    )
 
     table_parser = commands.add_parser("table", help="print the tables of results taken before")
     for command in (run_parser, table_parser):
@@ -159,6 +184,13 @@ def compared(options: argparse.Namespace) -> list[report.Result]:
     if options.kept_only:
         return [result for case in cases if (result := case.cached(options.output))]
     return efficiency.run(cases, options.output, options.timeout)
+
+
+def evaluations(options: argparse.Namespace) -> list[report.Result]:
+    """Return the timings of single evaluations that the options ask for."""
+    if options.kept_only:
+        return gradient.load(options.models, options.output)
+    return gradient.run(options.models, options.seeds, options.output, options.timeout)
 
 
 def case_of(options: argparse.Namespace, model: str, sampler: str, seed: int, cache: str) -> Case:

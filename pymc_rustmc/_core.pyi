@@ -156,6 +156,9 @@ class Density:
     def logp_and_gradient(self, position: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Log density and gradient at a position, ``(dim,)``."""
 
+    def time_gradient(self, position: NDArray[np.float64], repeats: int) -> float:
+        """Seconds of so many evaluations of log density and gradient at a position, one after the other."""
+
     def output_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of all outputs but "logp"."""
 
@@ -361,7 +364,7 @@ def diagnose(
     Parameters
     ----------
     arrays
-        Draws of shape ``(chains, draws, elements)``, contiguous.
+        Draws of shape ``(chains, draws, elements)``, those of each chain contiguous.
     measures
         Name and probabilities of each: "rhat", "ess_bulk", "ess_tail" (two), "ess_mean", "ess_sd",
         "ess_quantile" (one), "mcse_mean", "mcse_sd", "mcse_quantile" (one), "hdi" (one), "eti" (one).
@@ -374,7 +377,7 @@ def diagnose(
     Raises
     ------
     ValueError
-        If there is no such measure, or an array is not contiguous.
+        If there is no such measure, or a chain's draws are not contiguous.
     """
 
 def bfmi(energy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -125,7 +125,7 @@ fn constant_bytes(program: &Program) -> usize {
                         Kernel::RowsTimes(blocks) | Kernel::TimesRows(blocks, _) => {
                             packed.push(blocks);
                         }
-                        Kernel::Map(_) | Kernel::Sum | Kernel::Dot => {}
+                        Kernel::Map(..) | Kernel::Sum | Kernel::Dot => {}
                     }
                 }
             }

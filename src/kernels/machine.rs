@@ -8,11 +8,13 @@ use super::buffer::{Buffer, padded};
 use super::crew::Caller;
 use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
+use super::native::{MOST_SUMS, Native, SegmentFn};
 use super::simd::LANES;
 use super::split::Split;
 use super::sum::{self, BLOCK, Cascade, Partial, across};
 use super::whole::{self, Failure, State};
 use crate::bound::Node;
+use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor};
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,8 +43,8 @@ pub enum Operand {
 /// What an instruction does with a block.
 #[derive(Clone, Debug)]
 pub enum Kernel {
-    /// An elementwise function.
-    Map(BlockFn),
+    /// An elementwise function, and its kernel for this processor.
+    Map(ScalarFn, BlockFn),
     /// Elements of a whole array at the table's positions.
     Gather(Arc<Table>),
     /// Rows of a matrix times a whole vector.
@@ -115,6 +117,8 @@ pub struct Program {
     pub arena: usize,
     /// Blocks in cache that the widest region needs.
     pub registers: usize,
+    /// Machine code of what can be compiled.
+    pub native: Option<Arc<Native>>,
 }
 
 /// Kernels that are chosen once for this processor.
@@ -150,13 +154,42 @@ pub(super) struct Linked {
     pub(super) scratch: *mut f64,
 }
 
-enum LinkedStep {
-    Region {
-        size: usize,
-        instructions: Vec<Linked>,
-        ends: Vec<usize>,
-        split: Option<Split>,
+/// What is done with a block.
+pub(super) enum Pass {
+    /// An instruction, by a kernel.
+    Kernel(usize),
+    /// A segment of them, by machine code.
+    Native {
+        function: SegmentFn,
+        /// Whether elements behind an array's end would count.
+        has_sums: bool,
+        /// Instructions whose partial sums the code leaves, in their order.
+        partial: Vec<usize>,
     },
+}
+
+struct Region {
+    size: usize,
+    instructions: Vec<Linked>,
+    passes: Vec<Pass>,
+    /// Instructions with something to do before the first block and behind the last.
+    ends: Vec<usize>,
+    split: Option<Split>,
+}
+
+/// What machine code works on besides constants.
+#[derive(Clone, Copy)]
+pub(super) struct Memory {
+    /// First element of the arena.
+    pub(super) arena: *mut f64,
+    /// First element of the blocks in cache.
+    pub(super) blocks: *mut f64,
+    /// Partial sums, behind the blocks.
+    pub(super) partial: *const Partial,
+}
+
+enum LinkedStep {
+    Region(Region),
     Whole {
         index: usize,
         inputs: Vec<(*const f64, usize)>,
@@ -170,6 +203,7 @@ pub struct Workspace {
     program: Arc<Program>,
     /// First element of the arena: all addresses derive from it, so that none is invalidated by another.
     base: *mut f64,
+    memory: Memory,
     /// Only addresses refer to the arena and the registers.
     _buffers: [Buffer; 2],
     steps: Vec<LinkedStep>,
@@ -193,8 +227,14 @@ impl Workspace {
     /// As [`Workspace::new`], with help on large regions; results have the same bits.
     pub fn helped(program: Arc<Program>, caller: Option<Caller>) -> Workspace {
         let mut arena = Buffer::zeros(program.arena);
-        let mut registers = Buffer::zeros(program.registers * BLOCK);
+        let mut registers = Buffer::zeros(program.registers * BLOCK + MOST_SUMS * LANES);
         let (base, register) = (arena.as_mut_ptr(), registers.as_mut_ptr());
+        let cached = program.registers * BLOCK;
+        let memory = Memory {
+            arena: base,
+            blocks: register,
+            partial: register.wrapping_add(cached).cast::<Partial>().cast_const(),
+        };
         let address = |place: &Place| -> *const f64 {
             match place {
                 Place::Arena(offset) => base.wrapping_add(*offset),
@@ -259,14 +299,37 @@ impl Workspace {
                         });
                     }
                     most_sums = most_sums.max(linked.len());
-                    let members = caller.as_ref().map_or(1, Caller::members);
-                    let cached = register..register.wrapping_add(program.registers * BLOCK);
-                    LinkedStep::Region {
-                        size: *size,
-                        split: Split::new(*size, &linked, &ends, cached, members),
-                        instructions: linked,
-                        ends,
+                    let native = program.native.as_ref();
+                    let segments = native.map_or(&[][..], |native| native.segments(index));
+                    let mut passes = vec![];
+                    let mut next = 0;
+                    for segment in segments {
+                        passes.extend((next..segment.range.start).map(Pass::Kernel));
+                        next = segment.range.end;
+                        let sums = segment.range.clone().filter(|k| ends.contains(k));
+                        let sums: Vec<usize> = sums.collect();
+                        let has_sums = !sums.is_empty();
+                        let mut partial = sums;
+                        if *size <= BLOCK {
+                            // The code itself writes the whole sum of a single block.
+                            ends.retain(|k| !segment.range.contains(k));
+                            partial.clear();
+                        }
+                        passes.push(Pass::Native {
+                            function: segment.function,
+                            has_sums,
+                            partial,
+                        });
                     }
+                    passes.extend((next..linked.len()).map(Pass::Kernel));
+                    let members = caller.as_ref().map_or(1, Caller::members);
+                    LinkedStep::Region(Region {
+                        size: *size,
+                        split: Split::new(*size, &linked, &ends, memory, cached, members),
+                        instructions: linked,
+                        passes,
+                        ends,
+                    })
                 }
                 Step::Whole {
                     node,
@@ -293,6 +356,7 @@ impl Workspace {
         Workspace {
             program,
             base,
+            memory,
             _buffers: [arena, registers],
             steps,
             outputs,
@@ -304,8 +368,8 @@ impl Workspace {
 
     /// Whether it has regions that others can help with.
     pub fn is_shared(&self) -> bool {
-        let mut steps = self.steps.iter();
-        steps.any(|step| matches!(step, LinkedStep::Region { split: Some(_), .. }))
+        let shared = |step: &LinkedStep| matches!(step, LinkedStep::Region(region) if region.split.is_some());
+        self.steps.iter().any(shared)
     }
 
     /// Carries out all steps at a position.
@@ -368,21 +432,16 @@ impl Workspace {
     /// Carries out a step. It may be repeated: no step writes what it reads.
     fn run_step(&mut self, index: usize) -> Result<(), Failure> {
         match &mut self.steps[index] {
-            LinkedStep::Region {
-                size,
-                instructions,
-                ends,
-                split,
-            } => {
+            LinkedStep::Region(region) => {
                 // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
                 // values that live at the same time places of their own.
                 unsafe {
-                    match split {
-                        Some(split) => split.run(&self.kernels, instructions, self.caller.as_mut()),
-                        None => {
-                            let cascades = &mut self.cascades;
-                            run_region(&self.kernels, cascades, *size, instructions, ends);
+                    match &mut region.split {
+                        Some(split) => {
+                            let caller = self.caller.as_mut();
+                            split.run(&self.kernels, &region.instructions, &region.passes, caller);
                         }
+                        None => run_region(&self.kernels, &mut self.cascades, self.memory, region),
                     }
                 }
             }
@@ -427,13 +486,14 @@ impl Workspace {
 ///
 /// # Safety
 /// All addresses hold what their instructions read and write for `size` elements rounded up to whole chunks.
-unsafe fn run_region(
-    kernels: &Kernels,
-    cascades: &mut [Cascade],
-    size: usize,
-    instructions: &[Linked],
-    ends: &[usize],
-) {
+unsafe fn run_region(kernels: &Kernels, cascades: &mut [Cascade], memory: Memory, region: &Region) {
+    let Region {
+        size,
+        instructions,
+        passes,
+        ends,
+        ..
+    } = region;
     for &k in ends {
         let end = &instructions[k];
         // SAFETY: results and partial sums have that many elements.
@@ -449,14 +509,17 @@ unsafe fn run_region(
     }
     // SAFETY: the caller vouches for all blocks.
     unsafe {
+        let blocks = 0..size.div_ceil(BLOCK);
         run_blocks(
             kernels,
             cascades,
-            size,
+            memory,
+            *size,
             instructions,
-            0..size.div_ceil(BLOCK),
-        )
-    };
+            passes,
+            blocks,
+        );
+    }
     for &k in ends {
         let end = &instructions[k];
         // SAFETY: as for the start; a result of one element has a whole chunk.
@@ -486,45 +549,86 @@ unsafe fn run_region(
 pub(super) unsafe fn run_blocks(
     kernels: &Kernels,
     cascades: &mut [Cascade],
+    memory: Memory,
     size: usize,
     instructions: &[Linked],
+    passes: &[Pass],
     blocks: Range<usize>,
 ) {
     for block in blocks {
         let start = block * BLOCK;
         let length = BLOCK.min(size - start);
-        for (k, instruction) in instructions.iter().enumerate() {
+        for pass in passes {
             // SAFETY: the block lies inside every array of `size` elements.
             unsafe {
-                if block == 0 {
-                    let (sources, output) = (&instruction.sources, instruction.output);
-                    run_block(
-                        kernels,
-                        &mut cascades[k],
-                        instruction,
-                        sources,
-                        output,
-                        start,
-                        length,
-                    );
-                    continue;
+                match pass {
+                    Pass::Kernel(k) => {
+                        let (instruction, cascade) = (&instructions[*k], &mut cascades[*k]);
+                        run_instruction(kernels, cascade, instruction, start, length);
+                    }
+                    Pass::Native {
+                        function,
+                        has_sums,
+                        partial,
+                    } => {
+                        // Without sums a partial chunk is as good as a whole one.
+                        let (chunks, rest) = match has_sums {
+                            true => (length / LANES, length % LANES),
+                            false => (length.div_ceil(LANES), 0),
+                        };
+                        let (from, to) = (8 * start, 8 * (start + chunks * LANES));
+                        function(memory.arena, memory.blocks, from, to, rest);
+                        for (slot, &k) in partial.iter().enumerate() {
+                            cascades[k].push(memory.partial.add(slot).read());
+                        }
+                    }
                 }
-                let mut sources = instruction.sources;
-                for (source, stride) in sources.iter_mut().zip(instruction.strides) {
-                    source.pointer = source.pointer.add(block * stride);
-                }
-                let output = instruction.output.add(block * instruction.output_stride);
-                run_block(
-                    kernels,
-                    &mut cascades[k],
-                    instruction,
-                    &sources,
-                    output,
-                    start,
-                    length,
-                );
             }
         }
+    }
+}
+
+/// Carries out an instruction on the block of `length` elements that begins at `start`.
+///
+/// # Safety
+/// As for [`run_region`].
+#[inline(always)]
+unsafe fn run_instruction(
+    kernels: &Kernels,
+    cascade: &mut Cascade,
+    instruction: &Linked,
+    start: usize,
+    length: usize,
+) {
+    // SAFETY: the caller vouches for the block.
+    unsafe {
+        if start == 0 {
+            let (sources, output) = (&instruction.sources, instruction.output);
+            return run_block(
+                kernels,
+                cascade,
+                instruction,
+                sources,
+                output,
+                start,
+                length,
+            );
+        }
+        let block = start / BLOCK;
+        let mut sources = instruction.sources;
+        for (source, stride) in sources.iter_mut().zip(instruction.strides) {
+            source.pointer = source.pointer.add(block * stride);
+        }
+        let output = instruction.output.add(block * instruction.output_stride);
+        run_block(
+            kernels,
+            cascade,
+            instruction,
+            &sources,
+            output,
+            start,
+            length,
+        );
     }
 }
 
@@ -545,7 +649,7 @@ unsafe fn run_block(
     // SAFETY: the caller vouches for the addresses.
     unsafe {
         match &instruction.kernel {
-            Kernel::Map(function) => function(output, sources, length.div_ceil(LANES)),
+            Kernel::Map(_, function) => function(output, sources, length.div_ceil(LANES)),
             Kernel::Gather(table) => {
                 gather(sources[0].pointer, &table[start..start + length], output)
             }

@@ -13,6 +13,7 @@ pub mod loops;
 pub mod machine;
 pub mod math;
 pub mod matrix;
+pub mod native;
 pub mod parts;
 pub mod simd;
 pub mod split;

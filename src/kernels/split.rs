@@ -7,7 +7,8 @@
 use super::block::Source;
 use super::buffer::Buffer;
 use super::crew::Caller;
-use super::machine::{Kernel, Kernels, Linked, run_blocks};
+use super::machine::{Kernel, Kernels, Linked, Memory, Pass, run_blocks};
+use super::native::MOST_SUMS;
 use super::simd::LANES;
 use super::sum::{BLOCK, Cascade, Partial, across};
 use std::cell::UnsafeCell;
@@ -22,7 +23,7 @@ const MOST_STRETCHES: usize = 64;
 /// Nanoseconds, roughly, that an instruction takes for a block. The same on every machine, as the cut must be.
 fn cost(kernel: &Kernel) -> usize {
     match kernel {
-        Kernel::Map(_) => 60,
+        Kernel::Map(..) => 60,
         Kernel::Gather(_) | Kernel::ScatterAdd(_) => 150,
         Kernel::RowsTimes(blocks) | Kernel::TimesRows(blocks, _) => 20 * blocks.columns(),
         Kernel::Sum | Kernel::Dot => 20,
@@ -58,8 +59,9 @@ struct End {
 struct Member {
     instructions: Vec<Linked>,
     cascades: Vec<Cascade>,
+    memory: Memory,
     /// Only addresses refer to it.
-    _registers: Buffer,
+    _blocks: Buffer,
 }
 
 /// How a region is cut, and the memory for it.
@@ -71,17 +73,20 @@ pub struct Split {
     ends: Vec<End>,
     kept: Buffer,
     members: Vec<UnsafeCell<Option<Member>>>,
-    /// Addresses of the blocks in cache of member 0.
-    registers: Range<*mut f64>,
+    /// That of member 0.
+    memory: Memory,
+    /// Elements of the blocks in cache.
+    cached: usize,
 }
 
 impl Split {
-    /// Cuts a region, if it is worth while; `registers` are the addresses of its blocks in cache.
+    /// Cuts a region, if it is worth while; its blocks in cache have so many elements.
     pub(super) fn new(
         size: usize,
         instructions: &[Linked],
         ends: &[usize],
-        registers: Range<*mut f64>,
+        memory: Memory,
+        cached: usize,
         members: usize,
     ) -> Option<Split> {
         let blocks = size.div_ceil(BLOCK);
@@ -128,7 +133,8 @@ impl Split {
         let first = Member {
             instructions: instructions.to_vec(),
             cascades: vec![Cascade::default(); instructions.len()],
-            _registers: Buffer::zeros(0),
+            memory,
+            _blocks: Buffer::zeros(0),
         };
         let others = (1..members).map(|_| UnsafeCell::new(None));
         Some(Split {
@@ -140,7 +146,8 @@ impl Split {
             members: std::iter::once(UnsafeCell::new(Some(first)))
                 .chain(others)
                 .collect(),
-            registers,
+            memory,
+            cached,
         })
     }
 
@@ -152,12 +159,14 @@ impl Split {
         &mut self,
         kernels: &Kernels,
         instructions: &[Linked],
+        passes: &[Pass],
         caller: Option<&mut Caller>,
     ) {
         let kept = self.kept.as_mut_ptr();
         let shared = Shared {
             split: self,
             instructions,
+            passes,
             kept,
             kernels,
         };
@@ -231,15 +240,12 @@ impl Split {
 
     /// A helper, with blocks in cache of its own.
     fn helper(&self, instructions: &[Linked]) -> Member {
-        // SAFETY: both ends belong to one buffer.
-        let length = unsafe { self.registers.end.offset_from(self.registers.start) } as usize;
-        let mut own = Buffer::zeros(length);
-        let base = own.as_mut_ptr();
-        let moved = |address: *mut f64| match self.registers.contains(&address) {
-            // SAFETY: as above.
-            true => {
-                base.wrapping_add(unsafe { address.offset_from(self.registers.start) } as usize)
-            }
+        let mut blocks = Buffer::zeros(self.cached + MOST_SUMS * LANES);
+        let (theirs, own) = (self.memory.blocks, blocks.as_mut_ptr());
+        let cached = theirs..theirs.wrapping_add(self.cached);
+        let moved = |address: *mut f64| match cached.contains(&address) {
+            // SAFETY: both belong to one buffer.
+            true => own.wrapping_add(unsafe { address.offset_from(theirs) } as usize),
             false => address,
         };
         let own_instructions = instructions.iter().cloned().map(|mut instruction| {
@@ -253,7 +259,12 @@ impl Split {
         Member {
             instructions: own_instructions.collect(),
             cascades: vec![Cascade::default(); instructions.len()],
-            _registers: own,
+            memory: Memory {
+                arena: self.memory.arena,
+                blocks: own,
+                partial: own.wrapping_add(self.cached).cast::<Partial>().cast_const(),
+            },
+            _blocks: blocks,
         }
     }
 }
@@ -262,6 +273,7 @@ impl Split {
 struct Shared<'a> {
     split: &'a Split,
     instructions: &'a [Linked],
+    passes: &'a [Pass],
     kept: *mut f64,
     kernels: &'a Kernels,
 }
@@ -293,12 +305,13 @@ impl Shared<'_> {
         }
         // SAFETY: the caller vouches for the addresses of the region; ends write to the stretch's own places.
         unsafe {
-            let (instructions, cascades) = (&member.instructions, &mut member.cascades);
             run_blocks(
                 self.kernels,
-                cascades,
+                &mut member.cascades,
+                member.memory,
                 split.size,
-                instructions,
+                &member.instructions,
+                self.passes,
                 split.blocks(stretch),
             );
         }
