@@ -4,8 +4,8 @@ run measures cases and prints tables, table prints those of results taken before
 does before it samples, translation does so over the catalogue of the tests, memory measures its peak memory,
 efficiency counts gradients for an effective draw, hierarchies those of hierarchical models with and without
 reparametrise=True, metrics those of each kind of metric, gradient times one evaluation of log density and
-gradient, batch fits thousands of series by one call, and some by rivals in a loop,
-algebra times gradients with and without the rules of exact algebra.
+gradient, scaling does so as data grow, batch fits thousands of series by one call, and some by rivals in a
+loop, algebra times gradients with and without the rules of exact algebra.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from benchmarks import (
     memory,
     metrics,
     report,
+    scaling,
     startup,
     translation,
 )
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if options.command == "startup":
         print(startup.table(options.models, options.repeats))
+        return
+    if options.command == "scaling":
+        print(scaling.report(options.rows, options.output))
         return
     if options.command == "memory":
         print(memory.table(list(memory.WORKLOADS)))
@@ -104,6 +108,10 @@ def parser() -> argparse.ArgumentParser:
     startup_parser.add_argument("--repeats", type=int, default=3, help="fresh processes a model (default: 3)")
 
     commands.add_parser("memory", help="peak memory of whole calls, against the arrays that they return")
+
+    scaling_parser = commands.add_parser("scaling", help="time a gradient against rows and columns")
+    scaling_parser.add_argument("--rows", type=int, default=10**7, help="most rows (default: 10000000)")
+    scaling_parser.add_argument("--output", type=Path, help="where to draw the plot, such as scaling.svg")
 
     translation_parser = commands.add_parser("translation", help="time translation over the tests' catalogue")
     translation_parser.add_argument("--repeats", type=int, default=3, help="builds an entry (default: 3)")

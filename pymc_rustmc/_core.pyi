@@ -446,7 +446,7 @@ def diagnose(
     Parameters
     ----------
     arrays
-        Draws of shape ``(chains, draws, elements)``, contiguous.
+        Draws of shape ``(chains, draws, elements)``, those of each chain contiguous.
     measures
         Name and probabilities of each: "rhat", "ess_bulk", "ess_tail" (two), "ess_mean", "ess_sd",
         "ess_quantile" (one), "mcse_mean", "mcse_sd", "mcse_quantile" (one), "hdi" (one), "eti" (one).
@@ -459,7 +459,7 @@ def diagnose(
     Raises
     ------
     ValueError
-        If there is no such measure, or an array is not contiguous.
+        If there is no such measure, or a chain's draws are not contiguous.
     """
 
 def bfmi(energy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -174,8 +174,18 @@ struct Region {
     passes: Vec<Pass>,
     /// Instructions with something to do before the first block and behind the last.
     ends: Vec<usize>,
-    /// How it is cut, if it is large.
     split: Option<Split>,
+}
+
+/// What machine code works on besides constants.
+#[derive(Clone, Copy)]
+pub(super) struct Memory {
+    /// First element of the arena.
+    pub(super) arena: *mut f64,
+    /// First element of the blocks in cache.
+    pub(super) blocks: *mut f64,
+    /// Partial sums, behind the blocks.
+    pub(super) partial: *const Partial,
 }
 
 enum LinkedStep {
@@ -193,8 +203,7 @@ pub struct Workspace {
     program: Arc<Program>,
     /// First element of the arena: all addresses derive from it, so that none is invalidated by another.
     base: *mut f64,
-    /// First element of the blocks in cache.
-    blocks: *mut f64,
+    memory: Memory,
     /// Only addresses refer to the arena and the registers.
     _buffers: [Buffer; 2],
     steps: Vec<LinkedStep>,
@@ -218,8 +227,14 @@ impl Workspace {
     /// As [`Workspace::new`], with help on large regions; results have the same bits.
     pub fn helped(program: Arc<Program>, caller: Option<Caller>) -> Workspace {
         let mut arena = Buffer::zeros(program.arena);
-        let mut registers = Buffer::zeros(cached_length(&program));
+        let mut registers = Buffer::zeros(program.registers * BLOCK + MOST_SUMS * LANES);
         let (base, register) = (arena.as_mut_ptr(), registers.as_mut_ptr());
+        let cached = program.registers * BLOCK;
+        let memory = Memory {
+            arena: base,
+            blocks: register,
+            partial: register.wrapping_add(cached).cast::<Partial>().cast_const(),
+        };
         let address = |place: &Place| -> *const f64 {
             match place {
                 Place::Arena(offset) => base.wrapping_add(*offset),
@@ -308,10 +323,9 @@ impl Workspace {
                     }
                     passes.extend((next..linked.len()).map(Pass::Kernel));
                     let members = caller.as_ref().map_or(1, Caller::members);
-                    let cached = register..register.wrapping_add(cached_length(&program));
                     LinkedStep::Region(Region {
                         size: *size,
-                        split: Split::new(*size, &linked, &ends, cached, members),
+                        split: Split::new(*size, &linked, &ends, memory, cached, members),
                         instructions: linked,
                         passes,
                         ends,
@@ -342,7 +356,7 @@ impl Workspace {
         Workspace {
             program,
             base,
-            blocks: register,
+            memory,
             _buffers: [arena, registers],
             steps,
             outputs,
@@ -354,8 +368,8 @@ impl Workspace {
 
     /// Whether it has regions that others can help with.
     pub fn is_shared(&self) -> bool {
-        let mut steps = self.steps.iter();
-        steps.any(|step| matches!(step, LinkedStep::Region(region) if region.split.is_some()))
+        let shared = |step: &LinkedStep| matches!(step, LinkedStep::Region(region) if region.split.is_some());
+        self.steps.iter().any(shared)
     }
 
     /// Carries out all steps at a position.
@@ -422,17 +436,12 @@ impl Workspace {
                 // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
                 // values that live at the same time places of their own.
                 unsafe {
-                    let memory = Memory {
-                        arena: self.base,
-                        blocks: self.blocks,
-                        partial: self.blocks.add(self.program.registers * BLOCK).cast(),
-                    };
                     match &mut region.split {
                         Some(split) => {
-                            let work = (&region.instructions[..], &region.passes[..]);
-                            split.run(&self.kernels, work, self.base, self.caller.as_mut());
+                            let caller = self.caller.as_mut();
+                            split.run(&self.kernels, &region.instructions, &region.passes, caller);
                         }
-                        None => run_region(&self.kernels, &mut self.cascades, memory, region),
+                        None => run_region(&self.kernels, &mut self.cascades, self.memory, region),
                     }
                 }
             }
@@ -473,21 +482,6 @@ impl Workspace {
     }
 }
 
-/// Where machine code finds its values.
-#[derive(Clone, Copy)]
-pub(super) struct Memory {
-    pub(super) arena: *mut f64,
-    /// The blocks in cache.
-    pub(super) blocks: *mut f64,
-    /// Partial sums that a segment leaves, behind the blocks.
-    pub(super) partial: *const Partial,
-}
-
-/// Elements of the blocks in cache and of the partial sums behind them.
-fn cached_length(program: &Program) -> usize {
-    program.registers * BLOCK + MOST_SUMS * LANES
-}
-
 /// Carries out a region's instructions block by block.
 ///
 /// # Safety
@@ -513,18 +507,19 @@ unsafe fn run_region(kernels: &Kernels, cascades: &mut [Cascade], memory: Memory
             }
         }
     }
-    let blocks = 0..size.div_ceil(BLOCK);
     // SAFETY: the caller vouches for all blocks.
     unsafe {
+        let blocks = 0..size.div_ceil(BLOCK);
         run_blocks(
             kernels,
             cascades,
             memory,
             *size,
-            (instructions, passes),
+            instructions,
+            passes,
             blocks,
-        )
-    };
+        );
+    }
     for &k in ends {
         let end = &instructions[k];
         // SAFETY: as for the start; a result of one element has a whole chunk.
@@ -546,7 +541,7 @@ unsafe fn run_region(kernels: &Kernels, cascades: &mut [Cascade], memory: Memory
     }
 }
 
-/// Carries out a region's passes on some of its blocks, one after the other.
+/// Carries out a region's instructions on some of its blocks, one after the other.
 ///
 /// # Safety
 /// All addresses hold what their instructions read and write for these blocks of `size` elements rounded up to whole
@@ -556,7 +551,8 @@ pub(super) unsafe fn run_blocks(
     cascades: &mut [Cascade],
     memory: Memory,
     size: usize,
-    (instructions, passes): (&[Linked], &[Pass]),
+    instructions: &[Linked],
+    passes: &[Pass],
     blocks: Range<usize>,
 ) {
     for block in blocks {

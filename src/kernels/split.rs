@@ -59,10 +59,9 @@ struct End {
 struct Member {
     instructions: Vec<Linked>,
     cascades: Vec<Cascade>,
-    /// Where its blocks in cache begin.
-    blocks: *mut f64,
+    memory: Memory,
     /// Only addresses refer to it.
-    _registers: Buffer,
+    _blocks: Buffer,
 }
 
 /// How a region is cut, and the memory for it.
@@ -74,17 +73,20 @@ pub struct Split {
     ends: Vec<End>,
     kept: Buffer,
     members: Vec<UnsafeCell<Option<Member>>>,
-    /// Addresses of the blocks in cache of member 0, partial sums included.
-    registers: Range<*mut f64>,
+    /// That of member 0.
+    memory: Memory,
+    /// Elements of the blocks in cache.
+    cached: usize,
 }
 
 impl Split {
-    /// Cuts a region, if it is worth while; `registers` are the addresses of its blocks in cache.
+    /// Cuts a region, if it is worth while; its blocks in cache have so many elements.
     pub(super) fn new(
         size: usize,
         instructions: &[Linked],
         ends: &[usize],
-        registers: Range<*mut f64>,
+        memory: Memory,
+        cached: usize,
         members: usize,
     ) -> Option<Split> {
         let blocks = size.div_ceil(BLOCK);
@@ -131,8 +133,8 @@ impl Split {
         let first = Member {
             instructions: instructions.to_vec(),
             cascades: vec![Cascade::default(); instructions.len()],
-            blocks: registers.start,
-            _registers: Buffer::zeros(0),
+            memory,
+            _blocks: Buffer::zeros(0),
         };
         let others = (1..members).map(|_| UnsafeCell::new(None));
         Some(Split {
@@ -144,7 +146,8 @@ impl Split {
             members: std::iter::once(UnsafeCell::new(Some(first)))
                 .chain(others)
                 .collect(),
-            registers,
+            memory,
+            cached,
         })
     }
 
@@ -155,8 +158,8 @@ impl Split {
     pub(super) unsafe fn run(
         &mut self,
         kernels: &Kernels,
-        (instructions, passes): (&[Linked], &[Pass]),
-        arena: *mut f64,
+        instructions: &[Linked],
+        passes: &[Pass],
         caller: Option<&mut Caller>,
     ) {
         let kept = self.kept.as_mut_ptr();
@@ -164,7 +167,6 @@ impl Split {
             split: self,
             instructions,
             passes,
-            arena,
             kept,
             kernels,
         };
@@ -238,15 +240,12 @@ impl Split {
 
     /// A helper, with blocks in cache of its own.
     fn helper(&self, instructions: &[Linked]) -> Member {
-        // SAFETY: both ends belong to one buffer.
-        let length = unsafe { self.registers.end.offset_from(self.registers.start) } as usize;
-        let mut own = Buffer::zeros(length);
-        let base = own.as_mut_ptr();
-        let moved = |address: *mut f64| match self.registers.contains(&address) {
-            // SAFETY: as above.
-            true => {
-                base.wrapping_add(unsafe { address.offset_from(self.registers.start) } as usize)
-            }
+        let mut blocks = Buffer::zeros(self.cached + MOST_SUMS * LANES);
+        let (theirs, own) = (self.memory.blocks, blocks.as_mut_ptr());
+        let cached = theirs..theirs.wrapping_add(self.cached);
+        let moved = |address: *mut f64| match cached.contains(&address) {
+            // SAFETY: both belong to one buffer.
+            true => own.wrapping_add(unsafe { address.offset_from(theirs) } as usize),
             false => address,
         };
         let own_instructions = instructions.iter().cloned().map(|mut instruction| {
@@ -260,8 +259,12 @@ impl Split {
         Member {
             instructions: own_instructions.collect(),
             cascades: vec![Cascade::default(); instructions.len()],
-            blocks: base,
-            _registers: own,
+            memory: Memory {
+                arena: self.memory.arena,
+                blocks: own,
+                partial: own.wrapping_add(self.cached).cast::<Partial>().cast_const(),
+            },
+            _blocks: blocks,
         }
     }
 }
@@ -271,7 +274,6 @@ struct Shared<'a> {
     split: &'a Split,
     instructions: &'a [Linked],
     passes: &'a [Pass],
-    arena: *mut f64,
     kept: *mut f64,
     kernels: &'a Kernels,
 }
@@ -303,15 +305,15 @@ impl Shared<'_> {
         }
         // SAFETY: the caller vouches for the addresses of the region; ends write to the stretch's own places.
         unsafe {
-            let cached = split.registers.end.offset_from(split.registers.start) as usize;
-            let memory = Memory {
-                arena: self.arena,
-                blocks: member.blocks,
-                partial: member.blocks.add(cached - MOST_SUMS * LANES).cast(),
-            };
-            let work = (&member.instructions[..], self.passes);
-            let (cascades, blocks) = (&mut member.cascades, split.blocks(stretch));
-            run_blocks(self.kernels, cascades, memory, split.size, work, blocks);
+            run_blocks(
+                self.kernels,
+                &mut member.cascades,
+                member.memory,
+                split.size,
+                &member.instructions,
+                self.passes,
+                split.blocks(stretch),
+            );
         }
         for end in &split.ends {
             if matches!(
