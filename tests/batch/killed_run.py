@@ -20,7 +20,7 @@ from pymc_rustmc.batch import store, zarr_arrays
 RUN = {"draws": 10, "tune": 10, "chains": 2, "random_seed": 1, "quiet": True, "keep": "draws", "cores": 2}
 
 
-COUNT, BAD, LAST = 3000, (7, 1200), 2600
+COUNT, BAD, LAST = 1500, (7, 600), 1300
 
 
 def series():

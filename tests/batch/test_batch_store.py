@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on(trend, tmp_path):
     assert list(stored.failures) == list(BAD)
     result = sample_batch(trend, sets, **KILLED_RUN)
     assert_same(stored, result)
-    assert_same_idata(stored.idata(1500), result.idata(1500))
+    assert_same_idata(stored.idata(900), result.idata(900))
 
 
 def test_ctrl_c_and_resume(trend, tmp_path):
