@@ -21,4 +21,10 @@ pub trait Density: Send {
         position: &[f64],
         gradient: &mut [f64],
     ) -> Result<f64, DensityError>;
+
+    /// Nanoseconds, roughly, that an evaluation takes: what a metric may cost is measured by it. It must not depend on
+    /// the machine; infinite where nothing is known.
+    fn work(&self) -> f64 {
+        f64::INFINITY
+    }
 }

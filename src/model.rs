@@ -301,6 +301,10 @@ impl Density for ModelDensity {
         self.dim
     }
 
+    fn work(&self) -> f64 {
+        self.workspace.program().work()
+    }
+
     fn logp_and_gradient(
         &mut self,
         position: &[f64],

@@ -366,6 +366,11 @@ impl Workspace {
         }
     }
 
+    /// What it carries out.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// Whether it has regions that others can help with.
     pub fn is_shared(&self) -> bool {
         let shared = |step: &LinkedStep| matches!(step, LinkedStep::Region(region) if region.split.is_some());

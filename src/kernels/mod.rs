@@ -20,3 +20,4 @@ pub mod split;
 pub mod structural;
 pub mod sum;
 pub mod whole;
+pub mod work;

@@ -11,6 +11,7 @@ use super::machine::{Kernel, Kernels, Linked, Memory, Pass, run_blocks};
 use super::native::MOST_SUMS;
 use super::simd::LANES;
 use super::sum::{BLOCK, Cascade, Partial, across};
+use super::work;
 use std::cell::UnsafeCell;
 use std::ops::Range;
 
@@ -19,16 +20,6 @@ const STRETCH_COST: usize = if cfg!(test) { 100 } else { 5_000 };
 
 /// Most stretches: the results of each are added up by one thread.
 const MOST_STRETCHES: usize = 64;
-
-/// Nanoseconds, roughly, that an instruction takes for a block. The same on every machine, as the cut must be.
-fn cost(kernel: &Kernel) -> usize {
-    match kernel {
-        Kernel::Map(..) => 60,
-        Kernel::Gather(_) | Kernel::ScatterAdd(_) => 150,
-        Kernel::RowsTimes(blocks) | Kernel::TimesRows(blocks, _) => 20 * blocks.columns(),
-        Kernel::Sum | Kernel::Dot => 20,
-    }
-}
 
 /// Positions of the result that an end touches in each stretch, of so many blocks.
 fn spans(end: &Linked, size: usize, blocks: usize) -> Vec<Range<usize>> {
@@ -90,7 +81,7 @@ impl Split {
         members: usize,
     ) -> Option<Split> {
         let blocks = size.div_ceil(BLOCK);
-        let block_cost: usize = instructions.iter().map(|i| cost(&i.kernel)).sum();
+        let block_cost: usize = instructions.iter().map(|i| work::of_block(&i.kernel)).sum();
         let block_cost = block_cost.max(1);
         let least = STRETCH_COST
             .div_ceil(block_cost)

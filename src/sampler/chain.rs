@@ -137,7 +137,7 @@ struct Chain<'a> {
 impl Chain<'_> {
     fn run(&mut self, start: &[f64], draws: &mut ChainDraws) -> Result<(), Stop> {
         self.place(start)?;
-        let mut warmup = Warmup::new(self.settings, start.len());
+        let mut warmup = Warmup::new(self.settings, start.len(), self.model.density.work());
         if self.settings.tune > 0 {
             self.hamiltonian.metric = warmup.first_metric(self.trajectory.current());
         }

@@ -33,12 +33,12 @@ pub struct Warmup {
 }
 
 impl Warmup {
-    /// Nothing learned yet.
-    pub fn new(settings: &Settings, dim: usize) -> Self {
+    /// Nothing learned yet, for a density of `dim` dimensions and so many nanoseconds' work.
+    pub fn new(settings: &Settings, dim: usize, work: f64) -> Self {
         Self {
             schedule: Schedule::new(settings.tune, &settings.schedule),
             target_accept: settings.target_accept,
-            metric: MetricAdaptation::new(settings.metric, dim),
+            metric: MetricAdaptation::new(settings.metric, dim, work),
             metric_known: false,
             background: 0,
             seen: 0,

@@ -34,11 +34,13 @@ pub struct MetricAdaptation {
     /// Points of the foreground when the kind was chosen last.
     judged: usize,
     diagonal: Diagonal,
+    /// Nanoseconds that a gradient takes.
+    work: f64,
 }
 
 impl MetricAdaptation {
-    /// Two empty estimators.
-    pub fn new(kind: MetricKind, dim: usize) -> Self {
+    /// Two empty estimators, for a density whose gradient takes `work` nanoseconds.
+    pub fn new(kind: MetricKind, dim: usize, work: f64) -> Self {
         let chosen = match kind {
             MetricKind::Auto if dim > MOST_DENSE => MetricKind::LowRank,
             MetricKind::Auto => MetricKind::Dense,
@@ -52,6 +54,7 @@ impl MetricAdaptation {
             fitted: 0,
             judged: 0,
             diagonal: Diagonal::unit(dim),
+            work: work.max(1.0),
         }
     }
 
@@ -115,12 +118,14 @@ impl MetricAdaptation {
         true
     }
 
-    /// The kind that costs least on the half of the points that it was not fitted to.
+    /// The kind that costs least on the half of the points that it was not fitted to. A step's cost is that of its
+    /// gradient and of the metric's own algebra.
     fn choose(&self, points: &Points) -> MetricKind {
         let halves = points.halves();
         let cost = |kind: MetricKind| {
             let cross = |fit: &Points, judge: &Points| {
-                choice::cost(&fitted(kind, fit, &mut self.diagonal.clone()), judge)
+                let metric = fitted(kind, fit, &mut self.diagonal.clone());
+                (1.0 + metric.work(points.dim()) / self.work) * choice::cost(&metric, judge)
             };
             cross(&halves[0], &halves[1]) * cross(&halves[1], &halves[0])
         };

@@ -26,7 +26,6 @@ impl LowRank {
     }
 
     /// Number of directions.
-    #[cfg(test)]
     pub fn rank(&self) -> usize {
         self.forth.len()
     }

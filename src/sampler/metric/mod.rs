@@ -69,6 +69,18 @@ impl Metric {
         any!(self, pull(gradient, out));
     }
 
+    /// Nanoseconds, roughly, that a leapfrog step takes beyond the density, U-turn checks included: what
+    /// `cargo bench --bench sampler` measured, in round numbers.
+    pub fn work(&self, dim: usize) -> f64 {
+        let d = dim as f64;
+        let common = 150.0 + 2.0 * d;
+        match self {
+            Self::Diagonal(_) => common,
+            Self::Dense(_) => common + 0.15 * d * d,
+            Self::LowRank(metric) => common + 0.8 * d * metric.rank() as f64,
+        }
+    }
+
     /// Replaces `x` by `T^-1 x`; not for trajectories.
     pub fn whiten(&self, x: &mut [f64]) {
         any!(self, whiten(x));
