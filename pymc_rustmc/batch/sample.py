@@ -12,7 +12,7 @@ from pymc.model import modelcontext
 from pymc.sampling.parallel import _cpu_count
 
 from pymc_rustmc.arguments import check_counts, check_integer
-from pymc_rustmc.batch.chunks import Chunk
+from pymc_rustmc.batch.chunks import Chunk, Joined
 from pymc_rustmc.batch.data_sets import Columns, source_of
 from pymc_rustmc.batch.engine import fit_all, known_dims
 from pymc_rustmc.batch.progress import BatchProgressBar
@@ -28,6 +28,9 @@ _log = logging.getLogger("pymc.rustmc")
 
 _SHOWN = 5
 """Failures named in a warning."""
+
+_ESS = 100
+"""Least effective sample size, a chain, that goes without a message, as in PyMC."""
 
 
 def sample_batch(
@@ -129,7 +132,7 @@ def sample_batch(
     names = [name for name, item in description.data.items() if item.length_of is None]
     source = source_of(datasets, names, known_dims(bound), ids=ids, dim=dim, columns=columns)
 
-    chunks: list[Chunk] = []
+    fits = Joined()
     interrupted = False
     seen = _Unique()
     with BatchProgressBar(source.total, progressbar and not quiet) as bar:
@@ -139,11 +142,11 @@ def sample_batch(
                 if errors == "raise" and chunk["failures"]:
                     first = chunk["failures"][0]
                     raise DataSetError(first["id"], first["reason"])
-                chunks.append(chunk)
+                fits.add(chunk)
                 bar.add(chunk)
         except KeyboardInterrupt:
             interrupted = True
-    result = BatchResult(bound, settings, chunks, interrupted)
+    result = BatchResult(bound, settings, fits.take(), interrupted)
     if not quiet:
         _report(result)
     return result
@@ -226,9 +229,10 @@ def _report(result: BatchResult) -> None:
         warn_user(
             f"{len(failures)} data sets were not fitted ({'; '.join(some)}{more}); see result.failures."
         )
-    flagged = result.flagged()
+    ess = _ESS * result.settings.chains
+    flagged = result.flagged(ess=ess)
     if flagged:
         _log.warning(
             f"{len(flagged)} of {len(result.ids)} data sets have R-hat above 1.01, an effective sample size "
-            f"below 400 or divergences; see result.flagged()."
+            f"below {ess} or divergences; see result.flagged(ess={ess})."
         )
