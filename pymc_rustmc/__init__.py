@@ -12,7 +12,7 @@ Importing this package adds a sampler to PyMC::
 from pymc_rustmc import diagnostics
 from pymc_rustmc._core import __version__
 from pymc_rustmc.approximate import fit_laplace, fit_pathfinder
-from pymc_rustmc.batch import BatchResult, DataSet, sample_batch
+from pymc_rustmc.batch import BatchResult, DataSet, open_batch, sample_batch
 from pymc_rustmc.compiled import CompiledModel, compile_model, load_model
 from pymc_rustmc.find_map import find_map
 from pymc_rustmc.register import register
@@ -31,6 +31,7 @@ __all__ = [
     "fit_laplace",
     "fit_pathfinder",
     "load_model",
+    "open_batch",
     "register",
     "rust_funcify",
     "sample_batch",

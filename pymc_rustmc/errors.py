@@ -136,6 +136,23 @@ class ModelFileError(RustMCError, ValueError):
         super().__init__(f"the file {str(path)!r} {problem}; {remedy}")
 
 
+class StoreError(RustMCError, ValueError):
+    """The store of a batch cannot be used as asked.
+
+    Parameters
+    ----------
+    path
+        The store.
+    problem
+        What is wrong with it.
+    remedy
+        What the user can do about it.
+    """
+
+    def __init__(self, path: object, problem: str, remedy: str):
+        super().__init__(f"the store {str(path)!r} {problem}; {remedy}")
+
+
 def warn_user(message: str) -> None:
     """Warn at the line, outside of PyMC and this package, that asked for the run."""
     level, frame = 2, sys._getframe(1)

@@ -143,6 +143,11 @@ class LiveModel:
         self.model = model
         self._data = data
 
+    @property
+    def shared(self) -> Mapping[str, SharedVariable]:
+        """Shared variables of the model by the names of the data inputs."""
+        return self._data
+
     def values(self) -> dict[str, NDArray[Any]]:
         """Return the current values of the shared variables."""
         return {name: shared.get_value(borrow=True) for name, shared in self._data.items()}

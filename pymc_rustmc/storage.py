@@ -8,6 +8,7 @@ builder in Rust.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -50,59 +51,87 @@ FilePath: TypeAlias = str | os.PathLike[str]
 
 def save_model(bound: BoundModel, path: FilePath) -> None:
     """Write a bound model to a file; raises `SaveError` if it holds what no file can hold."""
+    writer = _Writer()
+    manifest = _saved(bound, writer)
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        writer.write(temporary, manifest)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def model_to_bytes(bound: BoundModel) -> bytes:
+    """Return the content of the file that `save_model` writes."""
+    writer, file = _Writer(), BytesIO()
+    writer.write(file, _saved(bound, writer))
+    return file.getvalue()
+
+
+def fingerprint(bound: BoundModel) -> dict[str, str]:
+    """Digest of each part of a bound model: the same in every process, another for another model."""
+    digester = _Digester()
+    parts = _manifest(bound, digester)
+    return {key: digester.digest(json.dumps(part).encode()) for key, part in parts.items()}
+
+
+def _saved(bound: BoundModel, writer: _Writer) -> dict[str, Any]:
+    try:
+        return _manifest(bound, writer)
+    except GraphError as error:
+        raise SaveError(f"the model cannot be saved: {error}") from None
+
+
+def _manifest(bound: BoundModel, writer: _Writer | _Digester) -> dict[str, Any]:
     template = bound.template
     description = template.description
     start = template.source.start(bound.data)
-    writer = _Writer()
-    try:
-        manifest = {
-            "format": FORMAT,
-            "version": VERSION,
-            "library": __version__,
-            "variables": [
-                {
-                    "name": variable.name,
-                    "dtype": str(variable.dtype),
-                    "value_name": variable.value_name,
-                    "value_dtype": str(variable.value_dtype),
-                    "transform": variable.transform,
-                    "jittered": variable.jittered,
-                    "start": writer.array(start.point[variable.value_name]),
-                }
-                for variable in description.variables.free
-            ],
-            "deterministics": _dtype_names(description.variables.deterministics),
-            "data": {
-                name: {
-                    "dtype": str(item.dtype),
-                    "ndim": item.ndim,
-                    "observed": item.observed,
-                    "dims": list(item.dims),
-                    "length_of": item.length_of,
-                    "value": writer.array(bound.data[name]),
-                }
-                for name, item in description.data.items()
-            },
-            "dims": {name: list(dims) for name, dims in description.dims.items()},
-            "observations": {
-                name: {
-                    "data": item.data,
-                    "dtype": str(item.dtype),
-                    "value": None if item.value is None else writer.array(item.value),
-                }
-                for name, item in description.observations.items()
-            },
-            "constants": dict(description.constants),
-            "coords": {dim: writer.coord(dim, values) for dim, values in bound.coords.items()},
-            "graph": writer.graph(template.graph),
-            "inputs": list(template.inputs),
-            "outputs": _dtype_names(template.outputs),
-            "rewrites": dict(template.rewrites),
-            "start_graph": None if start.graph is None else writer.graph(start.graph),
-        }
-    except GraphError as error:
-        raise SaveError(f"the model cannot be saved: {error}") from None
-    writer.write(Path(path), manifest)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "library": __version__,
+        "variables": [
+            {
+                "name": variable.name,
+                "dtype": str(variable.dtype),
+                "value_name": variable.value_name,
+                "value_dtype": str(variable.value_dtype),
+                "transform": variable.transform,
+                "jittered": variable.jittered,
+                "start": writer.array(start.point[variable.value_name]),
+            }
+            for variable in description.variables.free
+        ],
+        "deterministics": _dtype_names(description.variables.deterministics),
+        "data": {
+            name: {
+                "dtype": str(item.dtype),
+                "ndim": item.ndim,
+                "observed": item.observed,
+                "dims": list(item.dims),
+                "length_of": item.length_of,
+                "value": writer.array(bound.data[name]),
+            }
+            for name, item in description.data.items()
+        },
+        "dims": {name: list(dims) for name, dims in description.dims.items()},
+        "observations": {
+            name: {
+                "data": item.data,
+                "dtype": str(item.dtype),
+                "value": None if item.value is None else writer.array(item.value),
+            }
+            for name, item in description.observations.items()
+        },
+        "constants": dict(description.constants),
+        "coords": {dim: writer.coord(dim, values) for dim, values in bound.coords.items()},
+        "graph": writer.graph(template.graph),
+        "inputs": list(template.inputs),
+        "outputs": _dtype_names(template.outputs),
+        "rewrites": dict(template.rewrites),
+        "start_graph": None if start.graph is None else writer.graph(start.graph),
+    }
 
 
 def _dtype_names(dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, str]:
@@ -143,19 +172,39 @@ class _Writer:
         stored, arrays = graph.to_stored()
         return {"stored": json.loads(stored), "arrays": [self.array(array) for array in arrays]}
 
-    def write(self, path: Path, manifest: Any) -> None:
-        """Write the file as a whole: whoever reads `path` sees the old file or the new one."""
+    def write(self, file: Path | BytesIO, manifest: Any) -> None:
+        """Write everything."""
         text = json.dumps(manifest, allow_nan=False)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(_MANIFEST, text)
+            for index, array in enumerate(self._arrays):
+                with archive.open(_array_name(index), "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+
+
+class _Digester:
+    """Puts digests in the place of arrays."""
+
+    @staticmethod
+    def digest(content: bytes) -> str:
+        return hashlib.sha256(content).hexdigest()
+
+    def array(self, values: NDArray[Any]) -> str:
+        if isinstance(values, np.ma.MaskedArray):
+            values = values.filled(np.nan)
+        values = np.asarray(values)
+        return self.digest(f"{values.dtype} {values.shape} ".encode() + values.tobytes())
+
+    def coord(self, dim: str, values: NDArray[Any]) -> str:
+        return self.digest(json.dumps(np.asarray(values).tolist(), default=str).encode())
+
+    def graph(self, graph: Graph) -> str:
+        """Digest of a graph; one with foreign functions, which no file can hold, by its text."""
         try:
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_MANIFEST, text)
-                for index, array in enumerate(self._arrays):
-                    with archive.open(_array_name(index), "w", force_zip64=True) as file:
-                        np.lib.format.write_array(file, array, allow_pickle=False)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            stored, arrays = graph.to_stored()
+        except GraphError:
+            return self.digest(str(graph).encode())
+        return self.digest("".join([stored, *map(self.array, arrays)]).encode())
 
 
 def _array_name(index: int) -> str:
@@ -172,9 +221,18 @@ def read_model(path: FilePath) -> BoundModel:
     ModelFileError
         If it is no such file, of another version, or damaged.
     """
+    return _read(path, path, os.path.getsize(path))
+
+
+def model_from_bytes(content: bytes) -> BoundModel:
+    """Read what `model_to_bytes` gave; as `read_model`."""
+    return _read(BytesIO(content), "(bytes)", len(content))
+
+
+def _read(file: FilePath | BytesIO, path: FilePath, size: int) -> BoundModel:
     try:
-        with zipfile.ZipFile(path) as archive:
-            reader = _Reader(path, archive)
+        with zipfile.ZipFile(file) as archive:
+            reader = _Reader(path, archive, size)
             template, data, coords, shapes = reader.template()
     except zipfile.BadZipFile as error:
         raise ModelFileError(
@@ -189,10 +247,10 @@ def read_model(path: FilePath) -> BoundModel:
 class _Reader:
     """Reads an archive from anywhere; every error is a `ModelFileError` that says what is wrong."""
 
-    def __init__(self, path: FilePath, archive: zipfile.ZipFile) -> None:
+    def __init__(self, path: FilePath, archive: zipfile.ZipFile, size: int) -> None:
         self._path = path
         self._archive = archive
-        self._size = os.path.getsize(path)
+        self._size = size
 
     def template(self) -> tuple[Template, Arrays, Coords, Shapes]:
         """Template, with the data, coordinate values and shapes of the value variables in the file."""

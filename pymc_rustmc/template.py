@@ -104,11 +104,11 @@ class Template:
         coords: GivenCoords,
         shapes: Shapes | None,
     ) -> BoundModel:
-        arrays = self._arrays(current, given, coords)
+        arrays = self.complete(current, given, coords)
         if shapes is None:
             shapes = self.source.shapes(arrays)
         shapes = {name: tuple(int(length) for length in shapes[name]) for name in self.parameters}
-        return self.bind_to(arrays, self._coords(arrays, current_coords, coords), shapes)
+        return self.bind_to(arrays, self.fit_coords(arrays, current_coords, coords), shapes)
 
     def bind_to(self, data: Arrays, coords: Coords, shapes: Shapes) -> BoundModel:
         """Bind the template to data, coordinate values and shapes that are known to fit."""
@@ -127,8 +127,14 @@ class Template:
             return template.bind_to(data, coords, shapes)
         return BoundModel(self, density, shapes, data, coords)
 
-    def _arrays(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:
-        """Value of every data input: given, or current; checked."""
+    def complete(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:
+        """Value of every data input: given, or current; checked.
+
+        Raises
+        ------
+        DataError
+            As `bind`.
+        """
         inputs = self.description.data
         if unknown := sorted(set(given) - set(inputs)):
             raise DataError(
@@ -162,7 +168,7 @@ class Template:
                     f"{length} is {arrays[length]}; give all data of that dim the same length"
                 )
 
-    def _coords(self, arrays: Arrays, current: Coords, given: GivenCoords) -> dict[str, npt.NDArray[Any]]:
+    def fit_coords(self, arrays: Arrays, current: Coords, given: GivenCoords) -> dict[str, npt.NDArray[Any]]:
         """Coordinate values of the dims that have some: given, or current where they still fit."""
         lengths = {dim: int(arrays[name]) for dim, name in self.description.lengths.items()}
         for name, axis, dim in self.description.axes:

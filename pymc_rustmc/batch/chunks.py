@@ -69,6 +69,45 @@ def join(chunks: Sequence[Chunk]) -> Chunk:
     )
 
 
+def head(chunk: Chunk, end: int) -> Chunk:
+    """Return what a chunk holds of positions below one."""
+    count = int(np.searchsorted(chunk["position"], end))
+    lengths = {name: int(shapes[:count].prod(1).sum()) for name, shapes in chunk["shapes"].items()}
+    stats = chunk["sample_stats"]
+    draws = next((array[0].size for array in stats.values() if len(array)), 0)
+    return Chunk(
+        id=chunk["id"][:count],
+        position=chunk["position"][:count],
+        seeds=chunk["seeds"][:count],
+        seconds=chunk["seconds"][:count],
+        chains={name: array[:count] for name, array in chunk["chains"].items()},
+        shapes={name: array[:count] for name, array in chunk["shapes"].items()},
+        summary={name: array[: lengths[name]] for name, array in chunk["summary"].items()},
+        draws={name: array[: lengths[name] * draws] for name, array in chunk["draws"].items()},
+        sample_stats={name: array[:count] for name, array in stats.items()},
+        given=chunk["given"][:count],
+        failures=[failure for failure in chunk["failures"] if failure["position"] < end],
+    )
+
+
+def filled(
+    flat: NDArray[Any], shapes: NDArray[np.int64], lead: tuple[int, ...] = (), fill: Any = np.nan
+) -> NDArray[Any]:
+    """Values of all fits as one array, ``(fits, *lead, *shape, *other axes of flat)``; `fill` in gaps."""
+    rest = flat.shape[1:]
+    if len(shapes) == 0 or (shapes == shapes[0]).all():
+        shape = shapes[0].tolist() if len(shapes) else [0] * shapes.shape[1]
+        return flat.reshape(len(shapes), *lead, *shape, *rest)
+    whole = np.full((len(shapes), *lead, *shapes.max(0), *rest), fill, dtype=flat.dtype)
+    start = 0
+    for index, shape in enumerate(shapes.tolist()):
+        size = int(np.prod(shape)) * int(np.prod(lead))
+        place: tuple[int | slice, ...] = (index, *(slice(None) for _ in lead), *map(slice, shape))
+        whole[place] = flat[start : start + size].reshape(*lead, *shape, *rest)
+        start += size
+    return whole
+
+
 class Joined:
     """Chunks that are joined as they come, in all with as much copying as a list that grows."""
 

@@ -6,6 +6,7 @@ Nothing here looks into the values: the extension checks them, and what it refus
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -19,6 +20,9 @@ from pymc_rustmc.template import GivenCoords, quoted
 
 Columns: TypeAlias = Mapping[str, str | Sequence[str]]
 """Name of a ``pm.Data`` to the column or columns, or the variable, that holds its values."""
+
+_PATIENCE = 0.05
+"""Seconds for which an iterator is asked for more, while fits that have ended wait."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ class _Listed:
     def take(self, count: int) -> Block | None:
         keys: list[Hashable] = []
         sets: list[DataSet | _Unusable] = []
+        end = time.monotonic() + _PATIENCE
         for item in itertools.islice(self._items, count):
             if _is_pair(item):
                 key, item = item
@@ -155,6 +160,8 @@ class _Listed:
             self._next += 1
             keys.append(key)
             sets.append(_as_data_set(item))
+            if time.monotonic() > end:
+                break
         return _Sets(keys, sets) if keys else None
 
 
@@ -194,7 +201,9 @@ class _Stacked:
     def take(self, count: int) -> Block | None:
         first, last = self._next, min(self._next + count, len(self._ids))
         self._next = last
-        return _Rows(self._ids[first:last], self._stacks, first) if first < last else None
+        if first == last:
+            return None
+        return _Rows(self._ids[first:last], {name: stack[first:last] for name, stack in self._stacks.items()})
 
 
 @dataclass(frozen=True)
@@ -203,13 +212,12 @@ class _Rows:
 
     ids: list[Hashable]
     stacks: dict[str, NDArray[Any]]
-    first: int
 
     def submit(self, batch: Batch, position: int) -> None:
-        batch.submit_rows(position, self.first, len(self.ids), self.stacks)
+        batch.submit_rows(position, 0, len(self.ids), self.stacks)
 
     def data_set(self, index: int) -> DataSet:
-        return DataSet({name: stack[self.first + index] for name, stack in self.stacks.items()})
+        return DataSet({name: stack[index] for name, stack in self.stacks.items()})
 
 
 def _is_pair(item: Any) -> bool:

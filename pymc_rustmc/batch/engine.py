@@ -65,15 +65,15 @@ def fit_all(
     more = True
     try:
         while not batch.is_finished():
-            while more and (room := batch.room()):
+            if more and (room := batch.room()):
                 block = source.take(room)
                 if block is None:
                     more = False
                     batch.close()
-                    break
-                flight.add(position, block.ids, block.data_set)
-                block.submit(batch, position)
-                position += len(block.ids)
+                else:
+                    flight.add(position, block.ids, block.data_set)
+                    block.submit(batch, position)
+                    position += len(block.ids)
             found = batch.take(_POLL)
             if len(found["position"]) or found["failures"]:
                 yield flight.chunk(found)

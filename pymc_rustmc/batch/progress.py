@@ -41,7 +41,7 @@ class BatchProgressBar:
         )
         self._task = self._progress.add_task("Data sets", total=total, failed=0, rate=0.0)
         self._began = time.perf_counter()
-        self._done = self._failed = 0
+        self._done = self._failed = self._skipped = 0
 
     def __enter__(self) -> BatchProgressBar:
         self._progress.__enter__()
@@ -50,11 +50,15 @@ class BatchProgressBar:
     def __exit__(self, *exception: Any) -> None:
         self._progress.__exit__(*exception)
 
+    def skip(self, done: int, failed: int) -> None:
+        """Count data sets that were done before."""
+        self._done, self._failed, self._skipped = done, failed, done - failed
+
     def add(self, chunk: Chunk) -> None:
         """Count a chunk."""
         self._done += len(chunk["id"]) + len(chunk["failures"])
         self._failed += len(chunk["failures"])
-        rate = (self._done - self._failed) / max(time.perf_counter() - self._began, 1e-9)
+        rate = (self._done - self._failed - self._skipped) / max(time.perf_counter() - self._began, 1e-9)
         try:
             self._progress.update(self._task, completed=self._done, failed=self._failed, rate=rate)
         except Exception:  # a display that fails must not cost the results

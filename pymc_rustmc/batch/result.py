@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_rustmc._core import chain_seeds
-from pymc_rustmc.batch.chunks import Chunk, Joined
+from pymc_rustmc.batch.chunks import Chunk, Joined, filled
 from pymc_rustmc.batch.data_sets import DataSet
 from pymc_rustmc.batch.settings import BatchSettings
 from pymc_rustmc.inference_data import SAMPLE_STATS, Draws, to_inference_data
 from pymc_rustmc.template import BoundModel
 
+if TYPE_CHECKING:
+    from pymc_rustmc.batch.predict import NewData
+
 DIM = "dataset"
 """Dim of data sets in results."""
+
+
+@dataclass(frozen=True)
+class KeptFit:
+    """Draws of one data set that were kept.
+
+    Parameters
+    ----------
+    position
+        Number of the data set in the order in which they came.
+    values
+        Draws by variable, ``(chains, draws, *shape)``.
+    stats
+        Statistics of these draws, ``(chains, draws)``.
+    seconds
+        From data to summary.
+    data
+        The data set.
+    """
+
+    position: int
+    values: Mapping[str, NDArray[Any]]
+    stats: Mapping[str, NDArray[Any]]
+    seconds: float
+    data: DataSet
 
 
 class BatchResult:
@@ -148,29 +177,87 @@ class BatchResult:
         ValueError
             If no draws were kept.
         """
-        index = self._index(id)
-        fits = self._some()
-        chains, draws = self._lead()
-        data = fits["given"][index] or DataSet({})
-        bound = self._template.bind(data.data, data.coords)
-        values = {}
-        for name in self.settings.kept:
-            sizes = fits["shapes"][name].prod(1)
-            flat = fits["draws"][name]
-            start = int(sizes[:index].sum()) * chains * draws
-            part = flat[start : start + int(sizes[index]) * chains * draws]
-            shape = tuple(fits["shapes"][name][index].tolist())
-            dtype = self.settings.dtype(name)
-            values[name] = part.reshape(chains, draws, *shape).astype(dtype, copy=False)
+        (fit,) = self._kept_fits([self._index(id)])
         drawn = Draws(
-            values=values,
-            stats={name: array[index] for name, array in fits["sample_stats"].items()},
+            values=fit.values,
+            stats=fit.stats,
             warmup=0,
             tune=int(json.loads(self.settings.sampler)["tune"]),
-            seconds=float(fits["seconds"][index]),
+            seconds=fit.seconds,
             settings=self.settings.sampler,
         )
-        return to_inference_data(drawn, bound, {})
+        return to_inference_data(drawn, self._template.bind(fit.data.data, fit.data.coords), {})
+
+    def _kept_fits(self, indices: Iterable[int]) -> Iterator[KeptFit]:
+        """Draws of some fits, by their numbers among the fits."""
+        fits = self._some()
+        chains, draws = self._lead()
+        sizes = {name: fits["shapes"][name].prod(1) for name in self.settings.kept}
+        ends = {name: sizes[name].cumsum() for name in sizes}
+        for index in indices:
+            values = {}
+            for name in self.settings.kept:
+                end, size = int(ends[name][index]), int(sizes[name][index])
+                part = fits["draws"][name][(end - size) * chains * draws : end * chains * draws]
+                shape = tuple(fits["shapes"][name][index].tolist())
+                dtype = self.settings.dtype(name)
+                values[name] = part.reshape(chains, draws, *shape).astype(dtype, copy=False)
+            yield KeptFit(
+                position=int(fits["position"][index]),
+                values=values,
+                stats={name: array[index] for name, array in fits["sample_stats"].items()},
+                seconds=float(fits["seconds"][index]),
+                data=fits["given"][index] or DataSet({}),
+            )
+
+    def predict(
+        self,
+        var_names: str | Sequence[str] | None = None,
+        data: NewData = None,
+        *,
+        ids: Iterable[Hashable] | None = None,
+        summary: bool = False,
+        random_seed: Any = None,
+    ) -> xr.Dataset:
+        """Draw observed variables, or evaluate Deterministics, of each fit under new data.
+
+        Parameters
+        ----------
+        var_names
+            Observed variables and Deterministics; all observed variables by default.
+        data
+            New values by the name of ``pm.Data``, or a `DataSet` with coords too, for all data sets; or a
+            mapping of ids to these. What is not given is that of the data set. Where observed values are not
+            given, predictions have the lengths that the other data imply. By default, the data of each fit:
+            a posterior predictive check.
+        ids
+            The data sets; by default those that new data are given for, or all.
+        summary
+            Give mean, sd, median and the interval of the batch's summary in place of draws, which then need
+            memory for one data set at a time.
+        random_seed
+            As ``pm.sample`` takes; by default, that of the batch. A data set's draws depend on it, the data
+            and the position of the data set.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims ``dataset``, ``chain``, ``draw`` and those of the variable, or ``dataset``, those of the
+            variable and ``statistic``. Shorter ones are filled with NaN.
+
+        Raises
+        ------
+        ValueError
+            If draws that are needed were not kept, the batch sampled a model from a file, or a name is
+            unknown.
+        KeyError
+            If there is no such data set.
+        pymc_rustmc.errors.DataSetError
+            If new data do not fit; the text names the data set.
+        """
+        from pymc_rustmc.batch.predict import predict  # which needs this module
+
+        return predict(self, var_names, data, ids, summary, random_seed)
 
     def flagged(self, *, r_hat: float = 1.01, ess: float = 400, divergences: int = 0) -> dict[Hashable, str]:
         """List the data sets whose fits need a look, and why.
@@ -252,19 +339,7 @@ class BatchResult:
 
     def _filled(self, name: str, flat: NDArray[Any], lead: tuple[int, ...]) -> NDArray[Any]:
         """Values of all fits as one array, ``(fits, *lead, *shape, *other axes of flat)``; NaN in gaps."""
-        shapes = self._some()["shapes"][name]
-        rest = flat.shape[1:]
-        if len(shapes) == 0 or (shapes == shapes[0]).all():
-            shape = shapes[0].tolist() if len(shapes) else [0] * shapes.shape[1]
-            return flat.reshape(len(shapes), *lead, *shape, *rest)
-        filled = np.full((len(shapes), *lead, *shapes.max(0), *rest), np.nan)
-        start = 0
-        for index, shape in enumerate(shapes.tolist()):
-            size = int(np.prod(shape)) * int(np.prod(lead))
-            place: tuple[int | slice, ...] = (index, *(slice(None) for _ in lead), *map(slice, shape))
-            filled[place] = flat[start : start + size].reshape(*lead, *shape, *rest)
-            start += size
-        return filled
+        return filled(flat, self._some()["shapes"][name], lead)
 
     def _dataset(
         self,
@@ -273,12 +348,7 @@ class BatchResult:
         lead: Sequence[str] = (),
     ) -> xr.Dataset:
         """Arrays, ``(fits, *lead, *own dims of the variable, *dims given)``, as a dataset."""
-        ids = np.empty(len(self.ids), dtype=object)
-        ids[:] = self.ids
-        kinds = {type(key) for key in self.ids}
-        if len(kinds) == 1 and kinds <= {int, str, float}:
-            ids = np.asarray(self.ids)
-        known = {DIM: ids, **coords}
+        known = {DIM: id_coordinate(self.ids), **coords}
         variables = {}
         for name, (array, rest) in values.items():
             own = self._own_dims(name, array.ndim - 1 - len(lead) - len(rest))
@@ -295,9 +365,24 @@ class BatchResult:
         return not any(data is not None and data.coords for data in self._some()["given"])
 
     def _own_dims(self, name: str, ndim: int) -> list[str]:
-        dims = self._template.template.description.dims.get(name, ())
-        named = [dim or f"{name}_dim_{axis}" for axis, dim in enumerate(dims)]
-        return [*named, *(f"{name}_dim_{axis}" for axis in range(len(named), ndim))][:ndim]
+        return own_dims(self._template, name, ndim)
+
+
+def id_coordinate(ids: Sequence[Hashable]) -> NDArray[Any]:
+    """Ids as the values of a coordinate."""
+    kinds = {type(key) for key in ids}
+    if len(kinds) == 1 and kinds <= {int, str, float}:
+        return np.asarray(ids)
+    values = np.empty(len(ids), dtype=object)
+    values[:] = ids
+    return values
+
+
+def own_dims(template: BoundModel, name: str, ndim: int) -> list[str]:
+    """Names of the axes of a variable."""
+    dims = template.template.description.dims.get(name, ())
+    named = [dim or f"{name}_dim_{axis}" for axis, dim in enumerate(dims)]
+    return [*named, *(f"{name}_dim_{axis}" for axis in range(len(named), ndim))][:ndim]
 
 
 def _greatest(column: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import pymc as pm
 from pymc.model import modelcontext
 from pymc.sampling.parallel import _cpu_count
 
 from pymc_rustmc.arguments import check_counts, check_integer
 from pymc_rustmc.batch.chunks import Chunk, Joined
+from pymc_rustmc.batch.cluster import check_client, fit_on
 from pymc_rustmc.batch.data_sets import Columns, source_of
 from pymc_rustmc.batch.engine import fit_all, known_dims
 from pymc_rustmc.batch.progress import BatchProgressBar
 from pymc_rustmc.batch.result import BatchResult
-from pymc_rustmc.batch.settings import BatchSettings, Keep, checked_keep
+from pymc_rustmc.batch.settings import BatchSettings, Keep, checked_keep, one_seed
+from pymc_rustmc.batch.store import BatchStore, settings_in
+from pymc_rustmc.batch.stored_result import StoredBatchResult
 from pymc_rustmc.begin import kept
 from pymc_rustmc.compiled import CompiledModel, compile_model
 from pymc_rustmc.errors import DataSetError, warn_user
@@ -50,6 +53,9 @@ def sample_batch(
     interval: Literal["hdi", "eti"] = "hdi",
     prob: float = 0.94,
     errors: Literal["collect", "raise"] = "collect",
+    store: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    client: Any = None,
     progressbar: bool = True,
     quiet: bool = False,
     **nuts: Any,
@@ -76,7 +82,8 @@ def sample_batch(
         Draws and warm-up draws a chain (``tune=None`` is the sampler's own default), and chains of each data
         set.
     cores
-        How many chains run at a time; all processors by default.
+        How many chains run at a time; all processors by default. With ``client``, how many in each of the
+        tasks that its workers run side by side; 1 by default.
     random_seed
         An integer, or anything else that ``pm.sample`` takes.
     keep
@@ -96,6 +103,16 @@ def sample_batch(
     errors
         ``"collect"`` lists data sets that cannot be fitted in `BatchResult.failures` and warns; ``"raise"``
         raises the first.
+    store
+        A directory in which fits are written while the batch runs, as Zarr arrays that xarray reads; the
+        result then reads from there. Needs the extra ``pymc_rustmc[store]``.
+    resume
+        Continue the run whose fits are in ``store``, if there are any: with the same template, arguments and
+        data sets, the fits are those of a run that was never stopped. ``random_seed=None`` then is the
+        seed of that run.
+    client
+        A `dask.distributed.Client`, whose workers then do the work; the fits are the same. Needs the extra
+        ``pymc_rustmc[dask]`` here and on the workers.
     progressbar, quiet
         Whether to show a bar; whether to show nothing at all.
     **nuts
@@ -108,6 +125,12 @@ def sample_batch(
 
     Raises
     ------
+    ImportError
+        If zarr or dask is needed and missing.
+    pymc_rustmc.errors.StoreError
+        If the store cannot be continued, or is there and is not to be; the text says what differs.
+    pymc_rustmc.errors.SaveError
+        If there is a ``client``, and the model cannot be sent to its workers.
     pymc_rustmc.errors.DataSetError
         If ``errors="raise"`` and a data set cannot be fitted.
     ValueError, TypeError
@@ -123,30 +146,58 @@ def sample_batch(
     bound = _bound(model, var_names)
     if sampler.rewrites:
         bound = bound.with_rewrites(sampler.rewrites)
+    if resume and store is None:
+        raise TypeError("`resume=True` continues the run in a store: give its path as `store`.")
+    if resume and random_seed is None and store is not None:
+        stored = settings_in(store)
+        random_seed = None if stored is None else stored.seed
     settings = _settings(bound, draws, tune, chains, random_seed, keep, var_names, interval, prob, sampler)
-    cores = _cpu_count() if cores is None else cores
+    if cores is None:
+        cores = _cpu_count() if client is None else 1
     check_integer("cores", cores, 1)
     if errors not in ("collect", "raise"):
         raise ValueError(f"`errors` must be 'collect' or 'raise', got {errors!r}.")
+    if client is not None:
+        check_client(client)
     description = bound.template.description
     names = [name for name, item in description.data.items() if item.length_of is None]
     source = source_of(datasets, names, known_dims(bound), ids=ids, dim=dim, columns=columns)
+    writer = None if store is None else BatchStore(store, bound, settings, resume=resume)
 
-    fits = Joined()
+    held = Joined()
     interrupted = False
     seen = _Unique()
     with BatchProgressBar(source.total, progressbar and not quiet) as bar:
         try:
-            for chunk in fit_all(bound, source, settings, threads=cores):
-                seen.add(chunk)
+            if writer is not None:
+                bar.skip(writer.next, writer.failed)
+                writer.skip(source, seen.add)
+            first, idle = (0, None) if writer is None else (writer.next, writer.tick)
+            if client is None:
+                fits = fit_all(bound, source, settings, threads=cores, first=first, idle=idle)
+            else:
+                fits = fit_on(client, bound, source, settings, threads=cores, first=first, idle=idle)
+            for chunk in fits:
+                seen.add_all(chunk)
                 if errors == "raise" and chunk["failures"]:
-                    first = chunk["failures"][0]
-                    raise DataSetError(first["id"], first["reason"])
-                fits.add(chunk)
+                    failure = chunk["failures"][0]
+                    raise DataSetError(failure["id"], failure["reason"])
+                if writer is None:
+                    held.add(chunk)
+                else:
+                    writer.add(chunk)
                 bar.add(chunk)
+            if writer is not None:
+                writer.commit(complete=True)
         except KeyboardInterrupt:
             interrupted = True
-    result = BatchResult(bound, settings, fits.take(), interrupted)
+        finally:
+            if writer is not None:
+                writer.close()
+    if writer is None:
+        result = BatchResult(bound, settings, held.take(), interrupted)
+    else:
+        result = StoredBatchResult(bound, settings, writer.path, interrupted)
     if not quiet:
         _report(result)
     return result
@@ -183,7 +234,7 @@ def _settings(
     return BatchSettings(
         sampler=sampler.settings_of_run(draws, tune),
         chains=int(chains),
-        seed=_seed(random_seed),
+        seed=one_seed(random_seed),
         variables={name: str(dtype) for name, dtype in variables.items()},
         interval=interval,
         probability=float(prob),
@@ -194,34 +245,32 @@ def _settings(
     )
 
 
-def _seed(random_seed: Any) -> int:
-    """One seed below 2**63 from what ``pm.sample`` takes."""
-    if isinstance(random_seed, int | np.integer) and 0 <= random_seed < 2**63:
-        return int(random_seed)
-    generator = pm.util.get_random_generator(random_seed)
-    return int(generator.integers(2**63, dtype=np.int64, endpoint=False))
-
-
 class _Unique:
     """Ids so far."""
 
     def __init__(self) -> None:
         self._ids: set[Hashable] = set()
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, key: Hashable) -> None:
         """Raise ValueError if an id came before."""
+        if key in self._ids:
+            raise ValueError(f"two data sets have the id {key!r}; give each its own")
+        self._ids.add(key)
+
+    def add_all(self, chunk: Chunk) -> None:
+        """Raise ValueError if an id of a chunk came before."""
         for key in (*chunk["id"], *(failure["id"] for failure in chunk["failures"])):
-            if key in self._ids:
-                raise ValueError(f"two data sets have the id {key!r}; give each its own")
-            self._ids.add(key)
+            self.add(key)
 
 
 def _report(result: BatchResult) -> None:
     """Say how it went."""
     failures = result.failures
     if result.interrupted:
+        more = "; resume=True goes on with the others" if isinstance(result, StoredBatchResult) else ""
         warn_user(
-            f"The batch was interrupted: the result has the {len(result.ids)} data sets fitted until then."
+            f"The batch was interrupted: the result has the {len(result.ids)} data sets fitted until "
+            f"then{more}."
         )
     if failures:
         some = [f"{key!r}: {reason}" for key, reason in list(failures.items())[:_SHOWN]]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import pymc as pm
 
 from pymc_rustmc.arguments import check_integer
 
@@ -100,3 +101,11 @@ def checked_keep(keep: Keep, variables: Sequence[str]) -> tuple[int, tuple[str, 
             f"{', '.join(map(repr, variables))}."
         )
     return int(thin), tuple(name for name in variables if name in chosen)
+
+
+def one_seed(random_seed: Any) -> int:
+    """One seed below 2**63 from what ``pm.sample`` takes."""
+    if isinstance(random_seed, int | np.integer) and 0 <= random_seed < 2**63:
+        return int(random_seed)
+    generator = pm.util.get_random_generator(random_seed)
+    return int(generator.integers(2**63, dtype=np.int64, endpoint=False))
