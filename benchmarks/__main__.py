@@ -2,7 +2,9 @@
 
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
 does before it samples, translation does so over the catalogue of the tests, efficiency counts gradients
-for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True.
+for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True, gradient
+times one evaluation of log density and gradient, batch fits thousands of series by one call, and some by
+rivals in a loop.
 """
 
 import argparse
@@ -13,7 +15,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import efficiency, efficiency_table, hierarchies, report, startup, translation
+from benchmarks import (
+    batch,
+    efficiency,
+    efficiency_table,
+    gradient,
+    hierarchies,
+    report,
+    startup,
+    translation,
+)
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
@@ -35,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.command == "hierarchies":
         print(hierarchies.table(options.seeds))
+        return
+    if options.command == "gradient":
+        print(gradient.table(evaluations(options)))
+        return
+    if options.command == "batch":
+        print(batch.table(options.series, options.cores, options.rivals, options.looped))
         return
     results = run(options) if options.command == "run" else report.load(options.output)
     print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
@@ -79,6 +96,20 @@ def parser() -> argparse.ArgumentParser:
     hierarchies_parser = commands.add_parser("hierarchies", help="count gradients of hierarchical models")
     hierarchies_parser.add_argument("--seeds", type=int, default=6, help="runs a model (default: 6)")
 
+    batch_parser = commands.add_parser("batch", help="fit thousands of series by one call, and by rivals")
+    batch_parser.add_argument("--series", type=int, default=10_000, help="default: 10000")
+    batch_parser.add_argument("--cores", type=int, help="default: the machine's")
+    rivals = [name for name in batch.RIVALS if importlib.util.find_spec(name)]
+    batch_parser.add_argument(
+        "--rivals",
+        nargs="*",
+        choices=batch.RIVALS,
+        default=rivals,
+        metavar="SAMPLER",
+        help=f"{', '.join(batch.RIVALS)}; default: those installed",
+    )
+    batch_parser.add_argument("--looped", type=int, default=50, help="series a rival fits (default: 50)")
+
     for command in (run_parser, startup_parser):
         command.add_argument(
             "--models",
@@ -89,17 +120,31 @@ def parser() -> argparse.ArgumentParser:
             help=", ".join(MODELS),
         )
 
+    gradient_parser = commands.add_parser("gradient", help="time one evaluation, ours against nutpie's")
+    gradient_parser.add_argument("--seeds", type=int, default=3, help="positions a model (default: 3)")
+
     efficiency_parser = commands.add_parser(
         "efficiency", help="count gradients for an effective draw, and compare; results are kept"
     )
-    efficiency_parser.add_argument(
-        "--models",
-        nargs="+",
-        choices=efficiency.BUILDERS,
-        default=list(efficiency.BUILDERS),
-        metavar="MODEL",
-        help=", ".join(efficiency.BUILDERS),
-    )
+    for command in (efficiency_parser, gradient_parser):
+        command.add_argument(
+            "--models",
+            nargs="+",
+            choices=efficiency.BUILDERS,
+            default=list(efficiency.BUILDERS),
+            metavar="MODEL",
+            help=", ".join(efficiency.BUILDERS),
+        )
+        command.add_argument(
+            "--kept-only", action="store_true", help="measure nothing: the tables of what is there"
+        )
+        command.add_argument("--timeout", type=float, default=1800, help="seconds a process (default: 1800)")
+        command.add_argument(
+            "--output",
+            type=Path,
+            default=RESULTS / command.prog.split()[-1],
+            help="folder of the results, one JSON a case",
+        )
     efficiency_parser.add_argument(
         "--samplers",
         nargs="+",
@@ -111,15 +156,6 @@ def parser() -> argparse.ArgumentParser:
     efficiency_parser.add_argument("--seeds", type=int, default=3, help="how many seeds a case (default: 3)")
     efficiency_parser.add_argument("--chains", type=int, default=4, help="default: 4")
     efficiency_parser.add_argument("--draws", type=int, default=1000, help="draws a chain (default: 1000)")
-    efficiency_parser.add_argument(
-        "--timeout", type=float, default=1800, help="seconds a model and package (default: 1800)"
-    )
-    efficiency_parser.add_argument(
-        "--kept-only", action="store_true", help="measure nothing: the tables of what is there"
-    )
-    efficiency_parser.add_argument(
-        "--output", type=Path, default=RESULTS / "efficiency", help="folder of the results, one JSON a case"
-    )
 
     table_parser = commands.add_parser("table", help="print the tables of results taken before")
     for command in (run_parser, table_parser):
@@ -153,6 +189,13 @@ def compared(options: argparse.Namespace) -> list[report.Result]:
     if options.kept_only:
         return [result for case in cases if (result := case.cached(options.output))]
     return efficiency.run(cases, options.output, options.timeout)
+
+
+def evaluations(options: argparse.Namespace) -> list[report.Result]:
+    """Return the timings of single evaluations that the options ask for."""
+    if options.kept_only:
+        return gradient.load(options.models, options.output)
+    return gradient.run(options.models, options.seeds, options.output, options.timeout)
 
 
 def case_of(options: argparse.Namespace, model: str, sampler: str, seed: int, cache: str) -> Case:

@@ -255,6 +255,56 @@ def ar5() -> Any:
     return model
 
 
+def micro_normal() -> Any:
+    """Mean and scale of 100 values (2 parameters): one of four for single evaluations."""
+    y = np.random.default_rng(91).normal(3, 2, 100)
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 10)
+        sigma = pm.HalfNormal("sigma", 10)
+        pm.Normal("y", mu, sigma, observed=y)
+    return model
+
+
+def micro_regression() -> Any:
+    """Line through 100 points (3 parameters): one of four for single evaluations."""
+    random = np.random.default_rng(92)
+    x = random.normal(size=100)
+    with pm.Model() as model:
+        intercept = pm.Normal("intercept", 0, 10)
+        slope = pm.Normal("slope", 0, 10)
+        sigma = pm.HalfNormal("sigma", 10)
+        pm.Normal("y", intercept + slope * x, sigma, observed=1 + 2 * x + random.normal(size=100))
+    return model
+
+
+def micro_hierarchical() -> Any:
+    """Eight groups of 20 rows, a covariate (12 parameters): one of four for single evaluations."""
+    random = np.random.default_rng(93)
+    group, x = np.repeat(np.arange(8), 20), random.normal(size=160)
+    y = random.normal(1, 1, 8)[group] + 0.5 * x + random.normal(size=160)
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 10)
+        sigma_group = pm.HalfNormal("sigma_group", 5)
+        intercept = pm.Normal("intercept", mu, sigma_group, shape=8)
+        slope = pm.Normal("slope", 0, 5)
+        sigma = pm.HalfNormal("sigma", 5)
+        pm.Normal("y", intercept[group] + slope * x, sigma, observed=y)
+    return model
+
+
+def micro_gp() -> Any:
+    """Marginal Gaussian process at 50 points (3 parameters): one of four for single evaluations."""
+    random = np.random.default_rng(94)
+    x = np.sort(random.uniform(0, 10, 50))
+    with pm.Model() as model:
+        ell = pm.InverseGamma("ell", 5, 5)
+        eta = pm.HalfNormal("eta", 3)
+        sigma = pm.HalfNormal("sigma", 1)
+        gp = pm.gp.Marginal(cov_func=eta**2 * pm.gp.cov.ExpQuad(1, ell))
+        gp.marginal_likelihood("y", X=x[:, None], y=np.sin(x) + 0.3 * random.normal(size=50), sigma=sigma)
+    return model
+
+
 def _scan(step: Callable[..., Any], sequences: list[Any], first: Any, same: list[Any]) -> Any:
     """States after each step; PyTensor 3 warns of updates that it no longer returns."""
     with warnings.catch_warnings():
@@ -281,5 +331,9 @@ MODELS = {
         ReferenceModel("small_medium", small_medium, chains=1),
         ReferenceModel("small_stress", small_stress, chains=1),
         ReferenceModel("correlated_regression", correlated_regression),
+        ReferenceModel("micro_normal", micro_normal),
+        ReferenceModel("micro_regression", micro_regression),
+        ReferenceModel("micro_hierarchical", micro_hierarchical),
+        ReferenceModel("micro_gp", micro_gp),
     )
 }

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 __version__: str
 
+REWRITE_RULES: list[str]
+"""Names of the rules of exact algebra that can be switched."""
+
 class GraphError(ValueError):
     """A malformed graph, or data that do not fit it; the text names the input."""
 
@@ -116,6 +119,7 @@ class Graph:
         parameter_shapes: Mapping[str, tuple[int, ...]],
         position: Sequence[float],
         memory: int | None = None,
+        rewrites: Mapping[str, bool] | None = None,
     ) -> str:
         """Account for a binding as `bind` makes it, as JSON; the steps are timed at a position."""
 
@@ -135,10 +139,12 @@ class Graph:
         data: Mapping[str, NDArray[Any]],
         parameter_shapes: Mapping[str, tuple[int, ...]],
         memory: int | None = None,
+        rewrites: Mapping[str, bool] | None = None,
     ) -> Density:
         """Give data and parameter shapes; differentiate and plan.
 
-        ``memory`` is the number of bytes that values may take at most.
+        ``memory`` is the number of bytes that values may take at most; ``rewrites`` switches rules of exact
+        algebra, by name, on or off.
 
         Raises
         ------
@@ -155,6 +161,9 @@ class Density:
 
     def logp_and_gradient(self, position: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Log density and gradient at a position, ``(dim,)``."""
+
+    def time_gradient(self, position: NDArray[np.float64], repeats: int) -> float:
+        """Seconds of so many evaluations of log density and gradient at a position, one after the other."""
 
     def output_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of all outputs but "logp"."""

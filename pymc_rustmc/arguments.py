@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pymc as pm
 
+from pymc_rustmc._core import REWRITE_RULES
 from pymc_rustmc.description import Variables
 
 # PyMC 6 splits a base class off Model, for its frozen models.
@@ -74,6 +75,30 @@ def kept_variables(
         if include_transformed or variable.transform is None
     }
     return values | {name: dtype for name, dtype in unobserved.items() if name not in values}
+
+
+def checked_rewrites(rewrites: bool | Mapping[str, bool] | None) -> dict[str, bool]:
+    """Return the rules of exact algebra that are switched, by name; a single truth value switches all.
+
+    Raises
+    ------
+    TypeError
+        If it is neither, or a switch is no truth value.
+    ValueError
+        If there is no rule of a name.
+    """
+    if rewrites is None:
+        return {}
+    if isinstance(rewrites, bool | np.bool_):
+        return dict.fromkeys(REWRITE_RULES, bool(rewrites))
+    if not isinstance(rewrites, Mapping):
+        raise TypeError(f"`rewrites` must be True, False or a mapping of rules to these, got {rewrites!r}.")
+    if unknown := set(rewrites) - set(REWRITE_RULES):
+        raise ValueError(
+            f"`rewrites` holds {', '.join(sorted(map(repr, unknown)))}; the rules are "
+            f"{', '.join(map(repr, REWRITE_RULES))}."
+        )
+    return {name: checked_option(f"rewrites[{name!r}]", on, bool) for name, on in rewrites.items()}
 
 
 def unknown_options(names: Iterable[str], accepted: Sequence[str]) -> str:

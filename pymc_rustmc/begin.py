@@ -65,6 +65,7 @@ def begin(
     var_names: Sequence[str] | None = None,
     jacobian: bool = True,
     forms: bool = False,
+    rewrites: Mapping[str, bool] | None = None,
 ) -> tuple[BoundModel, NDArray[np.float64]]:
     """Bind a model to its data and find starting positions, ``(len(seeds), dim)``.
 
@@ -84,6 +85,8 @@ def begin(
         Whether the density is that of the unconstrained values, Jacobians of the transforms included.
     forms
         Whether the model's groups get forms (`pymc_rustmc.groups`); positions are in their coordinates.
+    rewrites
+        Rules of exact algebra that are switched on or off.
 
     Raises
     ------
@@ -93,12 +96,14 @@ def begin(
     functions: Sequence[Callable[[int], Point]]
     if isinstance(model, BoundModel):
         bound = model if jacobian else model.without_jacobian
+        bound = bound.with_rewrites(rewrites) if rewrites else bound
         bound = with_groups(bound, var_names) if forms else bound
         functions = bound.template.source.start_functions(bound.data, initvals, len(seeds), jitter)
     else:
         functions = start_functions(model, initvals, len(seeds), jitter)
         shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
-        bound = translate_model(model, var_names, jacobian=jacobian, forms=forms).bind(shapes=shapes)
+        template = translate_model(model, var_names, jacobian=jacobian, forms=forms, rewrites=rewrites)
+        bound = template.bind(shapes=shapes)
 
     def position(point: Point) -> NDArray[np.float64]:
         mapped: NDArray[np.float64] = in_forms(bound, bound.position(point)[None])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,12 @@ __all__ = ["BoundModel", "Template", "translate_model"]
 
 
 def translate_model(
-    model: pm.Model, var_names: Sequence[str] | None = None, *, jacobian: bool = True, forms: bool = False
+    model: pm.Model,
+    var_names: Sequence[str] | None = None,
+    *,
+    jacobian: bool = True,
+    forms: bool = False,
+    rewrites: Mapping[str, bool] | None = None,
 ) -> Template:
     """Translate a PyMC model into a template that serves every data set.
 
@@ -42,6 +48,8 @@ def translate_model(
         Whether the log density is that of the unconstrained values, Jacobians of the transforms included.
     forms
         Whether the groups of the model (`pymc_rustmc.groups`) get a form that can be set when it is bound.
+    rewrites
+        Rules of exact algebra that are switched on or off, as `checked_rewrites` returns them.
 
     Raises
     ------
@@ -57,7 +65,8 @@ def translate_model(
         If observed constants hold NaN or infinite values.
     """
     _check_model(model)
-    return _translate(model, var_names, {}, DataNames(model), jacobian, forms)
+    template = _translate(model, var_names, {}, DataNames(model), jacobian, forms)
+    return replace(template, rewrites=rewrites or {})
 
 
 def with_groups(bound: BoundModel, var_names: Sequence[str] | None = None) -> BoundModel:
@@ -74,7 +83,7 @@ def with_groups(bound: BoundModel, var_names: Sequence[str] | None = None) -> Bo
             "`reparametrise=True` needs the PyMC model, but this model is from a file: sample the PyMC "
             "model, or save it with the groups in non-centred form."
         )
-    template = translate_model(source.model, var_names, forms=True)
+    template = translate_model(source.model, var_names, forms=True, rewrites=bound.template.rewrites)
     return template.bind_to(bound.data, bound.coords, bound.shapes)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pymc.model import modelcontext
 
 from pymc_rustmc.approximate import fit_laplace, fit_pathfinder
+from pymc_rustmc.arguments import checked_rewrites
 from pymc_rustmc.compile import translate_model
 from pymc_rustmc.description import Arrays, Coords, Shapes
 from pymc_rustmc.errors import DataError
@@ -25,7 +26,12 @@ from pymc_rustmc.template import BoundModel, Given, GivenCoords, memory, quoted
 _RUN_ARGUMENTS = frozenset(inspect.signature(RustMC.sample_from_init).parameters) - {"self", "model"}
 
 
-def compile_model(model: pm.Model | None = None, *, var_names: Sequence[str] | None = None) -> CompiledModel:
+def compile_model(
+    model: pm.Model | None = None,
+    *,
+    var_names: Sequence[str] | None = None,
+    rewrites: bool | Mapping[str, bool] | None = None,
+) -> CompiledModel:
     """Translate a PyMC model to Rust and bind it to the data that it holds now.
 
     Parameters
@@ -34,11 +40,14 @@ def compile_model(model: pm.Model | None = None, *, var_names: Sequence[str] | N
         The model, or that of the ``with`` context; it is not changed.
     var_names
         Free variables and Deterministics that results may hold; all by default.
+    rewrites
+        Rules of exact algebra to switch off, such as ``{"equal_rows": False}``, or ``False`` for all; they
+        are on by default. See ``docs/exact-algebra.md``.
 
     Raises
     ------
-    TypeError
-        If `model` is no PyMC model.
+    TypeError, ValueError
+        If `model` is no PyMC model, or `rewrites` names no rule.
     pymc.exceptions.SamplingError
         If the model has no free variables.
     pymc_rustmc.errors.UnsupportedModelError, pymc_rustmc.errors.UnsupportedOpError
@@ -52,7 +61,8 @@ def compile_model(model: pm.Model | None = None, *, var_names: Sequence[str] | N
     >>> logp, gradient = compiled.logp_dlogp(model.initial_point())  # doctest: +SKIP
     >>> idata = compiled.bind({"x": new_x, "y": new_y}).sample(random_seed=1)  # doctest: +SKIP
     """
-    return CompiledModel(translate_model(modelcontext(model), var_names).bind())
+    rules = checked_rewrites(rewrites)
+    return CompiledModel(translate_model(modelcontext(model), var_names, rewrites=rules).bind())
 
 
 class CompiledModel:
@@ -194,7 +204,8 @@ class CompiledModel:
         (start,) = bound.template.source.start_functions(bound.data, None, 1, jitter=False)
         position = bound.position(start(0))
         inputs = {name: bound.data[name] for name in bound.template.inputs}
-        account = bound.template.graph.explain(inputs, bound.shapes, position.tolist(), memory())
+        rewrites = dict(bound.template.rewrites)
+        account = bound.template.graph.explain(inputs, bound.shapes, position.tolist(), memory(), rewrites)
         return Explanation.of(bound, json.loads(account))
 
     def save(self, path: FilePath) -> None:

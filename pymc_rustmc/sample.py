@@ -18,7 +18,7 @@ from pymc.sampling.parallel import _cpu_count
 
 from pymc_rustmc._core import complete_settings
 from pymc_rustmc.approximate import pathfinder_starts
-from pymc_rustmc.arguments import check_counts, checked_option, unknown_options
+from pymc_rustmc.arguments import check_counts, checked_option, checked_rewrites, unknown_options
 from pymc_rustmc.begin import begin, chosen_model, evaluate, kept, seeds_of
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.description import InitVals
@@ -112,6 +112,9 @@ class RustMC(Sampler):  # type: ignore[misc]
     reparametrise
         Whether to choose, before warm-up, a form between centred and non-centred for each element of Normal
         variables whose location or scale depends on other variables (False).
+    rewrites
+        Rules of exact algebra to switch off, such as ``{"equal_rows": False}``, or ``False`` for all; they
+        are on by default. See ``docs/exact-algebra.md``.
     jitter
         Whether starting points are jittered by U(-1, 1) in unconstrained space.
     jitter_max_retries
@@ -143,6 +146,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         schedule: Mapping[str, float] | None = None,
         init: Literal["jitter", "pathfinder"] = "jitter",
         reparametrise: bool = False,
+        rewrites: bool | Mapping[str, bool] | None = None,
         jitter: bool = True,
         jitter_max_retries: int = 10,
         **other: Any,
@@ -168,13 +172,14 @@ class RustMC(Sampler):  # type: ignore[misc]
         if init not in _INITS:
             raise ValueError(f"`init` must be one of {', '.join(map(repr, _INITS))}, got {init!r}.")
         self.reparametrise = checked_option("reparametrise", reparametrise, bool)
+        self.rewrites = checked_rewrites(rewrites)
         self.jitter = checked_option("jitter", jitter, bool)
         self.jitter_max_retries = checked_option("jitter_max_retries", jitter_max_retries, int)
         if jitter_max_retries < 0:
             raise ValueError(f"`jitter_max_retries` must be at least 0, got {jitter_max_retries}.")
 
     def __repr__(self) -> str:
-        own = ("init", "reparametrise", "jitter", "jitter_max_retries")
+        own = ("init", "reparametrise", "rewrites", "jitter", "jitter_max_retries")
         options = {**self._settings, **{name: getattr(self, name) for name in own}}
         return f"RustMC({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
@@ -326,6 +331,7 @@ class RustMC(Sampler):  # type: ignore[misc]
             retries=self.jitter_max_retries,
             var_names=var_names,
             forms=self.reparametrise,
+            rewrites=self.rewrites,
         )
         return bound, starts
 

@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pymc_rustmc._core import Graph, GraphError, __version__
+from pymc_rustmc.arguments import checked_rewrites
 from pymc_rustmc.description import (
     Arrays,
     Coords,
@@ -128,6 +129,7 @@ def _manifest(bound: BoundModel, writer: _Writer | _Digester) -> dict[str, Any]:
         "graph": writer.graph(template.graph),
         "inputs": list(template.inputs),
         "outputs": _dtype_names(template.outputs),
+        "rewrites": dict(template.rewrites),
         "start_graph": None if start.graph is None else writer.graph(start.graph),
     }
 
@@ -348,9 +350,16 @@ class _Reader:
                 coords,
                 Start(None if start_graph is None else self._graph(start_graph), point),
             ),
+            rewrites=self._rewrites(get.optional("rewrites", dict) or {}),
         )
         self._check_names(template)
         return template, data, coords, {name: value.shape for name, value in point.items()}
+
+    def _rewrites(self, switches: dict[str, Any]) -> dict[str, bool]:
+        try:
+            return checked_rewrites(switches)
+        except (TypeError, ValueError) as error:
+            raise self._damaged(str(error)) from None
 
     def _check_names(self, template: Template) -> None:
         """Check that the graph has the parameters, data and outputs that the description names."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,8 @@ class Template:
         model.
     groups : tuple of Group
         Groups whose form can be set by `BoundModel.with_forms`; they are bound non-centred.
+    rewrites : dict of str to bool
+        Rules of exact algebra that are switched on or off; those not named are on.
     """
 
     description: ModelDescription
@@ -60,6 +62,7 @@ class Template:
     with_whole: Callable[[Mapping[str, str]], Template] | None = field(default=None, repr=False)
     without_jacobian: Callable[[], Template] | None = field(default=None, repr=False)
     groups: tuple[Group, ...] = ()
+    rewrites: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -111,14 +114,17 @@ class Template:
         """Bind the template to data, coordinate values and shapes that are known to fit."""
         data = {**non_centred(self.groups, shapes), **data}
         try:
-            density = self.graph.bind({name: data[name] for name in self.inputs}, shapes, memory())
+            density = self.graph.bind(
+                {name: data[name] for name in self.inputs}, shapes, memory(), dict(self.rewrites)
+            )
         except NoGradientError as error:
             raise self.source.named(error) from error.__cause__
         except ParameterShapeError as error:
             whole = {name: str(error) for name in error.outputs if name not in self.whole}
             if self.with_whole is None or not whole:
                 raise
-            return self.with_whole(whole).bind_to(data, coords, shapes)
+            template = replace(self.with_whole(whole), rewrites=self.rewrites)
+            return template.bind_to(data, coords, shapes)
         return BoundModel(self, density, shapes, data, coords)
 
     def complete(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:
@@ -225,9 +231,14 @@ class BoundModel:
                 "a model from a file has the density of the unconstrained values alone: ask for "
                 "`jacobian=True`, or use the PyMC model"
             )
-        template = self.template.without_jacobian()
+        template = replace(self.template.without_jacobian(), rewrites=self.template.rewrites)
         if template.parameters != self.template.parameters:
             raise ValueError("the PyMC model has other variables than when it was compiled; compile it again")
+        return template.bind_to(self.data, self.coords, self.shapes)
+
+    def with_rewrites(self, rewrites: Mapping[str, bool]) -> BoundModel:
+        """Bind the template to the same data, with these rules of exact algebra switched on or off."""
+        template = replace(self.template, rewrites={**self.template.rewrites, **rewrites})
         return template.bind_to(self.data, self.coords, self.shapes)
 
     def with_forms(self, forms: Arrays) -> BoundModel:

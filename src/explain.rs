@@ -6,6 +6,7 @@ use crate::graph::Graph;
 use crate::kernels::machine::{Instruction, Kernel, Operand, Place, Program, Step, Workspace};
 use crate::model::{Model, differentiate};
 use crate::plan;
+use crate::rewrite::algebra::Rules;
 use crate::tensor::{Table, Tensor};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -51,6 +52,7 @@ pub struct StepAccount {
 /// If the data do not fit, or the model fails at the position.
 pub fn explain(
     room: usize,
+    rules: Rules,
     graph: &Graph,
     data: HashMap<String, Data>,
     shapes: &HashMap<String, Vec<usize>>,
@@ -63,8 +65,8 @@ pub fn explain(
     };
     let plain = Builder::plain().limited_to(room);
     let plain = bind::bind_with(plain, graph, data.iter().map(copy).collect(), shapes)?;
-    let (plain, plain_roots) = differentiate(&plain)?;
-    let model = Model::within(room, graph, data, shapes)?;
+    let (plain, plain_roots) = differentiate(&plain, Rules::NONE)?;
+    let model = Model::within(room, rules, graph, data, shapes)?;
     let (fused, roots, program) = (&model.fused, &model.roots, &model.program);
     let mut workspace = Workspace::new(program.clone());
     workspace.evaluate(position)?;
@@ -125,7 +127,7 @@ fn constant_bytes(program: &Program) -> usize {
                         Kernel::RowsTimes(blocks) | Kernel::TimesRows(blocks, _) => {
                             packed.push(blocks);
                         }
-                        Kernel::Map(_) | Kernel::Sum | Kernel::Dot => {}
+                        Kernel::Map(..) | Kernel::Sum | Kernel::Dot => {}
                     }
                 }
             }
@@ -159,7 +161,15 @@ mod tests {
         let total = t.op_with("sum", &[same], json!({"axes": [0]}));
         let logp = t.op("sub", &[total, y]);
         t.graph.output("logp", logp).unwrap();
-        let found = explain(usize::MAX, &t.graph, HashMap::new(), &t.shapes, &[1.0; 301]).unwrap();
+        let found = explain(
+            usize::MAX,
+            Rules::ALL,
+            &t.graph,
+            HashMap::new(),
+            &t.shapes,
+            &[1.0; 301],
+        )
+        .unwrap();
         assert_eq!(found.template_nodes, t.graph.nodes().len());
         assert!(found.planned_nodes < found.bound_nodes);
         assert_eq!(found.rewrites["x + 0 = x"], 1);
@@ -178,7 +188,14 @@ mod tests {
                 .all(|step| step.seconds > 0.0 && step.seconds < 0.01)
         );
         assert!(found.constant_bytes >= 300 * 8 && found.arena_bytes >= 301 * 8);
-        let error = explain(100, &t.graph, HashMap::new(), &t.shapes, &[1.0; 301]);
+        let error = explain(
+            100,
+            Rules::ALL,
+            &t.graph,
+            HashMap::new(),
+            &t.shapes,
+            &[1.0; 301],
+        );
         assert!(error.unwrap_err().to_string().contains("room for 100"));
     }
 }

@@ -9,6 +9,7 @@ use crate::graph::Graph;
 use crate::kernels::machine::{Program, Workspace};
 use crate::kernels::whole::Failure;
 use crate::plan;
+use crate::rewrite::algebra::{self, Rules};
 use crate::rewrite::fuse::fuse;
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, HashMap};
@@ -35,19 +36,20 @@ impl Model {
         data: HashMap<String, Data>,
         shapes: &HashMap<String, Vec<usize>>,
     ) -> Result<Model, BindError> {
-        Model::within(usize::MAX, graph, data, shapes)
+        Model::within(usize::MAX, Rules::ALL, graph, data, shapes)
     }
 
-    /// As [`Model::new`]; no array, not all constants together, and not all values of an evaluation have more
-    /// elements than `room`.
+    /// As [`Model::new`], under some rules of exact algebra; no array, not all constants together, and not all values
+    /// of an evaluation have more elements than `room`.
     pub fn within(
         room: usize,
+        rules: Rules,
         graph: &Graph,
         data: HashMap<String, Data>,
         shapes: &HashMap<String, Vec<usize>>,
     ) -> Result<Model, BindError> {
         let bound = bind::bind_with(Builder::default().limited_to(room), graph, data, shapes)?;
-        let (density, roots) = differentiate(&bound)?;
+        let (density, roots) = differentiate(&bound, rules)?;
         let (fused, roots) = fuse(&density, &roots);
         let program = Arc::new(plan::plan(&fused, &roots));
         if program.arena > room {
@@ -60,7 +62,7 @@ impl Model {
         let mut rewrites = BTreeMap::new();
         for fired in [bound.builder.fired(), density.fired(), fused.fired()] {
             for (rule, count) in fired {
-                *rewrites.entry(*rule).or_default() += count;
+                *rewrites.entry(rule).or_default() += count;
             }
         }
         Ok(Model {
@@ -219,10 +221,11 @@ fn foreign_calls(builder: &Builder, roots: &[Id], found: &mut Vec<(String, Arc<M
 }
 
 /// The log density and its gradient in a graph of their own, so that they do not depend on the other outputs.
-pub(crate) fn differentiate(bound: &Bound) -> Result<(Builder, Vec<Id>), BindError> {
+pub(crate) fn differentiate(bound: &Bound, rules: Rules) -> Result<(Builder, Vec<Id>), BindError> {
     let logp = bound.outputs.iter().find(|(name, _)| name == LOGP);
     let logp = logp.ok_or_else(|| BindError::Misfit("the graph has no output `logp`".into()))?;
     let (mut builder, logp) = bound.builder.extract(logp.1);
+    let logp = algebra::apply(&mut builder, logp, rules);
     let parameters = bound.parameters.iter().filter(|p| !p.shape.contains(&0));
     let parameters: Vec<Id> = parameters
         .map(|p| builder.parameter(p.name.as_str().into(), p.offset, p.shape.clone()))

@@ -164,6 +164,7 @@ def _batch(bound: BoundModel, settings: BatchSettings, starts: Starts, threads: 
         "interval": settings.interval,
         "probability": settings.probability,
         "thin": settings.thin,
+        "rewrites": dict(template.rewrites),
     }
     values = [np.asarray(bound.data[name]) for name in template.description.data]
     return Batch(

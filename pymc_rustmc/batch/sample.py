@@ -139,13 +139,16 @@ def sample_batch(
     >>> result = sample_batch(template, groups, columns=columns)  # doctest: +SKIP
     >>> result.summary.trend.sel(statistic="mean")  # doctest: +SKIP
     """
+    sampler = RustMC(**nuts)
     bound = _bound(model, var_names)
+    if sampler.rewrites:
+        bound = bound.with_rewrites(sampler.rewrites)
     if resume and store is None:
         raise TypeError("`resume=True` continues the run in a store: give its path as `store`.")
     if resume and random_seed is None and store is not None:
         stored = settings_in(store)
         random_seed = None if stored is None else stored.seed
-    settings = _settings(bound, draws, tune, chains, random_seed, keep, var_names, interval, prob, nuts)
+    settings = _settings(bound, draws, tune, chains, random_seed, keep, var_names, interval, prob, sampler)
     if cores is None:
         cores = _cpu_count() if client is None else 1
     check_integer("cores", cores, 1)
@@ -213,11 +216,10 @@ def _settings(
     var_names: Sequence[str] | None,
     interval: str,
     prob: float,
-    nuts: dict[str, Any],
+    sampler: RustMC,
 ) -> BatchSettings:
     """Check the arguments."""
     check_counts(draws=draws, tune=tune, chains=chains, cores=1, keep_tune=False)
-    sampler = RustMC(**nuts)
     if sampler.init != "jitter" or sampler.reparametrise:
         raise ValueError("a batch starts with init='jitter', and samples the model as it is written.")
     if interval not in ("hdi", "eti"):

@@ -43,6 +43,7 @@ _PARTS = {
     "data": "data of its own",
     "variables": "free variables or starting values",
     "start_graph": "starting values",
+    "rewrites": "rules of exact algebra",
 }
 
 

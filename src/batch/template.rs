@@ -4,6 +4,7 @@ use super::starts::{Base, StartRule};
 use crate::bind::Data;
 use crate::graph::{DType, Graph};
 use crate::model::Model;
+use crate::rewrite::algebra::Rules;
 use crate::tensor::Tensor;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub struct Template {
     pub starts: StartRule,
     /// Elements that arrays and evaluations may have.
     pub room: usize,
+    /// Rules of exact algebra that are on.
+    pub rules: Rules,
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -209,7 +212,8 @@ impl Template {
         let shapes = shapes
             .map(|(name, shape)| (name.clone(), shape.clone()))
             .collect();
-        Model::within(self.room, &self.graph, data, &shapes).map_err(|error| error.to_string())
+        Model::within(self.room, self.rules, &self.graph, data, &shapes)
+            .map_err(|error| error.to_string())
     }
 }
 

@@ -7,6 +7,7 @@ use super::starts::{Base, Jitter, StartRule, StartSource};
 use super::summary::Interval;
 use super::template::{Array, DataSet, Input, Template};
 use crate::graph::{DType, Graph, Op};
+use crate::rewrite::algebra::Rules;
 use crate::sampler::Settings;
 use serde_json::json;
 use std::sync::Arc;
@@ -113,6 +114,7 @@ fn template(jitter: Jitter) -> Template {
         dims: vec!["obs".into()],
         starts: StartRule::new(Box::new(Origin), jitter, 10, vec![]),
         room: usize::MAX,
+        rules: Rules::ALL,
     }
 }
 

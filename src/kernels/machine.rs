@@ -7,10 +7,12 @@ use super::block::{BlockFn, MOST_ARGUMENTS, Source};
 use super::buffer::{Buffer, padded};
 use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
+use super::native::{MOST_SUMS, Native, SegmentFn};
 use super::simd::LANES;
 use super::sum::{self, BLOCK, Cascade, Partial, across};
 use super::whole::{self, Failure, State};
 use crate::bound::Node;
+use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,8 +40,8 @@ pub enum Operand {
 /// What an instruction does with a block.
 #[derive(Clone, Debug)]
 pub enum Kernel {
-    /// An elementwise function.
-    Map(BlockFn),
+    /// An elementwise function, and its kernel for this processor.
+    Map(ScalarFn, BlockFn),
     /// Elements of a whole array at the table's positions.
     Gather(Arc<Table>),
     /// Rows of a matrix times a whole vector.
@@ -112,6 +114,8 @@ pub struct Program {
     pub arena: usize,
     /// Blocks in cache that the widest region needs.
     pub registers: usize,
+    /// Machine code of what can be compiled.
+    pub native: Option<Arc<Native>>,
 }
 
 /// Kernels that are chosen once for this processor.
@@ -146,12 +150,30 @@ struct Linked {
     scratch: *mut f64,
 }
 
-enum LinkedStep {
-    Region {
-        size: usize,
-        instructions: Vec<Linked>,
-        ends: Vec<usize>,
+/// What is done with a block.
+enum Pass {
+    /// An instruction, by a kernel.
+    Kernel(usize),
+    /// A segment of them, by machine code.
+    Native {
+        function: SegmentFn,
+        /// Whether elements behind an array's end would count.
+        has_sums: bool,
+        /// Instructions whose partial sums the code leaves, in their order.
+        partial: Vec<usize>,
     },
+}
+
+struct Region {
+    size: usize,
+    instructions: Vec<Linked>,
+    passes: Vec<Pass>,
+    /// Instructions with something to do before the first block and behind the last.
+    ends: Vec<usize>,
+}
+
+enum LinkedStep {
+    Region(Region),
     Whole {
         index: usize,
         inputs: Vec<(*const f64, usize)>,
@@ -165,6 +187,8 @@ pub struct Workspace {
     program: Arc<Program>,
     /// First element of the arena: all addresses derive from it, so that none is invalidated by another.
     base: *mut f64,
+    /// First element of the blocks in cache.
+    blocks: *mut f64,
     /// Only addresses refer to the arena and the registers.
     _buffers: [Buffer; 2],
     steps: Vec<LinkedStep>,
@@ -181,7 +205,7 @@ impl Workspace {
     /// An arena for a program.
     pub fn new(program: Arc<Program>) -> Workspace {
         let mut arena = Buffer::zeros(program.arena);
-        let mut registers = Buffer::zeros(program.registers * BLOCK);
+        let mut registers = Buffer::zeros(program.registers * BLOCK + MOST_SUMS * LANES);
         let (base, register) = (arena.as_mut_ptr(), registers.as_mut_ptr());
         let address = |place: &Place| -> *const f64 {
             match place {
@@ -247,11 +271,35 @@ impl Workspace {
                         });
                     }
                     most_sums = most_sums.max(linked.len());
-                    LinkedStep::Region {
+                    let native = program.native.as_ref();
+                    let segments = native.map_or(&[][..], |native| native.segments(index));
+                    let mut passes = vec![];
+                    let mut next = 0;
+                    for segment in segments {
+                        passes.extend((next..segment.range.start).map(Pass::Kernel));
+                        next = segment.range.end;
+                        let sums = segment.range.clone().filter(|k| ends.contains(k));
+                        let sums: Vec<usize> = sums.collect();
+                        let has_sums = !sums.is_empty();
+                        let mut partial = sums;
+                        if *size <= BLOCK {
+                            // The code itself writes the whole sum of a single block.
+                            ends.retain(|k| !segment.range.contains(k));
+                            partial.clear();
+                        }
+                        passes.push(Pass::Native {
+                            function: segment.function,
+                            has_sums,
+                            partial,
+                        });
+                    }
+                    passes.extend((next..linked.len()).map(Pass::Kernel));
+                    LinkedStep::Region(Region {
                         size: *size,
                         instructions: linked,
+                        passes,
                         ends,
-                    }
+                    })
                 }
                 Step::Whole {
                     node,
@@ -278,6 +326,7 @@ impl Workspace {
         Workspace {
             program,
             base,
+            blocks: register,
             _buffers: [arena, registers],
             steps,
             outputs,
@@ -346,14 +395,18 @@ impl Workspace {
     /// Carries out a step. It may be repeated: no step writes what it reads.
     fn run_step(&mut self, index: usize) -> Result<(), Failure> {
         match &mut self.steps[index] {
-            LinkedStep::Region {
-                size,
-                instructions,
-                ends,
-            } => {
+            LinkedStep::Region(region) => {
                 // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
                 // values that live at the same time places of their own.
-                unsafe { run_region(&self.kernels, &mut self.cascades, *size, instructions, ends) };
+                unsafe {
+                    let partial = self.blocks.add(self.program.registers * BLOCK);
+                    let memory = (
+                        self.base,
+                        self.blocks,
+                        partial.cast::<Partial>().cast_const(),
+                    );
+                    run_region(&self.kernels, &mut self.cascades, memory, region);
+                }
             }
             LinkedStep::Whole {
                 index,
@@ -392,17 +445,23 @@ impl Workspace {
     }
 }
 
-/// Carries out a region's instructions block by block.
+/// Carries out a region's instructions block by block; `memory` is the arena, the blocks in cache and partial
+/// sums behind them.
 ///
 /// # Safety
 /// All addresses hold what their instructions read and write for `size` elements rounded up to whole chunks.
 unsafe fn run_region(
     kernels: &Kernels,
     cascades: &mut [Cascade],
-    size: usize,
-    instructions: &[Linked],
-    ends: &[usize],
+    memory: (*mut f64, *mut f64, *const Partial),
+    region: &Region,
 ) {
+    let Region {
+        size,
+        instructions,
+        passes,
+        ends,
+    } = region;
     for &k in ends {
         let end = &instructions[k];
         // SAFETY: results and partial sums have that many elements.
@@ -416,43 +475,35 @@ unsafe fn run_region(
             }
         }
     }
-    let mut start = 0;
-    while start < size {
+    for start in (0..*size).step_by(BLOCK) {
         let length = BLOCK.min(size - start);
-        let block = start / BLOCK;
-        for (k, instruction) in instructions.iter().enumerate() {
+        for pass in passes {
             // SAFETY: the block lies inside every array of `size` elements.
             unsafe {
-                if block == 0 {
-                    let (sources, output) = (&instruction.sources, instruction.output);
-                    run_block(
-                        kernels,
-                        &mut cascades[k],
-                        instruction,
-                        sources,
-                        output,
-                        start,
-                        length,
-                    );
-                    continue;
+                match pass {
+                    Pass::Kernel(k) => {
+                        let (instruction, cascade) = (&instructions[*k], &mut cascades[*k]);
+                        run_instruction(kernels, cascade, instruction, start, length);
+                    }
+                    Pass::Native {
+                        function,
+                        has_sums,
+                        partial,
+                    } => {
+                        // Without sums a partial chunk is as good as a whole one.
+                        let (chunks, rest) = match has_sums {
+                            true => (length / LANES, length % LANES),
+                            false => (length.div_ceil(LANES), 0),
+                        };
+                        let (from, to) = (8 * start, 8 * (start + chunks * LANES));
+                        function(memory.0, memory.1, from, to, rest);
+                        for (slot, &k) in partial.iter().enumerate() {
+                            cascades[k].push(memory.2.add(slot).read());
+                        }
+                    }
                 }
-                let mut sources = instruction.sources;
-                for (source, stride) in sources.iter_mut().zip(instruction.strides) {
-                    source.pointer = source.pointer.add(block * stride);
-                }
-                let output = instruction.output.add(block * instruction.output_stride);
-                run_block(
-                    kernels,
-                    &mut cascades[k],
-                    instruction,
-                    &sources,
-                    output,
-                    start,
-                    length,
-                );
             }
         }
-        start += BLOCK;
     }
     for &k in ends {
         let end = &instructions[k];
@@ -478,6 +529,50 @@ unsafe fn run_region(
 /// Carries out an instruction on the block of `length` elements that begins at `start`.
 ///
 /// # Safety
+/// As for [`run_region`].
+#[inline(always)]
+unsafe fn run_instruction(
+    kernels: &Kernels,
+    cascade: &mut Cascade,
+    instruction: &Linked,
+    start: usize,
+    length: usize,
+) {
+    // SAFETY: the caller vouches for the block.
+    unsafe {
+        if start == 0 {
+            let (sources, output) = (&instruction.sources, instruction.output);
+            return run_block(
+                kernels,
+                cascade,
+                instruction,
+                sources,
+                output,
+                start,
+                length,
+            );
+        }
+        let block = start / BLOCK;
+        let mut sources = instruction.sources;
+        for (source, stride) in sources.iter_mut().zip(instruction.strides) {
+            source.pointer = source.pointer.add(block * stride);
+        }
+        let output = instruction.output.add(block * instruction.output_stride);
+        run_block(
+            kernels,
+            cascade,
+            instruction,
+            &sources,
+            output,
+            start,
+            length,
+        );
+    }
+}
+
+/// Carries out an instruction on the block of `length` elements that begins at `start`.
+///
+/// # Safety
 /// As for [`run_region`]; `sources` and `output` are the block's addresses.
 #[inline(always)]
 unsafe fn run_block(
@@ -492,7 +587,7 @@ unsafe fn run_block(
     // SAFETY: the caller vouches for the addresses.
     unsafe {
         match &instruction.kernel {
-            Kernel::Map(function) => function(output, sources, length.div_ceil(LANES)),
+            Kernel::Map(_, function) => function(output, sources, length.div_ceil(LANES)),
             Kernel::Gather(table) => {
                 gather(sources[0].pointer, &table[start..start + length], output)
             }

@@ -12,6 +12,7 @@ pub mod loops;
 pub mod machine;
 pub mod math;
 pub mod matrix;
+pub mod native;
 pub mod simd;
 pub mod structural;
 pub mod sum;

@@ -42,27 +42,28 @@ pub unsafe fn block_lanes<V: Lanes>(source: &Source, length: usize) -> V {
 /// The sources hold `length` elements rounded up to whole chunks.
 #[inline(always)]
 pub unsafe fn block_products<V: Lanes>(x: &Source, y: &Source, length: usize) -> V {
-    let mut sums = [V::splat(0.0); 4];
+    let (mut even, mut odd) = (V::splat(0.0), V::splat(0.0));
     let whole = length / LANES;
     // SAFETY: all chunks up to the last, partial one lie inside the sources.
     unsafe {
-        let mut chunk = 0;
-        while chunk + 4 <= whole {
-            for (i, sum) in sums.iter_mut().enumerate() {
-                *sum = x.load::<V>(chunk + i).mul_add(y.load::<V>(chunk + i), *sum);
-            }
-            chunk += 4;
+        let product = |chunk: usize, sum: V| {
+            let (x, y) = (x.load::<V>(chunk), y.load::<V>(chunk));
+            x.mul_add(y, sum)
+        };
+        for pair in 0..whole / 2 {
+            even = product(2 * pair, even);
+            odd = product(2 * pair + 1, odd);
         }
-        for chunk in chunk..whole {
-            sums[0] = x.load::<V>(chunk).mul_add(y.load::<V>(chunk), sums[0]);
+        if whole % 2 == 1 {
+            even = product(whole - 1, even);
         }
         let rest = length % LANES;
         if rest > 0 {
             let (x, y) = (x.load::<V>(whole), y.load::<V>(whole));
-            sums[1] = first_lanes(x, rest).mul_add(first_lanes(y, rest), sums[1]);
+            odd = first_lanes(x, rest).mul_add(first_lanes(y, rest), odd);
         }
     }
-    (sums[0] + sums[1]) + (sums[2] + sums[3])
+    even + odd
 }
 
 /// The first lanes of a chunk, zeros behind: what lies beyond an array's end may be anything.

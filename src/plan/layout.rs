@@ -7,6 +7,7 @@ use crate::kernels::buffer::padded;
 use crate::kernels::isa::Isa;
 use crate::kernels::machine::{Input, Instruction, Kernel, Operand, Place, Program, Step};
 use crate::kernels::matrix::RowBlocks;
+use crate::kernels::native::Native;
 use crate::kernels::simd::LANES;
 use crate::tensor::Table;
 use std::collections::HashMap;
@@ -55,6 +56,8 @@ pub fn layout(
         .map(|&root| (layout.place(root), builder.size(root)))
         .collect();
     layout.program.arena = layout.arena.size;
+    let native = Native::compile(&layout.program, Isa::detect());
+    layout.program.native = native.map(Arc::new);
     layout.program
 }
 
@@ -172,7 +175,9 @@ impl Layout<'_> {
                 .map(|&input| self.operand(&registers, input))
                 .collect();
             let kernel = match (&node.op, product) {
-                (Op::Map(function), _) => Kernel::Map(function.kernels()[Isa::detect() as usize]),
+                (Op::Map(function), _) => {
+                    Kernel::Map(*function, function.kernels()[Isa::detect() as usize])
+                }
                 (Op::Gather(table), _) => Kernel::Gather(table.clone()),
                 (Op::View { offset, .. }, _) => {
                     Kernel::Gather(Arc::new(Table::new(vec![*offset as u32])))

@@ -8,6 +8,7 @@ mod print;
 mod schedule;
 
 pub use print::{steps, text};
+pub use schedule::rows_product;
 
 use crate::bound::{Builder, Id, Op};
 use crate::kernels::machine::Program;

@@ -7,6 +7,7 @@
 
 use super::storage;
 use crate::bound::{Builder, Id, Op, Reduction};
+use crate::kernels::native;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// How a node is computed.
@@ -180,6 +181,43 @@ pub fn schedule(builder: &Builder, roots: &[Id]) -> Schedule {
             }
         }
     }
-    let groups = groups.into_values().collect();
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    for group in &mut groups {
+        if let Group::Region(_, ids) = group {
+            *ids = clustered(ids, |id| compiles(builder, id), |id| &reads[&id]);
+        }
+    }
     Schedule { groups, stored }
+}
+
+/// Whether the node's instruction can be part of compiled code.
+fn compiles(builder: &Builder, id: Id) -> bool {
+    match &builder.node(id).op {
+        Op::Map(function) => native::compiles(*function),
+        Op::Reduce(..) | Op::Dot => true,
+        Op::Gather(_) | Op::View { .. } => builder.size(id) == 1,
+        _ => false,
+    }
+}
+
+/// The nodes of a region in an order in which those that can be compiled stand together: as many as can be, then as many
+/// of the others, and so on.
+fn clustered<'a>(
+    ids: &[Id],
+    compiles: impl Fn(Id) -> bool,
+    reads: impl Fn(Id) -> &'a Vec<(Id, bool)>,
+) -> Vec<Id> {
+    let members: HashSet<Id> = ids.iter().copied().collect();
+    // The turn in which a node is done: turns of kernels are even, those of compiled code odd.
+    let mut turns: HashMap<Id, usize> = HashMap::new();
+    for &id in ids {
+        let before = reads(id)
+            .iter()
+            .filter(|(source, _)| members.contains(source));
+        let before = before.map(|(source, _)| turns[source]).max().unwrap_or(0);
+        turns.insert(id, before + usize::from((before % 2 == 1) != compiles(id)));
+    }
+    let mut ordered = ids.to_vec();
+    ordered.sort_by_key(|id| turns[id]); // stable: inputs stay before their users
+    ordered
 }

@@ -1,7 +1,9 @@
 use super::*;
 use crate::bound::{Id, Reduction, Running};
 use crate::graph::DType;
-use crate::kernels::machine::Workspace;
+use crate::kernels::isa::Isa;
+use crate::kernels::machine::{Program, Workspace};
+use crate::kernels::native::Native;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor, size_of};
 use crate::testing::{Random, close, interpret, results};
@@ -85,14 +87,15 @@ impl Made {
             }
             2 | 3 => {
                 use ScalarFn::*;
-                let functions = [Mul, Maximum, Minimum, Mul, Atan2, Logaddexp];
-                self.b.map(functions[first as usize % 6], &[a, other])
+                let functions = [Mul, Maximum, Minimum, Scale, Atan2, Logaddexp, Lt, Ge];
+                self.b.map(functions[first as usize % 8], &[a, other])
             }
             4 | 5 => {
-                let sum = if first.is_multiple_of(2) {
-                    self.b.add(a, other)
-                } else {
-                    self.b.sub(a, other)
+                let sum = match first % 4 {
+                    0 => self.b.add(a, other),
+                    1 => self.b.sub(a, other),
+                    2 => self.b.map(ScalarFn::MulAdd, &[other, a, other]),
+                    _ => self.b.map(ScalarFn::SubMul, &[a, other, a]),
                 };
                 self.b.mul_number(0.5, sum)
             }
@@ -225,6 +228,18 @@ fn check(b: &Builder, roots: &[Id], position: &[f64]) -> Result<(), TestCaseErro
         threads.map(|thread| thread.join().unwrap())
     });
     prop_assert_eq!(&there, &[bits(&found), bits(&found)]);
+    // Compiled or not, for whatever instruction set: the same bits.
+    for isa in Isa::available() {
+        let native = Native::compile(&program, isa).map(Arc::new);
+        prop_assert!(native.is_none() || isa != Isa::Baseline);
+        let program = Program {
+            native,
+            ..(*program).clone()
+        };
+        let found_so = results(&mut Workspace::new(Arc::new(program)), position);
+        let text = || format!("{isa:?}: {found_so:?}, not {found:?}\n{}", text(b, roots));
+        prop_assert!(bits(&found_so) == bits(&found), "{}", text());
+    }
     Ok(())
 }
 

@@ -52,6 +52,8 @@ struct Specification {
     interval: String,
     probability: f64,
     thin: usize,
+    /// Rules of exact algebra that are on or off.
+    rewrites: HashMap<String, bool>,
 }
 
 #[derive(Deserialize)]
@@ -221,6 +223,7 @@ impl Specification {
             inputs: inputs.collect::<PyResult<_>>()?,
             starts: StartRule::new(source, jitter, self.retries, reads),
             room: graph::room(memory),
+            rules: graph::rules(self.rewrites)?,
         };
         let variables = self.variables.iter().map(|variable| {
             let source = match (&variable.output, variable.parameter) {

@@ -4,13 +4,15 @@ use super::foreign::Exceptions;
 use super::guarded;
 use super::optimize;
 use super::run::{self, Run};
-use crate::density::Density as _;
+use crate::density::{Density as _, DensityError};
 use crate::model::{Model, ModelDensity};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::hint::black_box;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// A bound model: immutable, and safe to use from several threads.
 #[pyclass(module = "pymc_rustmc._core", frozen)]
@@ -74,6 +76,31 @@ impl Density {
             logp.map_err(|error| self.exceptions.model_error(py, error.to_string()))
         })?;
         Ok((logp, PyArray1::from_vec(py, gradient)))
+    }
+
+    fn time_gradient(
+        &self,
+        py: Python<'_>,
+        position: PyReadonlyArray1<'_, f64>,
+        repeats: u64,
+    ) -> PyResult<f64> {
+        let position: Vec<f64> = position.as_array().to_vec();
+        self.check_dim(position.len())?;
+        let mut gradient = vec![0.0; position.len()];
+        guarded(|| {
+            let mut density = self.model.density();
+            let began = Instant::now();
+            (0..repeats)
+                .try_for_each(|_| {
+                    let logp = density.logp_and_gradient(black_box(&position), &mut gradient)?;
+                    black_box(logp);
+                    Ok(())
+                })
+                .map_err(|error: DensityError| {
+                    self.exceptions.model_error(py, error.to_string())
+                })?;
+            Ok(began.elapsed().as_secs_f64())
+        })
     }
 
     fn output_shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -7,6 +7,7 @@ use crate::bind::Data;
 use crate::explain::explain;
 use crate::graph::{self, DType, LoopArguments, NodeId, Op};
 use crate::model::Model;
+use crate::rewrite::algebra::Rules;
 use crate::tensor::Tensor;
 use numpy::{
     PyArray1, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray,
@@ -210,18 +211,19 @@ impl Graph {
         self.graph.nodes().len()
     }
 
-    #[pyo3(signature = (data, parameter_shapes, memory=None))]
+    #[pyo3(signature = (data, parameter_shapes, memory=None, rewrites=None))]
     fn bind(
         &self,
         py: Python<'_>,
         data: HashMap<String, Bound<'_, PyAny>>,
         parameter_shapes: HashMap<String, Vec<usize>>,
         memory: Option<u64>,
+        rewrites: Option<HashMap<String, bool>>,
     ) -> PyResult<Density> {
-        let data = arrays(data)?;
+        let (data, rules) = (arrays(data)?, rules(rewrites.unwrap_or_default())?);
         guarded(|| {
             let model = py
-                .detach(|| Model::within(room(memory), &self.graph, data, &parameter_shapes))
+                .detach(|| Model::within(room(memory), rules, &self.graph, data, &parameter_shapes))
                 .map_err(|error| self.exceptions.bind_error(py, error))?;
             Ok(Density::new(model, self.exceptions.clone()))
         })
@@ -247,7 +249,7 @@ impl Graph {
         Ok(result)
     }
 
-    #[pyo3(signature = (data, parameter_shapes, position, memory=None))]
+    #[pyo3(signature = (data, parameter_shapes, position, memory=None, rewrites=None))]
     fn explain(
         &self,
         py: Python<'_>,
@@ -255,8 +257,13 @@ impl Graph {
         parameter_shapes: HashMap<String, Vec<usize>>,
         position: Vec<f64>,
         memory: Option<u64>,
+        rewrites: Option<HashMap<String, bool>>,
     ) -> PyResult<String> {
-        let (data, shapes) = (arrays(data)?, &parameter_shapes);
+        let (data, shapes, rules) = (
+            arrays(data)?,
+            &parameter_shapes,
+            rules(rewrites.unwrap_or_default())?,
+        );
         let wanted: usize = shapes
             .values()
             .map(|shape| crate::tensor::size_of(shape))
@@ -269,7 +276,7 @@ impl Graph {
         }
         guarded(|| {
             let found = py
-                .detach(|| explain(room(memory), &self.graph, data, shapes, &position))
+                .detach(|| explain(room(memory), rules, &self.graph, data, shapes, &position))
                 .map_err(graph_error)?;
             serde_json::to_string(&found).map_err(graph_error)
         })
@@ -314,6 +321,17 @@ fn arrays(data: HashMap<String, Bound<'_, PyAny>>) -> PyResult<HashMap<String, D
             Ok((name, Data { value, dtype }))
         })
         .collect()
+}
+
+/// The rules that are on, unless their name stands with `false`.
+pub fn rules(switches: HashMap<String, bool>) -> PyResult<Rules> {
+    let mut rules = Rules::ALL;
+    for (name, on) in switches {
+        if !rules.switch(&name, on) {
+            return Err(graph_error(format!("there is no rule {name:?}")));
+        }
+    }
+    Ok(rules)
 }
 
 /// Elements that so many bytes hold.

@@ -55,6 +55,10 @@ fn guarded<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add(
+        "REWRITE_RULES",
+        crate::rewrite::algebra::Rules::NAMES.to_vec(),
+    )?;
     module.add("GraphError", module.py().get_type::<GraphError>())?;
     module.add(
         "ParameterShapeError",

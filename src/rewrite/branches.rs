@@ -2,6 +2,23 @@
 
 use crate::bound::{Builder, Id, Op};
 use crate::scalar::ScalarFn::{self, *};
+use crate::tensor::Tensor;
+
+/// where(c, -x, x) = s x for a constant c, with s = -1 where it holds and 1 elsewhere; or the other way round.
+pub fn sign(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<(&'static str, Id)> {
+    let negated = |x: Id, y: Id| b.node(x).op == Op::Map(Neg) && b.node(x).inputs[0] == y;
+    let (signs, x) = match (negated(x, y), negated(y, x)) {
+        (true, _) => ([1.0, -1.0], y),
+        (_, true) => ([-1.0, 1.0], x),
+        _ => return None,
+    };
+    let holds = b.constant_value(condition)?;
+    let sign = |&holds: &f64| signs[usize::from(holds != 0.0)];
+    let values: Vec<f64> = holds.values().iter().map(sign).collect();
+    let values = Tensor::new(holds.shape().to_vec(), &values);
+    let signs = b.constant(values);
+    Some(("where(c, -x, x) = s x", b.mul(signs, x)))
+}
 
 /// where(c, f(x), f(y)) = f(where(c, x, y)); not for two scalars selected by an array.
 pub fn select(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<(&'static str, Id)> {

@@ -6,6 +6,7 @@
 use crate::bound::{Builder, Id, Op};
 use crate::graph::DType;
 use crate::scalar::ScalarFn::{self, *};
+use crate::tensor::Tensor;
 
 /// A simpler node of the same value as `function(operands)` of that type, if an identity applies.
 pub fn map(
@@ -52,6 +53,10 @@ fn constants(
         (Check, &[x, _], &[_, Some(ok)]) if ok != 0.0 => ("a check that holds", x),
         (And, &[x, _], &[_, Some(c)]) | (And, &[_, x], &[Some(c), _]) if c != 0.0 => {
             ("a condition that holds", x)
+        }
+        (And, _, &[_, Some(0.0)] | &[Some(0.0), _]) => {
+            let no = b.typed_constant(Tensor::scalar(0.0), dtype);
+            ("a condition that fails", no)
         }
         (Or, &[x, _], &[_, Some(0.0)]) | (Or, &[_, x], &[Some(0.0), _]) => {
             ("a condition that holds", x)

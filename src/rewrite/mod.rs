@@ -2,6 +2,7 @@
 //!
 //! Equal nodes are merged and constants folded by [`crate::bound::Builder`] itself.
 
+pub mod algebra;
 pub mod branches;
 pub mod determinant;
 pub mod fuse;
@@ -26,7 +27,10 @@ pub fn map(
 ) -> Option<(&'static str, Id)> {
     let (rule, id) = match (function, operands) {
         (ScalarFn::Ge | ScalarFn::Le, _) => ranges::comparison(b, function, operands),
+        (ScalarFn::Eq, _) => ranges::equality(b, operands),
+        (ScalarFn::Gt, _) => ranges::positive(b, operands),
         (ScalarFn::Where, &[condition, x, y]) => identities::map(b, function, operands, dtype)
+            .or_else(|| branches::sign(b, condition, x, y))
             .or_else(|| branches::select(b, condition, x, y)),
         (ScalarFn::Log, &[x]) => {
             determinant::log(b, x).or_else(|| identities::map(b, function, operands, dtype))

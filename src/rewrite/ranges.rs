@@ -2,8 +2,12 @@
 //!
 //! Checks such as 0 <= sigmoid(x) <= 1 cost as much as the likelihood that they guard. Where x is NaN the check
 //! would fail; the guarded value is NaN then, which rejects the point as well.
+//!
+//! Ranges are those of real numbers: exp(x) is not 0 where it underflows, and no sum of products is infinite where it
+//! overflows. Likelihoods ask for both, and have the same value either way, or one that rejects the point.
 
-use crate::bound::{Builder, Id, Op};
+use crate::bound::{Builder, Id, Op, Reduction};
+use crate::graph::DType;
 use crate::scalar::ScalarFn::{self, *};
 use crate::tensor::Tensor;
 
@@ -20,6 +24,65 @@ pub fn comparison(
         _ => return None,
     };
     holds.then(|| ("a comparison that the range decides", b.truth()))
+}
+
+/// `false` for an equality with 0 or -inf that cannot hold.
+pub fn equality(b: &mut Builder, operands: &[Id]) -> Option<(&'static str, Id)> {
+    let &[x, y] = operands else { return None };
+    let (x, value) = match (b.uniform_value(x), b.uniform_value(y)) {
+        (None, Some(value)) => (x, value),
+        (Some(value), None) => (y, value),
+        _ => return None,
+    };
+    let never = match b.node(x).op {
+        Op::Map(Exp | Exp2 | Softplus | Sigmoid) if value == 0.0 => true,
+        Op::Parameter { .. } => false,
+        _ => value == f64::NEG_INFINITY && is_finite(b, x, &mut MOST_STEPS.clone()),
+    };
+    let no = b.typed_constant(Tensor::scalar(0.0), DType::Bool);
+    never.then_some(("an equality that the range decides", no))
+}
+
+/// Nodes that [`is_finite`] looks at.
+const MOST_STEPS: usize = 100;
+
+/// Whether real arithmetic on finite numbers gives finite ones in a node.
+fn is_finite(b: &Builder, id: Id, steps: &mut usize) -> bool {
+    let node = b.node(id);
+    if *steps == 0 {
+        return false;
+    }
+    *steps -= 1;
+    match &node.op {
+        Op::Parameter { .. } => true,
+        Op::Constant(value) => value.values().iter().all(|x| x.is_finite()),
+        Op::Map(
+            Neg | Abs | Sqr | Exp | Expm1 | Softplus | Sigmoid | Tanh | Sin | Cos | Add | Sub | Mul,
+        )
+        | Op::Reshape
+        | Op::View { .. }
+        | Op::Gather(_)
+        | Op::ScatterAdd(_)
+        | Op::Concat { .. }
+        | Op::Reduce(Reduction::Sum, _)
+        | Op::MatMul { .. } => node.inputs.iter().all(|&input| is_finite(b, input, steps)),
+        _ => false,
+    }
+}
+
+/// s c > 0 for a positive constant array c: s > 0.
+pub fn positive(b: &mut Builder, operands: &[Id]) -> Option<(&'static str, Id)> {
+    let &[x, y] = operands else { return None };
+    if b.node(x).op != Op::Map(Mul) || b.uniform_value(y) != Some(0.0) {
+        return None;
+    }
+    let (u, v) = (b.node(x).inputs[0], b.node(x).inputs[1]);
+    let (scalar, array) = if b.size(u) == 1 { (u, v) } else { (v, u) };
+    let values = b.constant_value(array)?.values();
+    if b.size(scalar) != 1 || !values.iter().all(|&value| value > 0.0) {
+        return None;
+    }
+    Some(("s c > 0 is s > 0", b.map(Gt, &[scalar, y])))
 }
 
 fn lower(b: &Builder, id: Id) -> Option<f64> {

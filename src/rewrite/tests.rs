@@ -35,14 +35,14 @@ fn check_model(what: &str, t: &Template, center: &[f64], spread: &[f64]) {
 
 impl Template {
     /// Sum of all elements, as the log density.
-    fn add_up(&mut self, terms: NodeId) {
+    pub(super) fn add_up(&mut self, terms: NodeId) {
         let axes: Vec<usize> = (0..self.graph.nodes()[terms].ndim).collect();
         let total = self.op_with("sum", &[terms], json!({"axes": axes}));
         self.graph.output("logp", total).unwrap();
     }
 
     /// PyMC's normal log density, with its check.
-    fn normal(&mut self, value: NodeId, mu: NodeId, sigma: NodeId) -> NodeId {
+    pub(super) fn normal(&mut self, value: NodeId, mu: NodeId, sigma: NodeId) -> NodeId {
         let (half, two) = (self.number(-0.5), self.int(2));
         let norm = self.number((2.0 * std::f64::consts::PI).sqrt().ln());
         let difference = self.op("sub", &[value, mu]);

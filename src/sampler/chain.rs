@@ -73,6 +73,7 @@ pub fn run(
     control: Control<'_>,
     draws: &mut ChainDraws,
 ) -> Result<Ended, ChainError> {
+    let began = Instant::now();
     let trajectory = Trajectory::new(settings, start.len());
     let mut chain = Chain {
         model: Model {
@@ -89,6 +90,8 @@ pub fn run(
         },
         trajectory,
         divergences: 0,
+        began,
+        drawn: began,
     };
     let ended = chain.run(start, draws);
     draws.gradients = chain.model.evaluations;
@@ -125,18 +128,22 @@ struct Chain<'a> {
     trajectory: Trajectory,
     /// After warm-up.
     divergences: u64,
+    /// When the chain began, and when its last draw was made: reading the clock takes as long as a small model's
+    /// gradient.
+    began: Instant,
+    drawn: Instant,
 }
 
 impl Chain<'_> {
     fn run(&mut self, start: &[f64], draws: &mut ChainDraws) -> Result<(), Stop> {
-        let clock = Instant::now();
         self.place(start)?;
         let mut warmup = Warmup::new(self.settings, start.len());
         if self.settings.tune > 0 {
             self.hamiltonian.metric = warmup.first_metric(self.trajectory.current());
         }
         let mut step_size = self.first_step_size()?;
-        draws.warmup_time = clock.elapsed().as_secs_f64();
+        self.drawn = Instant::now();
+        draws.warmup_time = self.seconds();
 
         for draw in 0..self.settings.total_draws() {
             let tuning = draw < self.settings.tune;
@@ -160,12 +167,17 @@ impl Chain<'_> {
                 if searches {
                     step_size = self.first_step_size()?;
                 }
-                draws.warmup_time = clock.elapsed().as_secs_f64();
+                draws.warmup_time = self.seconds();
             } else {
-                draws.sampling_time = clock.elapsed().as_secs_f64() - draws.warmup_time;
+                draws.sampling_time = self.seconds() - draws.warmup_time;
             }
         }
         Ok(())
+    }
+
+    /// From the beginning to the last draw.
+    fn seconds(&self) -> f64 {
+        (self.drawn - self.began).as_secs_f64()
     }
 
     /// Makes `start` the current draw.
@@ -200,7 +212,7 @@ impl Chain<'_> {
                 self.hamiltonian.step_size
             }
         };
-        Ok(DualAveraging::new(initial, self.settings.target_accept))
+        Ok(DualAveraging::new(initial))
     }
 
     /// Makes one draw with a step size around `base`, and keeps it if there is where; in warm-up,
@@ -218,7 +230,6 @@ impl Chain<'_> {
             .and_then(|(draw, warmup)| warmup.max_treedepth(*draw));
         let deepest = self.settings.max_treedepth;
         let max_depth = short.map_or(deepest, |depth| depth.min(deepest));
-        let begin = Instant::now();
         let jitter = self.settings.step_size_jitter * (2.0 * self.rng.uniform() - 1.0);
         self.hamiltonian.step_size = base * (1.0 + jitter);
         let mut step = self
@@ -235,6 +246,7 @@ impl Chain<'_> {
                 .resume(logp, &self.hamiltonian, &mut self.rng);
         }
 
+        let begin = std::mem::replace(&mut self.drawn, Instant::now());
         let (state, outcome) = (self.trajectory.current(), self.trajectory.outcome());
         self.divergences += u64::from(outcome.diverging && !tuning);
         self.model.control.progress.record(
@@ -258,7 +270,7 @@ impl Chain<'_> {
                 divergences: self.divergences as i64,
                 reached_max_treedepth: outcome.reached_max_treedepth,
                 tuning,
-                draw_time: begin.elapsed().as_secs_f64(),
+                draw_time: (self.drawn - begin).as_secs_f64(),
             };
             draws.push(&state.position, &stats);
         }

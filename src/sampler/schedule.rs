@@ -1,9 +1,12 @@
-//! When warm-up switches estimators and when it freezes the metric.
+//! When warm-up switches estimators, when it freezes the metric, and what acceptance it asks for.
 //!
 //! Warm-up of `T` draws has three parts, as in nuts-rs: an early part of short windows that lets go
 //! of the way to the typical set, growing windows that settle the metric, and a final part that
 //! only tunes the step size. Two estimators run: the metric comes from the foreground, while the
 //! background collects the window's draws; a switch puts the background in front and empties it.
+//!
+//! While the metric adapts, steps may be larger: with the acceptance d asked for, d^1.75 is the target, as if
+//! energy errors were 1.75 times what they may be in the end. That pays for the smaller steps of the final part.
 
 use super::settings::ScheduleSettings;
 
@@ -15,10 +18,13 @@ const SHORT_DRAWS: u64 = 10;
 const SHORT_DEPTH: u32 = 5;
 /// Doublings of a trajectory in the first half of warm-up.
 const HALF_DEPTH: u32 = 6;
+/// Power of the acceptance asked for that is the target while the metric adapts.
+const ROUGHNESS: f64 = 1.75;
 
 /// The windows of one chain's warm-up.
 #[derive(Debug, Clone)]
 pub struct Schedule {
+    tune: u64,
     early_end: u64,
     half: u64,
     final_start: u64,
@@ -32,6 +38,7 @@ impl Schedule {
     pub fn new(tune: u64, settings: &ScheduleSettings) -> Self {
         let share = |fraction: f64| (fraction * tune as f64).ceil() as u64;
         Self {
+            tune,
             early_end: share(settings.early_fraction),
             half: tune.div_ceil(2),
             final_start: tune.saturating_sub(share(settings.final_fraction)),
@@ -44,6 +51,20 @@ impl Schedule {
     /// Whether the metric still adapts at `draw`, counted from 0.
     pub fn adapts_metric(&self, draw: u64) -> bool {
         draw < self.final_start
+    }
+
+    /// Whether the final part starts with `draw`.
+    pub fn settles(&self, draw: u64) -> bool {
+        draw == self.final_start
+    }
+
+    /// Acceptance that the step size is tuned for by `draw`, where `asked` is that of the draws to come.
+    pub fn target(&self, draw: u64, asked: f64) -> f64 {
+        if self.adapts_metric(draw) && self.final_start < self.tune {
+            libm::pow(asked, ROUGHNESS)
+        } else {
+            asked
+        }
     }
 
     /// Whether `draw` is in the early part.
@@ -114,14 +135,14 @@ mod tests {
     fn switch_points_of_200_draws() {
         let mut expected: Vec<u64> = (9..=59).step_by(10).collect();
         expected.push(99);
-        assert_eq!(switch_points(200), (expected, 170));
+        assert_eq!(switch_points(200), (expected, 150));
     }
 
     #[test]
     fn switch_points_of_1000_draws() {
         let mut expected: Vec<u64> = (9..=299).step_by(10).collect();
-        expected.extend([339, 399, 489, 624]);
-        assert_eq!(switch_points(1000), (expected, 850));
+        expected.extend([339, 399, 489]);
+        assert_eq!(switch_points(1000), (expected, 750));
     }
 
     #[test]
@@ -136,6 +157,29 @@ mod tests {
         let schedule = Schedule::new(200, &ScheduleSettings::default());
         let depths = [0, 9, 10, 99, 100, 199].map(|draw| schedule.max_treedepth(draw));
         assert_eq!(depths, [Some(5), Some(5), Some(6), Some(6), None, None]);
+    }
+
+    #[test]
+    fn the_final_part_asks_for_the_acceptance_of_the_draws() {
+        let schedule = Schedule::new(200, &ScheduleSettings::default());
+        let targets = [0, 149, 150, 199].map(|draw| schedule.target(draw, 0.85));
+        let rough = 0.85f64.powf(1.75);
+        assert!((rough - 0.7525).abs() < 1e-4);
+        let expected = [rough, rough, 0.85, 0.85];
+        assert!(
+            targets
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-12)
+        );
+        let settling: Vec<u64> = (0..200).filter(|&draw| schedule.settles(draw)).collect();
+        assert_eq!(settling, [150]);
+
+        let endless = ScheduleSettings {
+            final_fraction: 0.0,
+            ..ScheduleSettings::default()
+        };
+        assert_eq!(Schedule::new(200, &endless).target(199, 0.85), 0.85);
     }
 
     #[test]

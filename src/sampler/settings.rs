@@ -59,7 +59,7 @@ impl Default for ScheduleSettings {
             early_switch: 10,
             window: 40,
             growth: 1.5,
-            final_fraction: 0.15,
+            final_fraction: 0.25,
         }
     }
 }
@@ -107,7 +107,7 @@ impl Default for Settings {
             tune: 200,
             draws: 1000,
             save_warmup: false,
-            target_accept: 0.8,
+            target_accept: 0.85,
             max_treedepth: 10,
             metric: MetricKind::Auto,
             step_size_jitter: 0.1,
@@ -301,7 +301,7 @@ mod tests {
         let settings = Settings::from_json(r#"{"tune": 7, "metric": "draw_diag"}"#).unwrap();
         assert_eq!((settings.tune, settings.draws), (7, 1000));
         assert_eq!(settings.metric, MetricKind::DrawDiag);
-        assert!(settings.to_json().contains(r#""target_accept":0.8"#));
+        assert!(settings.to_json().contains(r#""target_accept":0.85"#));
         assert_eq!(Settings::from_json(&settings.to_json()).unwrap(), settings);
     }
 

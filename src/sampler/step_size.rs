@@ -6,26 +6,30 @@ use super::state::State;
 use super::trajectory::acceptance;
 
 /// Shrinkage towards mu. With the usual 0.05 a single rejection moves the step size by a factor,
-/// and the average ends at an acceptance of 0.9 where 0.8 is asked for.
+/// and the average ends at an acceptance of 0.85 to 0.9 where 0.8 is asked for.
 const GAMMA: f64 = 0.2;
 /// Damping of the first updates.
 const T0: f64 = 10.0;
-/// Decay of the average's weights.
+/// Decay of the average's weights while the metric adapts.
 const KAPPA: f64 = 0.75;
 
 /// Nesterov's dual averaging as Hoffman and Gelman (2014), section 3.2, use it: after t steps with
-/// acceptance statistics a_1 .. a_t and target d,
+/// acceptance statistics a_1 .. a_t and targets d,
 ///
 /// ```text
 /// h_t       = (1 - 1/(t + t0)) h_(t-1) + (d - a_t)/(t + t0)
 /// log e_t   = mu - sqrt(t)/gamma h_t                             tried next
 /// log bar_t = t^-kappa log e_t + (1 - t^-kappa) log bar_(t-1)     kept in the end
 /// ```
+///
+/// Once the metric is settled the average starts anew, as the plain mean of what is tried from then on.
 #[derive(Debug, Clone)]
 pub struct DualAveraging {
-    target: f64,
     mu: f64,
     count: u64,
+    /// Steps that the average is of, and the decay of their weights.
+    averaged: u64,
+    kappa: f64,
     h: f64,
     log_step: f64,
     log_bar: f64,
@@ -33,26 +37,33 @@ pub struct DualAveraging {
 
 impl DualAveraging {
     /// Starts at `initial`, with mu = log(10 initial) so that larger steps are tried first.
-    pub fn new(initial: f64, target: f64) -> Self {
+    pub fn new(initial: f64) -> Self {
         let log_initial = libm::log(initial);
         Self {
-            target,
             mu: libm::log(10.0 * initial),
             count: 0,
+            averaged: 0,
+            kappa: KAPPA,
             h: 0.0,
             log_step: log_initial,
             log_bar: log_initial,
         }
     }
 
-    /// Learns from one trajectory's acceptance statistic.
-    pub fn update(&mut self, acceptance: f64) {
+    /// Starts the average anew, with equal weights.
+    pub fn average_anew(&mut self) {
+        (self.averaged, self.kappa) = (0, 1.0);
+    }
+
+    /// Learns from one trajectory's acceptance statistic, given the one that is asked for.
+    pub fn update(&mut self, acceptance: f64, target: f64) {
         self.count += 1;
         let t = self.count as f64;
         let weight = 1.0 / (t + T0);
-        self.h = (1.0 - weight) * self.h + weight * (self.target - acceptance);
+        self.h = (1.0 - weight) * self.h + weight * (target - acceptance);
         self.log_step = self.mu - t.sqrt() / GAMMA * self.h;
-        let weight = libm::pow(t, -KAPPA);
+        self.averaged += 1;
+        let weight = libm::pow(self.averaged as f64, -self.kappa);
         self.log_bar = weight * self.log_step + (1.0 - weight) * self.log_bar;
     }
 
@@ -113,23 +124,36 @@ mod tests {
     #[test]
     fn dual_averaging_follows_the_formula() {
         // By hand: h_1 = -0.1/11; h_2 = 11/12 h_1 + 0.3/12; 2^-0.75 = 0.5946035575.
-        let mut adaptation = DualAveraging::new(0.1, 0.8);
+        let mut adaptation = DualAveraging::new(0.1);
         assert!((adaptation.averaged() - 0.1).abs() < 1e-15);
-        adaptation.update(0.9);
+        adaptation.update(0.9, 0.8);
         assert!((adaptation.current().ln() - 0.0454545455).abs() < 1e-9);
         assert!((adaptation.averaged().ln() - 0.0454545455).abs() < 1e-9);
-        adaptation.update(0.5);
+        adaptation.update(0.5, 0.8);
         assert!((adaptation.current().ln() + 0.1178511302).abs() < 1e-9);
         assert!((adaptation.averaged().ln() + 0.0516475903).abs() < 1e-9);
     }
 
     #[test]
+    fn the_average_starts_anew_with_equal_weights() {
+        let mut adaptation = DualAveraging::new(0.1);
+        (0..20).for_each(|_| adaptation.update(0.0, 0.8));
+        adaptation.average_anew();
+        let tried = [0.9, 0.5, 0.7, 1.0].map(|acceptance| {
+            adaptation.update(acceptance, 0.8);
+            adaptation.current().ln()
+        });
+        let mean = tried.iter().sum::<f64>() / 4.0;
+        assert!((adaptation.averaged().ln() - mean).abs() < 1e-12);
+    }
+
+    #[test]
     fn dual_averaging_finds_the_target() {
-        let mut adaptation = DualAveraging::new(10.0, 0.8);
+        let mut adaptation = DualAveraging::new(10.0);
         // From mu a shift of gamma / sqrt(t) times the distance remains, here 0.2 / 100 * 6.1.
         for _ in 0..10_000 {
             let acceptance = (-adaptation.current()).exp();
-            adaptation.update(acceptance);
+            adaptation.update(acceptance, 0.8);
         }
         assert!(((-adaptation.averaged()).exp() - 0.8).abs() < 0.02);
     }

@@ -22,6 +22,7 @@ const MOST_DIMENSIONS_OF_STATES: usize = 1000;
 #[derive(Debug, Clone)]
 pub struct Warmup {
     schedule: Schedule,
+    target_accept: f64,
     metric: MetricAdaptation,
     metric_known: bool,
     /// Draws in the background.
@@ -36,6 +37,7 @@ impl Warmup {
     pub fn new(settings: &Settings, dim: usize) -> Self {
         Self {
             schedule: Schedule::new(settings.tune, &settings.schedule),
+            target_accept: settings.target_accept,
             metric: MetricAdaptation::new(settings.metric, dim),
             metric_known: false,
             background: 0,
@@ -79,7 +81,11 @@ impl Warmup {
         step_size: &mut DualAveraging,
         hamiltonian: &mut Hamiltonian,
     ) -> bool {
-        step_size.update(outcome.acceptance_rate);
+        if self.schedule.settles(draw) {
+            step_size.average_anew();
+        }
+        let target = self.schedule.target(draw, self.target_accept);
+        step_size.update(outcome.acceptance_rate, target);
         let seen = std::mem::take(&mut self.seen);
         if !self.schedule.adapts_metric(draw) {
             return false;

@@ -63,6 +63,21 @@ def test_starts_at_the_jittered_values_of_others_are_those_of_single_runs(shops)
     assert np.isfinite(result.summary.level.sel(dataset="large", statistic="mean")).all()
 
 
+def test_counts_with_covariates_of_different_lengths():
+    rng = np.random.default_rng(4)
+    with pm.Model() as model:
+        x = pm.Data("x", np.zeros((5, 4)))
+        y = pm.Data("y", np.zeros(5, dtype=int))
+        beta = pm.Normal("beta", 0, 1, shape=4)
+        intercept = pm.Normal("intercept", 0, 1)
+        pm.Poisson("count", pm.math.exp(intercept + x @ beta), observed=y)
+    sets = [{"x": rng.normal(size=(n, 4)), "y": rng.poisson(2, size=n)} for n in (20, 7, 40)]
+    result = sample_batch(model, sets, keep="draws", random_seed=9, **RUN, **QUIET)
+    compiled = compile_model(model)
+    for number, data in enumerate(sets):
+        assert_same(result.idata(number), single(compiled.bind(data), result.seeds(number)))
+
+
 def test_draws_depend_on_the_position_alone(trend, series):
     run = {"keep": "draws", "random_seed": 2, **RUN, **QUIET}
     whole = sample_batch(trend, {"y": series}, cores=2, **run)

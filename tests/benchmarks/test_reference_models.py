@@ -45,6 +45,10 @@ PARAMETERS_AND_ROWS = {
     "small_medium": (5, 60),
     "small_stress": (8, 120),
     "correlated_regression": (5, 100),
+    "micro_normal": (2, 100),
+    "micro_regression": (3, 100),
+    "micro_hierarchical": (12, 160),
+    "micro_gp": (3, 50),
 }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pymc as pm
 import pytest
 
+from pymc_rustmc.arguments import checked_rewrites
 from pymc_rustmc.compile import translate_model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
@@ -23,11 +24,13 @@ def bound():
     return translate_model(model_of_the_page()).bind()
 
 
-@pytest.mark.parametrize("stage", ["template", "bound", "plan"])
+@pytest.mark.parametrize("stage", ["template", "bound", "plan", "plan after exact algebra"])
 def test_printed_stages(bound, stage):
+    plain = bound.with_rewrites(checked_rewrites(False))
     text = {
         "template": lambda: str(bound.template.graph),
-        "bound": bound.density.graph_text,
-        "plan": bound.density.plan_text,
+        "bound": plain.density.graph_text,
+        "plan": plain.density.plan_text,
+        "plan after exact algebra": bound.density.plan_text,
     }[stage]()
     assert f"```\n{text.strip()}\n```" in PAGE

@@ -7,6 +7,7 @@ use pymc_rustmc::bind::Data;
 use pymc_rustmc::density::Density;
 use pymc_rustmc::graph::{Array, DType, Graph, NodeId, Op};
 use pymc_rustmc::model::Model;
+use pymc_rustmc::rewrite::algebra::Rules;
 use pymc_rustmc::tensor::{Tensor, size_of};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -83,7 +84,7 @@ fn bind(graph: &Graph, case: &Value) -> Reached {
             _ => {}
         }
     }
-    let Ok(model) = Model::within(ROOM, graph, data, &shapes) else {
+    let Ok(model) = Model::within(ROOM, Rules::ALL, graph, data, &shapes) else {
         return Reached::Graph;
     };
     let position: Vec<f64> = (0..model.dim()).map(|i| (i as f64 * 0.7).sin()).collect();

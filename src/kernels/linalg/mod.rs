@@ -14,6 +14,7 @@ pub mod lower;
 pub mod lu;
 pub mod product;
 pub mod qr;
+pub mod tall;
 mod tile;
 pub mod triangular;
 

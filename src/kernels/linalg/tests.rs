@@ -461,6 +461,43 @@ fn q_is_orthogonal_and_q_times_r_is_the_matrix() {
 }
 
 #[test]
+fn a_triangle_folds_blocks_of_rows() {
+    let mut random = Random::new(59);
+    for (columns, reflected) in [(1, 1), (3, 3), (4, 2), (9, 9), (5, 0), (17, 12)] {
+        let what = format!("{columns} columns, {reflected} reflected");
+        let heights = [5, 8, 24, 1, 70];
+        let blocks = heights.map(|rows| random_matrix(&mut random, rows, columns));
+        let (height, size) = (
+            |rows: usize| rows.next_multiple_of(LANES),
+            reflected * columns,
+        );
+        let found = on_every_isa(&what, |isa| {
+            let (mut r, mut left) = (vec![0.0; size], vec![]);
+            for (block, rows) in blocks.iter().zip(heights) {
+                let height = height(rows);
+                let mut work = vec![0.0; height * columns];
+                for (p, value) in block.iter().enumerate() {
+                    work[p % columns * height + p / columns] = *value;
+                }
+                tall::fold_on(isa, reflected, columns, &mut r, &mut work, height);
+                work[..reflected * height].fill(0.0);
+                left.extend(transpose([columns, height], &work));
+            }
+            [r, left].concat()
+        });
+        let upper = |i: usize, j: usize| j >= i || j >= reflected;
+        let r: Vec<f64> = (0..size).map(|p| found[p]).collect();
+        let is_upper = (0..size).all(|p| upper(p / columns, p % columns) || r[p] == 0.0);
+        assert!(is_upper, "{what}");
+        let gram = |a: &[f64]| {
+            let rows = a.len() / columns;
+            times([columns, rows, columns], &transpose([rows, columns], a), a)
+        };
+        assert_close(&what, &gram(&found), &gram(&blocks.concat()), 1e-14);
+    }
+}
+
+#[test]
 fn products_of_stacks_are_the_plain_ones() {
     let mut random = Random::new(58);
     let lengths = [0, 1, 2, 7, 8, 9, 16, 21];

@@ -52,7 +52,7 @@ fn eigen(m: usize, a: &[f64]) -> Option<(Vec<f64>, Vec<f64>)> {
 }
 
 /// Q, (m, k), and R, (k, n), of an (m, n) matrix.
-fn orthogonal_triangular([m, n]: [usize; 2], a: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn orthogonal_triangular([m, n]: [usize; 2], a: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let k = m.min(n);
     let (mut q, mut r) = (vec![0.0; m * k], vec![0.0; k * n]);
     let mut scratch = vec![0.0; qr::factor_scratch(m, n)];
@@ -69,11 +69,13 @@ fn transposed([rows, columns]: [usize; 2], a: &[f64]) -> Vec<f64> {
 /// Rows less their mean, their columns times `factor`.
 fn centred(rows: &[f64], dim: usize, factor: impl Fn(usize) -> f64) -> Vec<f64> {
     let mean = mean(rows, dim);
-    let row = |row: &[f64]| -> Vec<f64> {
-        let columns = row.iter().zip(&mean).enumerate();
-        columns.map(|(i, (x, m))| (x - m) * factor(i)).collect()
-    };
-    rows.chunks_exact(dim).flat_map(row).collect()
+    let mut centred = rows.to_vec();
+    for row in centred.chunks_exact_mut(dim) {
+        for (i, (x, m)) in row.iter_mut().zip(&mean).enumerate() {
+            *x = (*x - m) * factor(i);
+        }
+    }
+    centred
 }
 
 /// Draws and gradients less their means, in the coordinates that the diagonal metric scales.

@@ -84,6 +84,9 @@ impl Points {
         let (median, low) = (recent[last / 2], recent[last / 10]);
         let spread = (median - low).max((self.dim as f64 / 2.0).sqrt());
         let floor = median - TYPICAL * spread;
+        if self.logps.iter().all(|&logp| logp >= floor) {
+            return self.clone();
+        }
         self.select((0..self.len()).filter(|&i| self.logps[i] >= floor))
     }
 
