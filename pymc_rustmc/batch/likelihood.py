@@ -164,7 +164,7 @@ class _ByPyMC:
     def __call__(
         self, n: int, values: Mapping[str, NDArray[Any]], data: Arrays, seed: Sequence[int]
     ) -> NDArray[Any]:
-        reseed_rngs(self._rngs, list(seed))  # type: ignore[arg-type]
+        reseed_rngs(self._rngs, list(seed))
         rest = [np.asarray(data[name], dtype=variable.type.dtype) for name, variable in self._data.items()]
         rows = ([values[name][row] if name in values else None for name in self._inputs] for row in range(n))
         drawn = [self._function(*row, *rest)[0] for row in rows]

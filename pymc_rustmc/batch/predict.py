@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import xarray as xr
@@ -100,9 +100,9 @@ class _NewData:
                 f"of ids to these, got {type(data).__name__}."
             )
         elif data and all(isinstance(value, Mapping | DataSet) for value in data.values()):
-            self._by_id = data
+            self._by_id = cast("Mapping[Hashable, Given | DataSet]", data)
         else:
-            self._all = data
+            self._all = cast("Given", data)
 
     def ids(self, all_ids: list[Hashable]) -> list[Hashable]:
         """Ids for which there are new data."""
