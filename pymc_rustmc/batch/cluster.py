@@ -68,7 +68,7 @@ class _Work:
     starts: _SentStarts | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _SentStarts:
     """Starting points that were computed before; see `Starts`.
 

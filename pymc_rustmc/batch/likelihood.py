@@ -42,8 +42,10 @@ class _Drawn:
     ----------
     op
         The Op of its distribution.
-    dtype, ndim
+    dtype
         Of the variable.
+    follows
+        For each axis, whether its length is that of a parameter.
     outputs
         Names of the outputs of the graph that are the distribution's parameters.
     dtypes
@@ -52,7 +54,7 @@ class _Drawn:
 
     op: RandomVariable
     dtype: np.dtype[Any]
-    ndim: int
+    follows: tuple[bool, ...]
     outputs: list[str]
     dtypes: list[np.dtype[Any]]
 
@@ -125,7 +127,7 @@ class Likelihood:
                 outputs[output].astype(dtype, copy=False)
                 for output, dtype in zip(item.outputs, item.dtypes, strict=True)
             ]
-            shape = _shape(name, [parameter.shape[1:] for parameter in parameters], *shapes[name])
+            shape = _shape(name, item, [parameter.shape[1:] for parameter in parameters], *shapes[name])
             aligned = [_aligned(parameter, len(shape)) for parameter in parameters]
             rng = np.random.default_rng([*seed, zlib.crc32(name.encode())])
             drawn = item.op.rng_fn(rng, *aligned, (n, *shape))
@@ -162,7 +164,7 @@ class _ByPyMC:
     def __call__(
         self, n: int, values: Mapping[str, NDArray[Any]], data: Arrays, seed: Sequence[int]
     ) -> NDArray[Any]:
-        reseed_rngs(self._rngs, list(seed))  # type: ignore[arg-type]
+        reseed_rngs(self._rngs, list(seed))
         rest = [np.asarray(data[name], dtype=variable.type.dtype) for name, variable in self._data.items()]
         rows = ([values[name][row] if name in values else None for name in self._inputs] for row in range(n))
         drawn = [self._function(*row, *rest)[0] for row in rows]
@@ -233,7 +235,7 @@ def likelihood_of(source: LiveModel, names: Sequence[str]) -> Likelihood:
         name: _Drawn(
             op=rv.owner.op,
             dtype=np.dtype(rv.dtype),
-            ndim=rv.type.ndim,
+            follows=_follows(rv),
             outputs=[f"{name}[{k}]" for k in range(len(rv.owner.op.dist_params(rv.owner)))],
             dtypes=[np.dtype(p.type.dtype) for p in rv.owner.op.dist_params(rv.owner)],
         )
@@ -273,13 +275,23 @@ def _is_random(variable: Variable) -> bool:
     return any(isinstance(other.type, RandomType) for other in ancestors([variable]))
 
 
+def _follows(rv: Variable) -> tuple[bool, ...]:
+    """For each axis of a variable, whether a parameter of its distribution may have another length than 1."""
+    shapes = [parameter.type.shape for parameter in rv.owner.op.dist_params(rv.owner)]
+    padded = [(1,) * (rv.type.ndim - len(shape)) + tuple(shape) for shape in shapes]
+    return tuple(any(length != 1 for length in axis) for axis in zip(*padded, strict=True))
+
+
 def _shape(
-    name: str, parameters: Sequence[tuple[int, ...]], own: tuple[int, ...], is_sure: bool
+    name: str, item: _Drawn, parameters: Sequence[tuple[int, ...]], own: tuple[int, ...], is_sure: bool
 ) -> tuple[int, ...]:
     """Shape of an observed variable: its own, or what the parameters say under new data."""
     implied = np.broadcast_shapes(*parameters)
-    if not is_sure and len(implied) == len(own):
-        return implied
+    if not is_sure:
+        padded = (1,) * (len(own) - len(implied)) + implied
+        own = tuple(
+            new if follows else old for new, old, follows in zip(padded, own, item.follows, strict=True)
+        )
     try:
         fits = np.broadcast_shapes(implied, own) == own
     except ValueError:

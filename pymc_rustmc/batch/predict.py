@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import xarray as xr
@@ -94,15 +94,15 @@ class _NewData:
         self._all: Given | DataSet = {}
         if isinstance(data, DataSet) or data is None:
             self._all = data or {}
-        elif data and all(isinstance(value, Mapping | DataSet) for value in data.values()):
-            self._by_id = data  # type: ignore[assignment]
-        elif isinstance(data, Mapping):
-            self._all = data  # type: ignore[assignment]
-        else:
+        elif not isinstance(data, Mapping):
             raise TypeError(
                 "`data` must be a mapping of names to values or a DataSet, for all data sets, or a mapping "
                 f"of ids to these, got {type(data).__name__}."
             )
+        elif data and all(isinstance(value, Mapping | DataSet) for value in data.values()):
+            self._by_id = cast("Mapping[Hashable, Given | DataSet]", data)
+        else:
+            self._all = cast("Given", data)
 
     def ids(self, all_ids: list[Hashable]) -> list[Hashable]:
         """Ids for which there are new data."""

@@ -284,7 +284,7 @@ class BatchResult:
             sizes = fits["shapes"][name].prod(1)
             rows = fits["summary"][name]
             for statistic, sign, bound in (("r_hat", 1, r_hat), ("ess_bulk", -1, ess), ("ess_tail", -1, ess)):
-                worst = sign * _greatest(sign * rows[:, statistics.index(statistic)], sizes)
+                worst = sign * greatest(sign * rows[:, statistics.index(statistic)], sizes)
                 for index in np.flatnonzero(sign * worst > sign * bound):
                     text = f"{worst[index]:.3f}" if statistic == "r_hat" else f"{worst[index]:.0f}"
                     reasons.setdefault(int(index), []).append(f"{statistic} {text} of {name}")
@@ -385,7 +385,7 @@ def own_dims(template: BoundModel, name: str, ndim: int) -> list[str]:
     return [*named, *(f"{name}_dim_{axis}" for axis in range(len(named), ndim))][:ndim]
 
 
-def _greatest(column: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+def greatest(column: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Greatest value of each fit's elements; NaN where it has none."""
     values = np.full(len(sizes), np.nan)
     some = np.flatnonzero(sizes)

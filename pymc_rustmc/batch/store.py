@@ -43,6 +43,7 @@ _PARTS = {
     "data": "data of its own",
     "variables": "free variables or starting values",
     "start_graph": "starting values",
+    "rewrites": "rules of exact algebra",
 }
 
 
@@ -409,6 +410,6 @@ def _lead(fits: Chunk) -> tuple[int, int]:
 
 def _bytes(chunk: Chunk) -> int:
     """About how many bytes a chunk takes."""
-    arrays = [array for key in ("summary", "draws", "sample_stats") for array in chunk[key].values()]  # type: ignore[literal-required]
+    arrays = [array for key in ("summary", "draws", "sample_stats") for array in chunk[key].values()]
     given = [np.size(value) * 8 for data in chunk["given"] if data for value in data.data.values()]
     return sum(array.nbytes for array in arrays) + sum(given) + 200 * len(chunk["failures"])

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_rustmc.batch.data_sets import DataSet
-from pymc_rustmc.batch.result import DIM, BatchResult, KeptFit
+from pymc_rustmc.batch.result import DIM, BatchResult, KeptFit, greatest
 from pymc_rustmc.batch.settings import BatchSettings
 from pymc_rustmc.batch.store import id_of, settings_in
 from pymc_rustmc.batch.zarr_arrays import attributes_of, names_in, open_dataset, read
@@ -117,10 +117,9 @@ class StoredBatchResult(BatchResult):
             for name in self.settings.variables:
                 table = self.summary[name].isel({DIM: rows}).values
                 for statistic, sign, bound in rules:
-                    column = table[..., self.settings.statistics.index(statistic)]
-                    worst = sign * np.fmax.reduce(
-                        (sign * column).reshape(len(column), -1), axis=1, initial=np.nan
-                    )
+                    column = sign * table[..., self.settings.statistics.index(statistic)]
+                    sizes = np.full(len(column), column[:1].size)
+                    worst = sign * greatest(column.ravel(), sizes)
                     for index in np.flatnonzero(sign * worst > sign * bound):
                         text = f"{worst[index]:.3f}" if statistic == "r_hat" else f"{worst[index]:.0f}"
                         reasons.setdefault(start + int(index), []).append(f"{statistic} {text} of {name}")
@@ -178,8 +177,7 @@ class StoredBatchResult(BatchResult):
             KeptFit(
                 position=int(positions[index]),
                 values={
-                    name: array[(index, ..., *map(slice, shapes[name][index].tolist()))]
-                    for name, array in values.items()
+                    name: _cut(array[index], shapes[name][index].tolist()) for name, array in values.items()
                 },
                 stats={name: array[index] for name, array in stats.items()},
                 seconds=float(seconds[index]),
@@ -189,13 +187,19 @@ class StoredBatchResult(BatchResult):
         ]
 
 
+def _cut(array: NDArray[Any], lengths: list[int]) -> NDArray[Any]:
+    """Cut off what fills the last axes up."""
+    place: tuple[Any, ...] = (..., *map(slice, lengths))
+    found: NDArray[Any] = array[place]
+    return found
+
+
 def _data_set(given: dict[str, NDArray[Any]], index: int) -> DataSet:
     data = {}
     for name in given:
         is_given = given.get(f"{name} is given")
         if is_given is not None and is_given[index]:
-            shape = given[f"{name} shape"][index].tolist()
-            data[name] = given[name][(index, *map(slice, shape))]
+            data[name] = _cut(given[name][index], given[f"{name} shape"][index].tolist())
     coords = json.loads(str(given["coords"][index])) if "coords" in given else {}
     return DataSet(data, coords)
 

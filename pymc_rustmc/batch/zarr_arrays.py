@@ -171,7 +171,8 @@ def attributes_of(path: Path) -> dict[str, Any] | None:
 
 def open_dataset(path: Path, group: str) -> xr.Dataset:
     """Open the arrays of a group as a dataset that reads what is asked of it."""
-    return xr.open_zarr(path, group=group, chunks=None, consolidated=True)
+    dataset: xr.Dataset = xr.open_zarr(path, group=group, chunks=None, consolidated=True)
+    return dataset
 
 
 def read(path: Path, name: str, rows: Any = slice(None)) -> NDArray[Any]:

@@ -5,8 +5,10 @@ import signal
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
 import xarray as xr
+from pytensor.graph.op import Op
 
 from pymc_rustmc import DataSet, compile_model, load_model, sample_batch
 from pymc_rustmc.batch import cluster as batch_cluster
@@ -119,13 +121,17 @@ def test_data_are_taken_as_workers_need_them(client, trend):
 def test_what_cannot_be_sent(client, trend):
     with pytest.raises(TypeError, match=r"dask\.distributed\.Client"):
         sample_batch(trend, [{}], client="tcp://localhost:1234", **RUN)
-    import pytensor.tensor as pt
-    from pytensor.compile.ops import as_op
 
-    double = as_op(itypes=[pt.dvector], otypes=[pt.dvector])(lambda x: 2 * x)
+    class Double(Op):
+        itypes = (pt.dscalar,)
+        otypes = (pt.dscalar,)
+
+        def perform(self, node, inputs, outputs):
+            outputs[0][0] = 2 * inputs[0]
+
     with pm.Model() as model:
         x = pm.Normal("x")
-        pm.Deterministic("d", double(pm.math.stack([x, x])))
+        pm.Deterministic("d", Double()(x))
         pm.Normal("z", x, 1, observed=pm.Data("y", [0.0]))
     with pytest.raises(SaveError, match="cannot be saved"):
         sample_batch(model, [{}], client=client, **RUN)

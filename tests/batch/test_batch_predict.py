@@ -35,7 +35,7 @@ def make_all():
         p = pm.Beta("p", 4, 4)
         rate = pm.math.exp(a + x)
         pm.Normal("normal", a + x, s, observed=np.zeros(2))
-        pm.StudentT("student_t", 4, a + x, s, observed=np.ones(2))
+        pm.StudentT("student_t", nu=4, mu=a + x, sigma=s, observed=np.ones(2))
         pm.LogNormal("lognormal", a + x, s, observed=np.ones(2))
         pm.Gamma("gamma", 2, 2 / rate, observed=np.ones(2))
         pm.Beta("beta", 5 * p + x + 1, 3, observed=np.full(2, 0.6))
