@@ -69,7 +69,7 @@ def scales(number: int) -> tuple[Any, int]:
 WORKLOADS = {
     "many draws": Workload(lambda: scales(200), {"draws": 20_000}),
     "warm-up kept": Workload(
-        lambda: scales(200), {"draws": 10_000, "tune": 10_000, "discard_tuned_samples": False}
+        lambda: scales(200), {"draws": 19_000, "tune": 1000, "discard_tuned_samples": False}
     ),
     "wide Deterministic": Workload(lambda: regression(10_000, 5, wide=True), {"draws": 1000}),
     "wide Deterministic, not asked for": Workload(

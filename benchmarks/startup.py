@@ -51,10 +51,9 @@ def time_stages(name: str) -> dict[str, float]:
     """Return the seconds of each stage for a model in this process, which should be fresh."""
     import pymc as pm
     from pymc.initial_point import make_initial_point_expression
-    from pymc.pytensorf import rewrite_pregrad
 
     from pymc_rustmc import starts
-    from pymc_rustmc.compile import translate_model
+    from pymc_rustmc.compile import _canonical, translate_model
 
     model, chains = (LARGE[name](), 4) if name in LARGE else (MODELS[name].build(), MODELS[name].chains)
     gc.disable()  # as in `pm.sample`
@@ -62,7 +61,7 @@ def time_stages(name: str) -> dict[str, float]:
     pymcs_own = Stopwatch()
     with (
         mock.patch.object(pm.Model, "logp", pymcs_own.wrap(pm.Model.logp)),
-        mock.patch("pymc_rustmc.compile.rewrite_pregrad", pymcs_own.wrap(rewrite_pregrad)),
+        mock.patch("pymc_rustmc.compile._canonical", pymcs_own.wrap(_canonical)),
     ):
         template = translate_model(model)
     marks.append(time.process_time())

@@ -222,7 +222,10 @@ def _checked(draws: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(f"Draws must have the shape (chain, draw, *shape), got {array.shape}.")
     if array.dtype.kind not in "biuf":
         raise ValueError(f"Draws must be real numbers, got an array of {array.dtype}.")
-    return np.ascontiguousarray(array, dtype=np.float64)
+    array = np.asarray(array, dtype=np.float64)
+    if all(chain.flags.c_contiguous for chain in array[:1]):
+        return array  # as where warm-up is kept: chains are apart in memory
+    return np.ascontiguousarray(array)
 
 
 def _estimate(method: str, methods: Sequence[str], prob: object) -> tuple[str, list[float]]:

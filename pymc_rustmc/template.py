@@ -141,7 +141,9 @@ class Template:
                 f"the model has no data named {quoted(unknown)}; it has {quoted(inputs) or 'none'}"
             )
         arrays = {
-            name: _as_input(name, given[name] if name in given else current[name], item)
+            name: _as_input(name, given[name], item, copy=True)
+            if name in given
+            else _as_input(name, current[name], item, copy=False)
             for name, item in inputs.items()
         }
         self._fit_dim_lengths(arrays, given, coords)
@@ -309,15 +311,15 @@ def check_values(name: str, array: npt.NDArray[Any], observed: bool) -> None:
         raise DataError(f"observed data {name!r} hold infinite values; drop or replace those entries")
 
 
-def _as_input(name: str, value: npt.ArrayLike, item: DataInput) -> npt.NDArray[Any]:
-    """`value` as an array of our dtype and the rank of a data input."""
+def _as_input(name: str, value: npt.ArrayLike, item: DataInput, *, copy: bool) -> npt.NDArray[Any]:
+    """`value` as an array of our dtype and the rank of a data input, a copy of what the user may change."""
     dtype = np.dtype(kind_dtype(item.dtype))
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise DataError(f"data {name!r} have dtype {array.dtype}; give numbers or booleans")
     if array.ndim != item.ndim:
         raise DataError(f"data {name!r} have {array.ndim} axes, but the model needs {item.ndim}")
-    converted = array.astype(dtype)
+    converted = array.astype(dtype, copy=copy)
     if dtype.kind != "f" and not np.array_equal(converted, array):
         raise DataError(f"data {name!r} must be {dtype}, but hold other values; round or recode them")
     return converted

@@ -237,8 +237,10 @@ mod tests {
         }
     }
 
-    /// Draws of two chains.
-    fn sample(wanted: Option<&[Wanted]>) -> (Vec<f64>, Vec<(String, Vec<usize>, Elements)>) {
+    type Found = Vec<(String, Vec<usize>, Elements)>;
+
+    /// Draws of two chains: positions, or what was wanted.
+    fn sample(wanted: Option<&[Wanted]>) -> (Vec<f64>, Found) {
         let settings = Settings::from_json(r#"{"tune": 10, "draws": 20}"#).unwrap();
         let starts = vec![vec![0.5; 2]; 2];
         let sampled = model().sample(settings, starts, vec![1, 2], 2, wanted);

@@ -44,13 +44,11 @@ impl Measure {
     }
 }
 
-/// Draws of an array of quantities: `values[(chain * draws + draw) * elements + element]`.
-#[derive(Clone, Copy, Debug)]
+/// Draws of an array of quantities: `chains[chain][draw * elements + element]`.
+#[derive(Clone, Debug)]
 pub struct DrawArray<'a> {
-    /// All draws.
-    pub values: &'a [f64],
-    /// Number of chains.
-    pub chains: usize,
+    /// All draws of each chain.
+    pub chains: Vec<&'a [f64]>,
     /// Number of draws a chain.
     pub draws: usize,
     /// Number of quantities.
@@ -63,13 +61,15 @@ const BLOCK: usize = 8;
 impl DrawArray<'_> {
     /// Copies the draws of one element after the other, those of a chain together.
     fn gather(&self, first: usize, count: usize, columns: &mut Vec<f64>) {
-        let rows = self.chains * self.draws;
+        let rows = self.chains.len() * self.draws;
         columns.clear();
         columns.resize(count * rows, 0.0);
-        for row in 0..rows {
-            let start = row * self.elements + first;
-            for (k, &value) in self.values[start..start + count].iter().enumerate() {
-                columns[k * rows + row] = value;
+        for (chain, values) in self.chains.iter().enumerate() {
+            for draw in 0..self.draws {
+                let start = draw * self.elements + first;
+                for (k, &value) in values[start..start + count].iter().enumerate() {
+                    columns[k * rows + chain * self.draws + draw] = value;
+                }
             }
         }
     }
@@ -99,7 +99,7 @@ pub fn measure_all(arrays: &[DrawArray<'_>], measures: &[Measure]) -> Vec<Vec<f6
             let source = &arrays[array];
             let count = BLOCK.min(source.elements - first);
             source.gather(first, count, columns);
-            let rows = source.chains * source.draws;
+            let rows = source.chains.len() * source.draws;
             let mut values = vec![];
             for k in 0..count {
                 let element = &columns[k * rows..(k + 1) * rows];

@@ -39,10 +39,8 @@ const ALL: [Measure; 11] = [
 
 fn all_measures(chains: &[Vec<f64>]) -> Vec<f64> {
     let draws = chains.first().map_or(0, Vec::len);
-    let values = chains.concat();
     let array = DrawArray {
-        values: &values,
-        chains: chains.len(),
+        chains: chains.iter().map(Vec::as_slice).collect(),
         draws,
         elements: 1,
     };
@@ -218,8 +216,7 @@ fn arrays_are_measured_element_by_element() {
         .iter()
         .zip(&values)
         .map(|(&elements, values)| DrawArray {
-            values,
-            chains,
+            chains: values.chunks((draws * elements).max(1)).collect(),
             draws,
             elements,
         })
@@ -228,7 +225,7 @@ fn arrays_are_measured_element_by_element() {
     for (array, result) in arrays.iter().zip(measure_all(&arrays, &ALL)) {
         assert_eq!(result.len(), array.elements * width);
         for element in 0..array.elements {
-            let at = |c: usize, t: usize| array.values[(c * draws + t) * array.elements + element];
+            let at = |c: usize, t: usize| array.chains[c][t * array.elements + element];
             let single: Vec<Vec<f64>> = (0..chains)
                 .map(|c| (0..draws).map(|t| at(c, t)).collect())
                 .collect();

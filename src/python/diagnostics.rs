@@ -40,12 +40,12 @@ pub fn diagnose<'py>(
         .collect::<PyResult<_>>()?;
     let arrays: Vec<_> = arrays.iter().map(|array| array.as_array()).collect();
     let sources = arrays.iter().map(|array| {
-        let (chains, draws, elements) = array.dim();
-        let values = array
-            .as_slice()
-            .ok_or_else(|| PyValueError::new_err("draws must be contiguous"))?;
+        let (_, draws, elements) = array.dim();
+        let chains = array.outer_iter().map(|chain| chain.to_slice());
+        let chains = chains
+            .collect::<Option<Vec<&[f64]>>>()
+            .ok_or_else(|| PyValueError::new_err("draws of a chain must be contiguous"))?;
         Ok(DrawArray {
-            values,
             chains,
             draws,
             elements,

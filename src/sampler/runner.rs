@@ -292,6 +292,9 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.abort();
+        if let Some(crew) = &self.shared.crew {
+            crew.dismiss(); // also where a thread could not be started
+        }
     }
 }
 
