@@ -53,7 +53,7 @@ def time_stages(name: str) -> dict[str, float]:
     from pymc.initial_point import make_initial_point_expression
 
     from pymc_rustmc import starts
-    from pymc_rustmc.compile import _canonical, translate_model
+    from pymc_rustmc.compile import canonical, translate_model
 
     model, chains = (LARGE[name](), 4) if name in LARGE else (MODELS[name].build(), MODELS[name].chains)
     gc.disable()  # as in `pm.sample`
@@ -61,7 +61,7 @@ def time_stages(name: str) -> dict[str, float]:
     pymcs_own = Stopwatch()
     with (
         mock.patch.object(pm.Model, "logp", pymcs_own.wrap(pm.Model.logp)),
-        mock.patch("pymc_rustmc.compile._canonical", pymcs_own.wrap(_canonical)),
+        mock.patch("pymc_rustmc.compile.canonical", pymcs_own.wrap(canonical)),
     ):
         template = translate_model(model)
     marks.append(time.process_time())
