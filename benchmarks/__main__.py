@@ -1,10 +1,11 @@
 """The command line of the benchmarks.
 
 run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
-does before it samples, translation does so over the catalogue of the tests, efficiency counts gradients
-for an effective draw, hierarchies those of hierarchical models with and without reparametrise=True, gradient
-times one evaluation of log density and gradient, batch fits thousands of series by one call, and some by
-rivals in a loop.
+does before it samples, translation does so over the catalogue of the tests, memory measures its peak memory,
+efficiency counts gradients for an effective draw, hierarchies those of hierarchical models with and without
+reparametrise=True, metrics those of each kind of metric, gradient times one evaluation of log density and
+gradient, scaling does so as data grow, batch fits thousands of series by one call, and some by rivals in a
+loop, algebra times gradients with and without the rules of exact algebra.
 """
 
 import argparse
@@ -19,9 +20,13 @@ from benchmarks import (
     batch,
     efficiency,
     efficiency_table,
+    exact_algebra,
     gradient,
     hierarchies,
+    memory,
+    metrics,
     report,
+    scaling,
     startup,
     translation,
 )
@@ -38,17 +43,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command == "startup":
         print(startup.table(options.models, options.repeats))
         return
+    if options.command == "scaling":
+        print(scaling.report(options.rows, options.output))
+        return
+    if options.command == "memory":
+        print(memory.table(list(memory.WORKLOADS)))
+        return
     if options.command == "translation":
         print(translation.report(options.repeats, options.shown))
         return
     if options.command == "efficiency":
         print(efficiency_table.report(compared(options)))
         return
+    if options.command == "algebra":
+        print(exact_algebra.table(options.repeats))
+        return
     if options.command == "hierarchies":
         print(hierarchies.table(options.seeds))
         return
     if options.command == "gradient":
         print(gradient.table(evaluations(options)))
+        return
+    if options.command == "metrics":
+        for line in metrics.table(options.models, options.seeds):
+            print(line, flush=True)
         return
     if options.command == "batch":
         print(batch.table(options.series, options.cores, options.rivals, options.looped))
@@ -89,12 +107,29 @@ def parser() -> argparse.ArgumentParser:
     startup_parser = commands.add_parser("startup", help="time translation, binding and starting points")
     startup_parser.add_argument("--repeats", type=int, default=3, help="fresh processes a model (default: 3)")
 
+    commands.add_parser("memory", help="peak memory of whole calls, against the arrays that they return")
+
+    scaling_parser = commands.add_parser("scaling", help="time a gradient against rows and columns")
+    scaling_parser.add_argument("--rows", type=int, default=10**7, help="most rows (default: 10000000)")
+    scaling_parser.add_argument("--output", type=Path, help="where to draw the plot, such as scaling.svg")
+
     translation_parser = commands.add_parser("translation", help="time translation over the tests' catalogue")
     translation_parser.add_argument("--repeats", type=int, default=3, help="builds an entry (default: 3)")
     translation_parser.add_argument("--shown", type=int, default=15, help="slowest shown (default: 15)")
 
     hierarchies_parser = commands.add_parser("hierarchies", help="count gradients of hierarchical models")
     hierarchies_parser.add_argument("--seeds", type=int, default=6, help="runs a model (default: 6)")
+
+    metrics_parser = commands.add_parser("metrics", help="count gradients of each kind of metric")
+    metrics_parser.add_argument("--seeds", type=int, default=5, help="runs a case (default: 5)")
+    metrics_parser.add_argument(
+        "--models",
+        nargs="+",
+        choices=metrics.MODELS,
+        default=list(metrics.MODELS),
+        metavar="MODEL",
+        help=", ".join(metrics.MODELS),
+    )
 
     batch_parser = commands.add_parser("batch", help="fit thousands of series by one call, and by rivals")
     batch_parser.add_argument("--series", type=int, default=10_000, help="default: 10000")
@@ -110,14 +145,17 @@ def parser() -> argparse.ArgumentParser:
     )
     batch_parser.add_argument("--looped", type=int, default=50, help="series a rival fits (default: 50)")
 
-    for command in (run_parser, startup_parser):
+    algebra_parser = commands.add_parser("algebra", help="time gradients with and without exact algebra")
+    algebra_parser.add_argument("--repeats", type=int, default=5, help="measurements a model (default: 5)")
+
+    for command, names in ((run_parser, list(MODELS)), (startup_parser, [*MODELS, *startup.LARGE])):
         command.add_argument(
             "--models",
             nargs="+",
-            choices=MODELS,
-            default=list(MODELS),
+            choices=names,
+            default=names,
             metavar="MODEL",
-            help=", ".join(MODELS),
+            help=", ".join(names),
         )
 
     gradient_parser = commands.add_parser("gradient", help="time one evaluation, ours against nutpie's")

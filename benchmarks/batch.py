@@ -141,14 +141,13 @@ def _numpyro(_: pm.Model) -> Callable[[Series], dict[str, Series]]:
         sigma = numpyro.sample("sigma", dist.HalfNormal(10))
         numpyro.sample("sales", dist.Normal(intercept + trend * TIME, sigma), obs=y)
 
-    # The data are arguments of the compiled function, which so serves every series.
-    chain = MCMC(NUTS(model), num_warmup=TUNE, num_samples=DRAWS, progress_bar=False, jit_model_args=True)
-
-    def fit(y: Series) -> dict[str, Series]:
+    def run(y: Any) -> Any:
+        chain = MCMC(NUTS(model), num_warmup=TUNE, num_samples=DRAWS, progress_bar=False)
         chain.run(jax.random.PRNGKey(1), y)
-        return {name: np.asarray(value) for name, value in chain.get_samples().items()}
+        return chain.get_samples()
 
-    return fit
+    samples = jax.jit(run)  # compiled once, since all series are of one length
+    return lambda y: {name: np.asarray(value) for name, value in samples(y).items()}
 
 
 RIVALS: dict[str, Callable[[pm.Model], Callable[[Series], dict[str, Series]]]] = {

@@ -174,7 +174,7 @@ def _over_seeds(results: BySeed, kind: Kind) -> float:
 
 def _figure(results: BySeed) -> str:
     mark = "\\*" if _marked(results) else ""
-    return f"{_number(_over_seeds(results, 'bulk'))} / {_number(_over_seeds(results, 'tail'))}{mark}"
+    return f"{number(_over_seeds(results, 'bulk'))} / {number(_over_seeds(results, 'tail'))}{mark}"
 
 
 def _marked(results: BySeed) -> bool:
@@ -188,11 +188,12 @@ def _divergences(results: BySeed) -> str:
 def _mean_and_range(values: Sequence[float]) -> str:
     if not values:
         return ""
-    mean, least, most = map(_number, (_geometric_mean(values), min(values), max(values)))
+    mean, least, most = map(number, (_geometric_mean(values), min(values), max(values)))
     return f"{mean} ({least}-{most})"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a figure with three digits, or in full above 1000."""
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 

@@ -269,7 +269,14 @@ class Density:
     def plan_text(self) -> str:
         """Print the plan readably."""
 
-    def sample(self, settings: str, starts: NDArray[np.float64], seeds: Sequence[int], cores: int) -> Run:
+    def sample(
+        self,
+        settings: str,
+        starts: NDArray[np.float64],
+        seeds: Sequence[int],
+        cores: int,
+        wanted: Sequence[tuple[str, str | None, str]] | None = None,
+    ) -> Run:
         """Start sampling in background threads.
 
         Parameters
@@ -281,12 +288,17 @@ class Density:
         seeds
             One seed a chain.
         cores
-            How many chains run at a time.
+            How many chains run at a time; threads without a chain help with the large passes of the others.
+        wanted
+            Variables to keep: name, output that computes it (None for a value variable), and dtype of each.
+            They are computed as they are drawn. By default positions are kept.
 
         Raises
         ------
         ValueError
-            If a setting is unknown or impossible.
+            If a setting is unknown or impossible, or there is no such variable or dtype.
+        MemoryError
+            If the draws do not fit.
         """
 
 class ForeignTimes(TypedDict):
@@ -338,7 +350,8 @@ class Run:
         Returns
         -------
         dict
-            "positions", ``(chains, n, dim)``; "stats", of name to ``(chains, n)``; "warmup_draws", how
+            "positions", ``(chains, n, dim)``, or where variables were wanted "values", of name to
+            ``(chains, n, *shape)``; "stats", of name to ``(chains, n)``; "warmup_draws", how
             many of the ``n`` are warm-up; "warmup_time" and "sampling_time" in seconds; "chains", the
             numbers of the chains returned; "gradients", the evaluations of each. After an abort, the
             chains and the common length that give most draws.
@@ -433,7 +446,7 @@ def diagnose(
     Parameters
     ----------
     arrays
-        Draws of shape ``(chains, draws, elements)``, contiguous.
+        Draws of shape ``(chains, draws, elements)``, those of each chain contiguous.
     measures
         Name and probabilities of each: "rhat", "ess_bulk", "ess_tail" (two), "ess_mean", "ess_sd",
         "ess_quantile" (one), "mcse_mean", "mcse_sd", "mcse_quantile" (one), "hdi" (one), "eti" (one).
@@ -446,7 +459,7 @@ def diagnose(
     Raises
     ------
     ValueError
-        If there is no such measure, or an array is not contiguous.
+        If there is no such measure, or a chain's draws are not contiguous.
     """
 
 def bfmi(energy: NDArray[np.float64]) -> NDArray[np.float64]:

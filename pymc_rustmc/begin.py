@@ -17,7 +17,7 @@ from pymc_rustmc.description import InitVals, Point, Variables
 from pymc_rustmc.live import describe_variables
 from pymc_rustmc.pilot import in_forms
 from pymc_rustmc.starts import checked_starts, start_functions
-from pymc_rustmc.template import BoundModel
+from pymc_rustmc.template import BoundModel, output_name
 
 
 def chosen_model(model: Model | BoundModel | None) -> tuple[Model | BoundModel, Variables]:
@@ -124,6 +124,29 @@ def seeds_of(random_seed: Any, count: int) -> list[int]:
     return [int(rng.integers(2**30)) for rng in get_random_generator(random_seed).spawn(count)]
 
 
+_RECORDED = frozenset(np.dtype(kind).name for kind in (*"fdbhilBHIL", "?", "int64", "uint64"))
+"""Types of elements in which a run can keep draws."""
+
+
+def recorded(bound: BoundModel, dtypes: Mapping[str, np.dtype[Any]]) -> list[tuple[str, str | None, str]]:
+    """List variables as `Density.sample` takes them, to keep their draws: name, output and dtype of each."""
+    return [
+        (
+            name,
+            output_name(name) if name in bound.template.outputs else None,
+            dtype.name if dtype.name in _RECORDED else "float64",
+        )
+        for name, dtype in dtypes.items()
+    ]
+
+
+def as_dtypes(
+    values: Mapping[str, NDArray[Any]], dtypes: Mapping[str, np.dtype[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Give values the dtypes of the model; where they have them, nothing is copied."""
+    return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
+
+
 def evaluate(
     bound: BoundModel, dtypes: Mapping[str, np.dtype[Any]], positions: NDArray[np.float64]
 ) -> dict[str, NDArray[Any]]:
@@ -134,4 +157,4 @@ def evaluate(
     outputs = bound.evaluate(computed, positions.reshape(chains * n, dim)) if computed else {}
     for name, output in outputs.items():
         values[name] = output.reshape(chains, n, *output.shape[1:])
-    return {name: values[name].astype(dtype, copy=False) for name, dtype in dtypes.items()}
+    return as_dtypes(values, dtypes)

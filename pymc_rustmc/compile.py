@@ -10,9 +10,12 @@ import numpy as np
 import pymc as pm
 from pymc.exceptions import SamplingError
 from pymc.pytensorf import rewrite_pregrad
+from pytensor import scalar
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.utils import rewrite_graph
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
+from pytensor.tensor.subtensor import AdvancedSubtensor, Subtensor
 
 from pymc_rustmc._core import Graph
 from pymc_rustmc.arguments import check_model_type
@@ -97,8 +100,8 @@ def _translate(
 ) -> Template:
     """Translate; outputs of the graph in `whole`, of name to reason, each become one foreign node."""
     groups = find_groups(model) if forms else ()
-    outputs: Mapping[str, Variable] = _outputs(model, var_names)
     with no_compiler():
+        outputs: Mapping[str, Variable] = _outputs(model, var_names)
         if groups:
             values, logp, outputs = with_forms(model, outputs)
         else:
@@ -132,15 +135,50 @@ def _translate(
 
 def _add_outputs(walker: Walker, outputs: Mapping[str, Variable], whole: Collection[str]) -> None:
     """Translate outputs into the walker's graph, those in `whole` as one foreign node each."""
-    native = [output for name, output in outputs.items() if name not in whole]
+    native = {name: output for name, output in outputs.items() if name not in whole}
+    # The density gets all rewrites.
+    simple = set() if "logp" in outputs else simple_variables(list(native.values()))
+    as_they_are = [output for output in native.values() if output in simple]
+    others = [output for output in native.values() if output not in simple]
     with no_compiler():
-        translated = iter(walker.translate(canonical(native)))
+        simple_nodes = iter(walker.translate(FunctionGraph(outputs=as_they_are, clone=False)))
+        nodes = iter(walker.translate(canonical(others)) if others else ())
         for name, output in outputs.items():
             if name in whole:
                 node = translate_whole(name, canonical([output]).outputs[0], walker)
             else:
-                node = next(translated)
+                node = next(simple_nodes if output in simple else nodes)
             walker.graph.output(name, node)
+
+
+_SIMPLE_OPS = (
+    *(DimShuffle, Subtensor, AdvancedSubtensor),
+    *(scalar.Exp, scalar.Sigmoid, scalar.Mul, scalar.Add),
+)
+
+
+def simple_variables(outputs: list[Variable]) -> set[Variable]:
+    """Return those whose graph no rewrite makes stabler: exp, products, sums, as of non-centred effects.
+
+    PyTensor's rewrites of the smallest graph take longer than its translation.
+    """
+    nodes = FunctionGraph(outputs=outputs, clone=False).toposort()
+    constant = {variable for node in nodes for variable in node.inputs if isinstance(variable, Constant)}
+    complicated: set[Variable] = set()
+    for node in nodes:
+        if all(variable in constant for variable in node.inputs):
+            constant.update(node.outputs)
+        operation = node.op.scalar_op if isinstance(node.op, Elemwise) else node.op
+        has_stabler_form = isinstance(operation, scalar.Add) and any(  # exp(x) - 1
+            variable in constant for variable in node.inputs
+        )
+        if (
+            not isinstance(operation, _SIMPLE_OPS)
+            or has_stabler_form
+            or any(variable in complicated for variable in node.inputs)
+        ):
+            complicated.update(node.outputs)
+    return {output for output in outputs if output not in complicated}
 
 
 def _check_model(model: Any) -> None:

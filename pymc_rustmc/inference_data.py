@@ -230,13 +230,23 @@ class _Trace:
             self.report,
         )
 
-    def get_values(self, name: str, combine: bool, squeeze: bool) -> NDArray[Any]:
+    def get_values(self, name: str, combine: bool, squeeze: bool) -> _Uncopied:
         """Draws of one variable, ``(chains, draws, *shape)``."""
-        return self._values[name]
+        return _Uncopied(self._values[name])
 
-    def get_sampler_stats(self, name: str, combine: bool, squeeze: bool) -> NDArray[Any]:
+    def get_sampler_stats(self, name: str, combine: bool, squeeze: bool) -> _Uncopied:
         """One statistic, ``(chains, draws)``."""
-        return self._stats[name]
+        return _Uncopied(self._stats[name])
+
+
+@dataclass(frozen=True, eq=False)
+class _Uncopied:
+    """An array that ``np.array``, which PyMC's converter calls, does not copy: the trace is ours alone."""
+
+    array: NDArray[Any]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.array if dtype is None else self.array.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True, eq=False)

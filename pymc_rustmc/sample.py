@@ -19,7 +19,7 @@ from pymc.sampling.parallel import _cpu_count
 from pymc_rustmc._core import complete_settings
 from pymc_rustmc.approximate import pathfinder_starts
 from pymc_rustmc.arguments import check_counts, checked_option, checked_rewrites, unknown_options
-from pymc_rustmc.begin import begin, chosen_model, evaluate, kept, seeds_of
+from pymc_rustmc.begin import as_dtypes, begin, chosen_model, kept, recorded, seeds_of
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.description import InitVals
 from pymc_rustmc.errors import warn_user
@@ -28,7 +28,7 @@ from pymc_rustmc.hierarchies import report_forms, report_remedy
 from pymc_rustmc.inference_data import Draws, check_densities, check_idata_kwargs, to_inference_data
 from pymc_rustmc.pilot import run_pilot
 from pymc_rustmc.progress import RunProgressBar, watch
-from pymc_rustmc.template import BoundModel
+from pymc_rustmc.template import BoundModel, output_name
 
 try:  # the interface that PyMC is about to get; until then a plain class of the same shape
     from pymc.sampling.samplers.base import Sampler
@@ -83,7 +83,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         for funnels and stiff posteriors (arXiv:2506.18746); or ``"hmc"`` with a fixed number of leapfrog
         steps or path length.
     target_accept
-        Mean acceptance statistic, between 0 and 1, that the step size is tuned for (0.8).
+        Mean acceptance statistic, between 0 and 1, that the step size is tuned for (0.85).
     max_treedepth
         Doublings after which a NUTS trajectory ends (10). Also ``max_tree_depth`` and ``maxdepth``.
     metric
@@ -287,7 +287,10 @@ class RustMC(Sampler):  # type: ignore[misc]
             attrs = {**attrs, **pilot.attributes()}
         if self.reparametrise and not quiet:
             report_forms(pilot)
-        run = bound.density.sample(json.dumps(settings), starts, seeds, cores)
+        wanted = recorded(bound, dtypes)
+        if bound.template.groups:
+            wanted.append((LOG_JACOBIAN, output_name(LOG_JACOBIAN), "float64"))
+        run = bound.density.sample(json.dumps(settings), starts, seeds, cores, wanted)
         tune = int(json.loads(run.settings)["tune"])
         bar = RunProgressBar(chains, draws, tune, False if quiet else progressbar, progressbar_theme)
         interrupted = watch(run, bar)
@@ -295,8 +298,8 @@ class RustMC(Sampler):  # type: ignore[misc]
         result = run.result()
 
         drawn = Draws(
-            values=evaluate(bound, dtypes, result["positions"]),
-            stats=_stats_as_written(bound, result),
+            values=as_dtypes(result["values"], dtypes),
+            stats=_stats_as_written(result),
             warmup=result["warmup_draws"],
             tune=tune if discard_tuned_samples else result["warmup_draws"],
             seconds=seconds,
@@ -375,13 +378,11 @@ def _max_treedepth(value: int | None, other: dict[str, Any]) -> int | None:
     return next(iter(given.values()), None)
 
 
-def _stats_as_written(bound: BoundModel, result: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _stats_as_written(result: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Statistics of a run, with the log density of the model as it is written, whatever its form was."""
     stats = dict(result["stats"])
-    if bound.template.groups:
-        chains, n, dim = result["positions"].shape
-        (excess,) = bound.evaluate([LOG_JACOBIAN], result["positions"].reshape(chains * n, dim)).values()
-        stats["lp"] = stats["lp"] - excess.reshape(chains, n)
+    if LOG_JACOBIAN in result["values"]:
+        stats["lp"] = stats["lp"] - result["values"][LOG_JACOBIAN]
     return stats
 
 

@@ -115,16 +115,17 @@ def by_variable(point: Point, gradient: NDArray[np.float64]) -> Point:
 def start_expressions(model: Model, initvals: Mapping[Any, Any], jittered: set[Any]) -> list[Variable]:
     """Expressions of the starting point, one a value variable; jittered along the variables in `jittered`."""
     _check_initvals(model, initvals)
-    expressions: list[Variable] = make_initial_point_expression(
-        free_rvs=model.free_RVs,
-        rvs_to_transforms=model.rvs_to_transforms,
-        initval_strategies={
-            **model.rvs_to_initial_values,
-            **convert_str_to_rv_dict(model, dict(initvals)),
-        },
-        jitter_rvs=jittered,
-        return_transformed=True,
-    )
+    with no_compiler():
+        expressions: list[Variable] = make_initial_point_expression(
+            free_rvs=model.free_RVs,
+            rvs_to_transforms=model.rvs_to_transforms,
+            initval_strategies={
+                **model.rvs_to_initial_values,
+                **convert_str_to_rv_dict(model, dict(initvals)),
+            },
+            jitter_rvs=jittered,
+            return_transformed=True,
+        )
     return expressions
 
 

@@ -1,7 +1,7 @@
 //! NUTS for PyMC models. One direction, no way back:
 //! template [`graph`] -> [`bind`] -> [`bound`] graph, simplified by [`rewrite`] -> [`diff`] -> [`plan`]
-//! -> evaluated by [`kernels`] as a [`density`] <- [`sampler`], whose draws [`diagnostics`] judge, and
-//! [`optimize`]; [`batch`] does all this for many data sets.
+//! -> evaluated by [`kernels`] as a [`density`] <- [`sampler`], whose draws a [`recorder`] keeps and [`diagnostics`]
+//! judge, and [`optimize`]; [`batch`] does all this for many data sets.
 #![warn(missing_docs)]
 
 pub mod batch;
@@ -20,6 +20,7 @@ pub(crate) mod parallel;
 pub(crate) mod plan;
 #[cfg(feature = "python")]
 mod python;
+pub mod recorder;
 pub mod rewrite;
 pub mod sampler;
 pub mod scalar;

@@ -6,14 +6,21 @@ use crate::density::{Density, DensityError};
 use crate::diff;
 use crate::foreign::Meter;
 use crate::graph::Graph;
+use crate::kernels::crew::{Caller, Crew};
 use crate::kernels::machine::{Program, Workspace};
 use crate::kernels::whole::Failure;
+use crate::parallel;
 use crate::plan;
+use crate::recorder::{Recorded, Recorder, Wanted};
 use crate::rewrite::algebra::{self, Rules};
 use crate::rewrite::fuse::fuse;
+use crate::sampler::{Run, RunError, Settings};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Draws of which the outputs are computed together.
+const DRAWS_A_BLOCK: usize = 64;
 
 /// Name of the output that is the log density.
 pub const LOGP: &str = "logp";
@@ -100,9 +107,55 @@ impl Model {
 
     /// An evaluator of the log density for one thread.
     pub fn density(&self) -> ModelDensity {
+        self.helped_density(None)
+    }
+
+    /// Starts a chain from each point, on at most `cores` threads. Threads without a chain help with the large passes of
+    /// those that have one; draws do not depend on it. Kept are the variables that are wanted, or else positions.
+    ///
+    /// # Errors
+    /// As [`Run::start`]; if there is no such variable.
+    pub fn sample(
+        &self,
+        settings: Settings,
+        starts: Vec<Vec<f64>>,
+        seeds: Vec<u64>,
+        cores: usize,
+        wanted: Option<&[Wanted]>,
+    ) -> Result<(Run, Option<Recorded>), RunError> {
+        let settings = settings
+            .validated()
+            .map_err(|error| RunError::Input(error.to_string()))?;
+        let chains = starts.len();
+        let (recorded, keep) = match wanted {
+            None => (None, starts.iter().map(|_| None).collect()),
+            Some(wanted) => {
+                let draws = settings.kept_warmup() + settings.draws;
+                let (recorded, recorders) = Recorder::for_chains(self, wanted, chains, draws)?;
+                let keep = recorders
+                    .into_iter()
+                    .map(|recorder| Some(Box::new(recorder) as _));
+                (Some(recorded), keep.collect())
+            }
+        };
+        let crew = Crew::new(starts.len(), cores.saturating_sub(1));
+        let density = |_| self.helped_density(crew.caller());
+        let densities: Vec<ModelDensity> = starts.iter().map(density).collect();
+        let is_shared = densities
+            .iter()
+            .any(|density| density.workspace.is_shared());
+        let densities = densities.into_iter().map(|density| Box::new(density) as _);
+        let crew = is_shared.then_some(crew);
+        let densities = densities.collect();
+        let run = Run::start_helped(settings, densities, starts, seeds, cores, keep, crew)?;
+        Ok((run, recorded))
+    }
+
+    /// As [`Model::density`], with help; the density has the same bits.
+    fn helped_density(&self, caller: Option<Caller>) -> ModelDensity {
         ModelDensity {
             dim: self.dim(),
-            workspace: Workspace::new(self.program.clone()),
+            workspace: Workspace::helped(self.program.clone(), caller),
         }
     }
 
@@ -120,40 +173,39 @@ impl Model {
         let program = self.output_program(names)?;
         let sizes: Vec<usize> = program.outputs.iter().map(|(_, size)| *size).collect();
         let mut columns: Vec<Vec<f64>> = sizes.iter().map(|size| vec![0.0; size * draws]).collect();
-        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = processors.min(draws.div_ceil(64).max(1));
-        let share = draws.div_ceil(threads).max(1);
-        let mut parts: Vec<Vec<&mut [f64]>> = (0..threads).map(|_| vec![]).collect();
+        // Blocks of draws, each with its stretch of every column.
+        let block = DRAWS_A_BLOCK;
+        let mut blocks: Vec<Mutex<Vec<&mut [f64]>>> = vec![];
+        blocks.resize_with(draws.div_ceil(block), Mutex::default);
         for (column, &size) in columns.iter_mut().zip(&sizes) {
-            let mut shares = column.chunks_mut((share * size).max(1));
-            for part in &mut parts {
-                part.push(shares.next().unwrap_or_default());
+            let mut stretches = column.chunks_mut((block * size).max(1));
+            for block in &mut blocks {
+                let stretches = stretches.next().unwrap_or_default();
+                block
+                    .get_mut()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(stretches);
             }
         }
-        let evaluated: Result<(), Failure> = std::thread::scope(|scope| {
-            let workers = parts.into_iter().enumerate().map(|(index, mut part)| {
-                let (program, sizes, dim) = (program.clone(), &sizes, self.dim());
-                scope.spawn(move || {
-                    let mut workspace = Workspace::new(program);
-                    for draw in index * share..((index + 1) * share).min(draws) {
-                        workspace.evaluate(&positions[draw * dim..(draw + 1) * dim])?;
-                        let row = draw - index * share;
-                        for (k, &size) in sizes.iter().enumerate() {
-                            part[k][row * size..(row + 1) * size]
-                                .copy_from_slice(workspace.output(k));
-                        }
-                    }
-                    Ok(())
-                })
-            });
-            let workers: Vec<_> = workers.collect();
-            for worker in workers {
-                worker
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let dim = self.dim();
+        let evaluate = |workspace: &mut Workspace, number: usize| -> Result<(), Failure> {
+            let mut columns = blocks[number]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for draw in number * block..((number + 1) * block).min(draws) {
+                workspace.evaluate(&positions[draw * dim..(draw + 1) * dim])?;
+                let row = draw - number * block;
+                for (k, &size) in sizes.iter().enumerate() {
+                    columns[k][row * size..(row + 1) * size].copy_from_slice(workspace.output(k));
+                }
             }
             Ok(())
-        });
+        };
+        let start = || Workspace::new(program.clone());
+        let evaluated: Result<(), Failure> = parallel::map(blocks.len(), threads, start, evaluate)
+            .into_iter()
+            .collect();
         evaluated.map_err(|failure| DensityError(failure.0))?;
         Ok(columns)
     }

@@ -121,6 +121,11 @@ class Joined:
             last = self._chunks.pop()
             self._chunks[-1] = join([self._chunks[-1], last])
 
+    def take(self) -> list[Chunk]:
+        """Give everything away, in few chunks."""
+        chunks, self._chunks = self._chunks, []
+        return chunks
+
     def all(self) -> Chunk | None:
         """Return everything as one chunk; None if nothing came."""
         if len(self._chunks) > 1:

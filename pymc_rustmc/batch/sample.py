@@ -12,7 +12,7 @@ from pymc.model import modelcontext
 from pymc.sampling.parallel import _cpu_count
 
 from pymc_rustmc.arguments import check_counts, check_integer
-from pymc_rustmc.batch.chunks import Chunk
+from pymc_rustmc.batch.chunks import Chunk, Joined
 from pymc_rustmc.batch.cluster import check_client, fit_on
 from pymc_rustmc.batch.data_sets import Columns, source_of
 from pymc_rustmc.batch.engine import fit_all, known_dims
@@ -31,6 +31,9 @@ _log = logging.getLogger("pymc.rustmc")
 
 _SHOWN = 5
 """Failures named in a warning."""
+
+_ESS = 100
+"""Least effective sample size, a chain, that goes without a message, as in PyMC."""
 
 
 def sample_batch(
@@ -161,7 +164,7 @@ def sample_batch(
     source = source_of(datasets, names, known_dims(bound), ids=ids, dim=dim, columns=columns)
     writer = None if store is None else BatchStore(store, bound, settings, resume=resume)
 
-    chunks: list[Chunk] = []
+    held = Joined()
     interrupted = False
     seen = _Unique()
     with BatchProgressBar(source.total, progressbar and not quiet) as bar:
@@ -180,7 +183,7 @@ def sample_batch(
                     failure = chunk["failures"][0]
                     raise DataSetError(failure["id"], failure["reason"])
                 if writer is None:
-                    chunks.append(chunk)
+                    held.add(chunk)
                 else:
                     writer.add(chunk)
                 bar.add(chunk)
@@ -192,7 +195,7 @@ def sample_batch(
             if writer is not None:
                 writer.close()
     if writer is None:
-        result = BatchResult(bound, settings, chunks, interrupted)
+        result = BatchResult(bound, settings, held.take(), interrupted)
     else:
         result = StoredBatchResult(bound, settings, writer.path, interrupted)
     if not quiet:
@@ -275,9 +278,10 @@ def _report(result: BatchResult) -> None:
         warn_user(
             f"{len(failures)} data sets were not fitted ({'; '.join(some)}{more}); see result.failures."
         )
-    flagged = result.flagged()
+    ess = _ESS * result.settings.chains
+    flagged = result.flagged(ess=ess)
     if flagged:
         _log.warning(
             f"{len(flagged)} of {len(result.ids)} data sets have R-hat above 1.01, an effective sample size "
-            f"below 400 or divergences; see result.flagged()."
+            f"below {ess} or divergences; see result.flagged(ess={ess})."
         )

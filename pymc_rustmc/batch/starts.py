@@ -28,20 +28,20 @@ _TRIAL_SEEDS = (1, 2**40 + 3)
 
 
 class Starts(Protocol):
-    """Starting points of a template, as the extension asks for them; data are in the order of its inputs.
+    """Starting points of a template, as the extension asks for them; data are in the order of its inputs."""
 
-    Attributes
-    ----------
-    reads : list of str
-        Data inputs that the starting point without jitter depends on.
-    jitter : str or dict
-        How jitter comes about: ``"none"``; ``{"spawned": [...]}``, the number of the spawned generator, or
-        None, for each value variable; ``{"sequential": [...]}``, whether each is jittered by the seed's own
-        generator; or ``"source"``, in which case `point` is asked.
-    """
+    @property
+    def reads(self) -> list[str]:
+        """Data inputs that the starting point without jitter depends on."""
 
-    reads: list[str]
-    jitter: Any
+    @property
+    def jitter(self) -> Any:
+        """How jitter comes about.
+
+        ``"none"``; ``{"spawned": [...]}``, the number of the spawned generator, or None, for each value
+        variable; ``{"sequential": [...]}``, whether each is jittered by the seed's own generator; or
+        ``"source"``, in which case `point` is asked.
+        """
 
     def base(self, data: Sequence[NDArray[np.float64]]) -> tuple[list[tuple[int, ...]], list[float]]:
         """Return the shapes of the value variables, and the position without jitter."""

@@ -245,7 +245,7 @@ impl Shared {
                 let chains = self.plan.chains;
                 let job = Arc::new(Job {
                     prepared,
-                    ended: Mutex::new((vec![None; chains], chains)),
+                    ended: Mutex::new(((0..chains).map(|_| None).collect(), chains)),
                     failure: Mutex::default(),
                 });
                 if chains > 1 {

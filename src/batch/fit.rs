@@ -108,7 +108,7 @@ impl ChainSummary {
 }
 
 /// The draws of a fit that are kept.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Kept {
     /// Of each variable that is kept, `(chains, draws, elements)`.
     pub values: Vec<Vec<f64>>,
@@ -117,7 +117,6 @@ pub struct Kept {
 }
 
 /// A data set that was fitted.
-#[derive(Clone, Debug)]
 pub struct Fit {
     /// Seeds of its chains.
     pub seeds: Vec<u64>,
@@ -197,7 +196,7 @@ impl Plan {
         let starts = &self.template.starts;
         let start = starts.start(&prepared.data, &prepared.base, seed, &mut density)?;
         let mut draws = ChainDraws::with_capacity(self.settings.draws as usize, dim)
-            .map_err(|error| format!("no memory for its draws: {error}"))?;
+            .ok_or("there is no memory for its draws")?;
         let progress = Progress::default();
         let control = Control {
             abort,

@@ -177,7 +177,7 @@ fn fits_do_not_depend_on_threads() {
                         values.map(|value| value.to_bits()).collect()
                     };
                     assert_eq!(bits(fit), bits(reference));
-                    let values = |fit: &Fit| fit.kept.clone().unwrap().values;
+                    let values = |fit: &Fit| fit.kept.as_ref().unwrap().values.clone();
                     assert_eq!(values(fit), values(reference));
                     assert_eq!(values(fit)[0].len(), chains * 50);
                 }

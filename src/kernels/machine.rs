@@ -5,15 +5,18 @@
 
 use super::block::{BlockFn, MOST_ARGUMENTS, Source};
 use super::buffer::{Buffer, padded};
+use super::crew::Caller;
 use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
 use super::native::{MOST_SUMS, Native, SegmentFn};
 use super::simd::LANES;
+use super::split::Split;
 use super::sum::{self, BLOCK, Cascade, Partial, across};
 use super::whole::{self, Failure, State};
 use crate::bound::Node;
 use crate::scalar::ScalarFn;
 use crate::tensor::{Table, Tensor};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -119,7 +122,7 @@ pub struct Program {
 }
 
 /// Kernels that are chosen once for this processor.
-struct Kernels {
+pub(super) struct Kernels {
     sum: unsafe fn(&Source, usize) -> Partial,
     products: unsafe fn(&Source, &Source, usize) -> Partial,
     rows_times: RowsFn,
@@ -139,19 +142,20 @@ impl Kernels {
 }
 
 /// An instruction with addresses instead of places.
-struct Linked {
-    kernel: Kernel,
-    sources: [Source; MOST_ARGUMENTS],
+#[derive(Clone)]
+pub(super) struct Linked {
+    pub(super) kernel: Kernel,
+    pub(super) sources: [Source; MOST_ARGUMENTS],
     /// Elements from one block to the next, an input each.
     strides: [usize; MOST_ARGUMENTS],
-    output: *mut f64,
+    pub(super) output: *mut f64,
     output_stride: usize,
-    output_size: usize,
-    scratch: *mut f64,
+    pub(super) output_size: usize,
+    pub(super) scratch: *mut f64,
 }
 
 /// What is done with a block.
-enum Pass {
+pub(super) enum Pass {
     /// An instruction, by a kernel.
     Kernel(usize),
     /// A segment of them, by machine code.
@@ -170,6 +174,18 @@ struct Region {
     passes: Vec<Pass>,
     /// Instructions with something to do before the first block and behind the last.
     ends: Vec<usize>,
+    split: Option<Split>,
+}
+
+/// What machine code works on besides constants.
+#[derive(Clone, Copy)]
+pub(super) struct Memory {
+    /// First element of the arena.
+    pub(super) arena: *mut f64,
+    /// First element of the blocks in cache.
+    pub(super) blocks: *mut f64,
+    /// Partial sums, behind the blocks.
+    pub(super) partial: *const Partial,
 }
 
 enum LinkedStep {
@@ -187,14 +203,15 @@ pub struct Workspace {
     program: Arc<Program>,
     /// First element of the arena: all addresses derive from it, so that none is invalidated by another.
     base: *mut f64,
-    /// First element of the blocks in cache.
-    blocks: *mut f64,
+    memory: Memory,
     /// Only addresses refer to the arena and the registers.
     _buffers: [Buffer; 2],
     steps: Vec<LinkedStep>,
     outputs: Vec<(*const f64, usize)>,
     cascades: Vec<Cascade>,
     kernels: Kernels,
+    /// Whom to ask for help with large regions.
+    caller: Option<Caller>,
 }
 
 // SAFETY: the addresses point into the workspace's own buffers and into constants that `program` keeps
@@ -204,9 +221,20 @@ unsafe impl Send for Workspace {}
 impl Workspace {
     /// An arena for a program.
     pub fn new(program: Arc<Program>) -> Workspace {
+        Workspace::helped(program, None)
+    }
+
+    /// As [`Workspace::new`], with help on large regions; results have the same bits.
+    pub fn helped(program: Arc<Program>, caller: Option<Caller>) -> Workspace {
         let mut arena = Buffer::zeros(program.arena);
         let mut registers = Buffer::zeros(program.registers * BLOCK + MOST_SUMS * LANES);
         let (base, register) = (arena.as_mut_ptr(), registers.as_mut_ptr());
+        let cached = program.registers * BLOCK;
+        let memory = Memory {
+            arena: base,
+            blocks: register,
+            partial: register.wrapping_add(cached).cast::<Partial>().cast_const(),
+        };
         let address = |place: &Place| -> *const f64 {
             match place {
                 Place::Arena(offset) => base.wrapping_add(*offset),
@@ -294,8 +322,10 @@ impl Workspace {
                         });
                     }
                     passes.extend((next..linked.len()).map(Pass::Kernel));
+                    let members = caller.as_ref().map_or(1, Caller::members);
                     LinkedStep::Region(Region {
                         size: *size,
+                        split: Split::new(*size, &linked, &ends, memory, cached, members),
                         instructions: linked,
                         passes,
                         ends,
@@ -326,13 +356,20 @@ impl Workspace {
         Workspace {
             program,
             base,
-            blocks: register,
+            memory,
             _buffers: [arena, registers],
             steps,
             outputs,
             cascades,
             kernels,
+            caller,
         }
+    }
+
+    /// Whether it has regions that others can help with.
+    pub fn is_shared(&self) -> bool {
+        let shared = |step: &LinkedStep| matches!(step, LinkedStep::Region(region) if region.split.is_some());
+        self.steps.iter().any(shared)
     }
 
     /// Carries out all steps at a position.
@@ -399,13 +436,13 @@ impl Workspace {
                 // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
                 // values that live at the same time places of their own.
                 unsafe {
-                    let partial = self.blocks.add(self.program.registers * BLOCK);
-                    let memory = (
-                        self.base,
-                        self.blocks,
-                        partial.cast::<Partial>().cast_const(),
-                    );
-                    run_region(&self.kernels, &mut self.cascades, memory, region);
+                    match &mut region.split {
+                        Some(split) => {
+                            let caller = self.caller.as_mut();
+                            split.run(&self.kernels, &region.instructions, &region.passes, caller);
+                        }
+                        None => run_region(&self.kernels, &mut self.cascades, self.memory, region),
+                    }
                 }
             }
             LinkedStep::Whole {
@@ -445,22 +482,17 @@ impl Workspace {
     }
 }
 
-/// Carries out a region's instructions block by block; `memory` is the arena, the blocks in cache and partial
-/// sums behind them.
+/// Carries out a region's instructions block by block.
 ///
 /// # Safety
 /// All addresses hold what their instructions read and write for `size` elements rounded up to whole chunks.
-unsafe fn run_region(
-    kernels: &Kernels,
-    cascades: &mut [Cascade],
-    memory: (*mut f64, *mut f64, *const Partial),
-    region: &Region,
-) {
+unsafe fn run_region(kernels: &Kernels, cascades: &mut [Cascade], memory: Memory, region: &Region) {
     let Region {
         size,
         instructions,
         passes,
         ends,
+        ..
     } = region;
     for &k in ends {
         let end = &instructions[k];
@@ -475,7 +507,56 @@ unsafe fn run_region(
             }
         }
     }
-    for start in (0..*size).step_by(BLOCK) {
+    // SAFETY: the caller vouches for all blocks.
+    unsafe {
+        let blocks = 0..size.div_ceil(BLOCK);
+        run_blocks(
+            kernels,
+            cascades,
+            memory,
+            *size,
+            instructions,
+            passes,
+            blocks,
+        );
+    }
+    for &k in ends {
+        let end = &instructions[k];
+        // SAFETY: as for the start; a result of one element has a whole chunk.
+        unsafe {
+            match &end.kernel {
+                Kernel::Sum | Kernel::Dot => *end.output = cascades[k].total(),
+                Kernel::TimesRows(blocks, _) => {
+                    for column in 0..blocks.columns() {
+                        *end.output.add(column) =
+                            across(end.scratch.add(column * LANES).cast::<Partial>().read());
+                    }
+                }
+                _ => {}
+            }
+            if end.output_size == 1 {
+                fill_lanes(end.output);
+            }
+        }
+    }
+}
+
+/// Carries out a region's instructions on some of its blocks, one after the other.
+///
+/// # Safety
+/// All addresses hold what their instructions read and write for these blocks of `size` elements rounded up to whole
+/// chunks.
+pub(super) unsafe fn run_blocks(
+    kernels: &Kernels,
+    cascades: &mut [Cascade],
+    memory: Memory,
+    size: usize,
+    instructions: &[Linked],
+    passes: &[Pass],
+    blocks: Range<usize>,
+) {
+    for block in blocks {
+        let start = block * BLOCK;
         let length = BLOCK.min(size - start);
         for pass in passes {
             // SAFETY: the block lies inside every array of `size` elements.
@@ -496,31 +577,12 @@ unsafe fn run_region(
                             false => (length.div_ceil(LANES), 0),
                         };
                         let (from, to) = (8 * start, 8 * (start + chunks * LANES));
-                        function(memory.0, memory.1, from, to, rest);
+                        function(memory.arena, memory.blocks, from, to, rest);
                         for (slot, &k) in partial.iter().enumerate() {
-                            cascades[k].push(memory.2.add(slot).read());
+                            cascades[k].push(memory.partial.add(slot).read());
                         }
                     }
                 }
-            }
-        }
-    }
-    for &k in ends {
-        let end = &instructions[k];
-        // SAFETY: as for the start; a result of one element has a whole chunk.
-        unsafe {
-            match &end.kernel {
-                Kernel::Sum | Kernel::Dot => *end.output = cascades[k].total(),
-                Kernel::TimesRows(blocks, _) => {
-                    for column in 0..blocks.columns() {
-                        *end.output.add(column) =
-                            across(end.scratch.add(column * LANES).cast::<Partial>().read());
-                    }
-                }
-                _ => {}
-            }
-            if end.output_size == 1 {
-                fill_lanes(end.output);
             }
         }
     }

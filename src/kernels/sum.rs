@@ -115,6 +115,27 @@ impl Cascade {
         self.blocks += 1;
     }
 
+    /// Writes what [`Cascade::append`] takes, of at most `1 << level` blocks.
+    pub fn write(&self, level: usize, levels: &mut [Partial]) {
+        levels[..=level].copy_from_slice(&self.levels[..=level]);
+    }
+
+    /// Adds the sums of `blocks` more blocks, `1 << level` of them but for the last call, as if each had been pushed.
+    pub fn append(&mut self, blocks: u64, level: usize, levels: &[Partial]) {
+        if blocks < 1 << level {
+            self.levels[..level].copy_from_slice(&levels[..level]);
+            self.blocks += blocks;
+            return;
+        }
+        let (mut sum, mut at) = (levels[level], level);
+        while self.blocks >> at & 1 == 1 {
+            sum = add(self.levels[at], sum);
+            at += 1;
+        }
+        self.levels[at] = sum;
+        self.blocks += blocks;
+    }
+
     /// The sum of all blocks.
     #[inline]
     pub fn total(&self) -> f64 {

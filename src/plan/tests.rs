@@ -1,6 +1,7 @@
 use super::*;
 use crate::bound::{Id, Reduction, Running};
 use crate::graph::DType;
+use crate::kernels::crew::Crew;
 use crate::kernels::isa::Isa;
 use crate::kernels::machine::{Program, Workspace};
 use crate::kernels::native::Native;
@@ -9,6 +10,7 @@ use crate::tensor::{Table, Tensor, size_of};
 use crate::testing::{Random, close, interpret, results};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 /// Sizes around the borders of chunks (8) and blocks (256).
@@ -228,6 +230,11 @@ fn check(b: &Builder, roots: &[Id], position: &[f64]) -> Result<(), TestCaseErro
         threads.map(|thread| thread.join().unwrap())
     });
     prop_assert_eq!(&there, &[bits(&found), bits(&found)]);
+    for helpers in 1..=3 {
+        for found_with_help in with_help(&program, helpers, position) {
+            prop_assert_eq!(bits(&found_with_help), bits(&found));
+        }
+    }
     // Compiled or not, for whatever instruction set: the same bits.
     for isa in Isa::available() {
         let native = Native::compile(&program, isa).map(Arc::new);
@@ -241,6 +248,26 @@ fn check(b: &Builder, roots: &[Id], position: &[f64]) -> Result<(), TestCaseErro
         prop_assert!(bits(&found_so) == bits(&found), "{}", text());
     }
     Ok(())
+}
+
+/// Results of three evaluations with so many helpers.
+fn with_help(program: &Arc<Program>, helpers: usize, position: &[f64]) -> Vec<Vec<Vec<f64>>> {
+    let crew = Crew::new(1, helpers);
+    let mut workspace = Workspace::helped(program.clone(), crew.caller());
+    std::thread::scope(|scope| {
+        if workspace.is_shared() {
+            for _ in 0..helpers {
+                scope.spawn(|| crew.help());
+            }
+            while crew.helpers() < helpers {
+                std::thread::yield_now();
+            }
+        }
+        let evaluate = || (0..3).map(|_| results(&mut workspace, position)).collect();
+        let found = catch_unwind(AssertUnwindSafe(evaluate));
+        crew.dismiss();
+        found.unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 proptest! {
@@ -388,4 +415,39 @@ fn a_likelihood_and_its_gradient_share_a_pass() {
         text.contains("rows") && text.contains("times rows"),
         "{text}"
     );
+}
+
+#[test]
+fn a_long_pass_is_cut_whatever_its_ends_are() {
+    // Sums, dot products, scatters to few and to many places, sorted and not, and both products with rows.
+    const N: usize = 20 * 256 + 77;
+    let mut random = Random::new(5);
+    let mut b = Builder::default();
+    let beta = b.parameter("beta".into(), 0, vec![3]);
+    let effects = b.parameter("effects".into(), 3, vec![40]);
+    let matrix = Tensor::new(vec![N, 3], &random.vector(3 * N, -1.0, 1.0));
+    let matrix = b.constant(matrix);
+    let column = b.reshape(beta, &[3, 1]);
+    let product = b.matmul(matrix, column, [false, false]);
+    let product = b.reshape(product, &[N]);
+    let groups: Vec<u32> = (0..N).map(|_| random.below(40) as u32).collect();
+    let sorted: Vec<u32> = (0..N).map(|i| (i / 3) as u32).collect();
+    let sparse: Vec<u32> = (0..N).map(|_| random.below(N) as u32).collect();
+    let effect = b.gather(effects, Arc::new(Table::new(groups.clone())), vec![N]);
+    let mean = b.add(product, effect);
+    let wave = b.map(ScalarFn::Sin, &[mean]);
+    let square = b.mul(wave, wave);
+    let mut roots = vec![b.reduce(Reduction::Sum, square, &[0]), wave];
+    let tall = b.reshape(wave, &[N, 1]);
+    roots.push(b.matmul(matrix, tall, [true, false]));
+    roots.push(b.scatter_add(wave, Arc::new(Table::new(groups)), vec![40]));
+    roots.push(b.scatter_add(wave, Arc::new(Table::new(sorted)), vec![N / 3 + 1]));
+    let position = random.vector(43, -1.0, 1.0);
+    let is_cut = |b: &Builder, roots: &[Id]| Workspace::new(Arc::new(plan(b, roots))).is_shared();
+    assert!(is_cut(&b, &roots));
+    check(&b, &roots, &position).unwrap();
+    // As many places as elements, in no order: to add up an array for each stretch would take longer than the rest.
+    roots.push(b.scatter_add(wave, Arc::new(Table::new(sparse)), vec![N]));
+    assert!(!is_cut(&b, &roots));
+    check(&b, &roots, &position).unwrap();
 }

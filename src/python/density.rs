@@ -139,6 +139,7 @@ impl Density {
         Ok(result)
     }
 
+    #[pyo3(signature = (settings, starts, seeds, cores, wanted=None))]
     fn sample(
         &self,
         py: Python<'_>,
@@ -146,15 +147,21 @@ impl Density {
         starts: PyReadonlyArray2<'_, f64>,
         seeds: Vec<u64>,
         cores: usize,
+        wanted: Option<Vec<run::Named>>,
     ) -> PyResult<Run> {
         let starts = rows(&starts);
         guarded(|| {
-            let densities = starts
-                .iter()
-                .map(|_| Box::new(self.model.density()) as _)
-                .collect();
             let exceptions = self.exceptions.clone();
-            run::start(py, settings, densities, starts, seeds, cores, exceptions)
+            run::start(
+                py,
+                &self.model,
+                settings,
+                starts,
+                seeds,
+                cores,
+                wanted,
+                exceptions,
+            )
         })
     }
 

@@ -2,11 +2,13 @@
 
 use super::foreign::Exceptions;
 use super::guarded;
-use crate::sampler::{self, ChainDraws, Column, RunError, RunResult, Settings};
+use crate::model::Model;
+use crate::recorder::{Elements, Kind, Recorded, Wanted};
+use crate::sampler::{self, ChainDraws, RunError, RunResult, Settings, Values};
 use numpy::{Element, PyArray1, PyArrayMethods};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PySlice};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use std::time::Duration;
 #[pyclass(module = "pymc_rustmc._core", frozen)]
 pub struct Run {
     settings: Settings,
-    run: Mutex<Option<sampler::Run>>,
+    run: Mutex<Option<(sampler::Run, Option<Recorded>)>>,
     exceptions: Exceptions,
 }
 
@@ -32,30 +34,45 @@ fn run_error(py: Python<'_>, error: RunError, exceptions: &Exceptions) -> PyErr 
 impl Run {
     fn with<T>(&self, work: impl FnOnce(&sampler::Run) -> T) -> PyResult<T> {
         let run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = run
+        let (run, _) = run
             .as_ref()
             .ok_or_else(|| PyRuntimeError::new_err("the result of this run has been taken"))?;
         Ok(work(run))
     }
 }
 
+/// A variable as Python names it: its name, the output that computes it, the dtype of its elements.
+pub type Named = (String, Option<String>, String);
+
 /// Starts a run; the settings are JSON.
+#[allow(clippy::too_many_arguments)] // one call is one run
 pub fn start(
     py: Python<'_>,
+    model: &Model,
     settings: &str,
-    densities: Vec<Box<dyn crate::density::Density>>,
     starts: Vec<Vec<f64>>,
     seeds: Vec<u64>,
     cores: usize,
+    wanted: Option<Vec<Named>>,
     exceptions: Exceptions,
 ) -> PyResult<Run> {
     let settings =
         Settings::from_json(settings).map_err(|error| PyValueError::new_err(error.to_string()))?;
-    let run = sampler::Run::start(settings, densities, starts, seeds, cores)
+    let wanted = wanted.map(|wanted| {
+        let wanted = wanted.into_iter().map(|(name, output, dtype)| {
+            let kind = Kind::parse(&dtype)
+                .ok_or_else(|| PyValueError::new_err(format!("draws are no {dtype}")))?;
+            Ok(Wanted { name, output, kind })
+        });
+        wanted.collect::<PyResult<Vec<Wanted>>>()
+    });
+    let wanted = wanted.transpose()?;
+    let (run, recorded) = model
+        .sample(settings, starts, seeds, cores, wanted.as_deref())
         .map_err(|error| run_error(py, error, &exceptions))?;
     Ok(Run {
         settings: run.settings().clone(),
-        run: Mutex::new(Some(run)),
+        run: Mutex::new(Some((run, recorded))),
         exceptions,
     })
 }
@@ -112,13 +129,13 @@ impl Run {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let run =
+        let (run, recorded) =
             run.ok_or_else(|| PyRuntimeError::new_err("the result of this run has been taken"))?;
         let result = guarded(|| {
             py.detach(|| run.into_result())
                 .map_err(|error| run_error(py, error, &self.exceptions))
         })?;
-        result_dict(py, &result, self.settings.kept_warmup() as usize)
+        result_dict(py, result, recorded, &self.settings)
     }
 }
 
@@ -140,74 +157,101 @@ fn kept(chains: &[ChainDraws]) -> (Vec<usize>, usize) {
 
 fn result_dict<'py>(
     py: Python<'py>,
-    result: &RunResult,
-    warmup: usize,
+    result: RunResult,
+    recorded: Option<Recorded>,
+    settings: &Settings,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let (kept, length) = kept(&result.chains);
-    let chains: Vec<&ChainDraws> = kept.iter().map(|&chain| &result.chains[chain]).collect();
-    let dim = chains.first().map_or(0, |chain| chain.dim());
+    let warmup = settings.kept_warmup() as usize;
+    let RunResult { chains, arrays, .. } = result;
+    let (kept, length) = kept(&chains);
+    let dim = chains.first().map_or(0, ChainDraws::dim);
+    let gradients: Vec<u64> = kept.iter().map(|&chain| chains[chain].gradients).collect();
+    let shape = Shape {
+        chains: chains.len(),
+        draws: warmup + settings.draws as usize,
+        kept: &kept,
+        length,
+    };
+    let was_recorded = recorded.is_some();
+    drop(chains); // the arrays are whole without them
     let dict = PyDict::new(py);
-    let mut positions = Vec::with_capacity(chains.len() * length * dim);
-    chains
-        .iter()
-        .for_each(|chain| positions.extend_from_slice(&chain.positions()[..length * dim]));
-    dict.set_item(
-        "positions",
-        PyArray1::from_vec(py, positions).reshape([chains.len(), length, dim])?,
-    )?;
+    let taken = || PyRuntimeError::new_err("the draws of this run are in use");
+    let (positions, columns) = arrays.into_vecs().ok_or_else(taken)?;
+    if !was_recorded {
+        dict.set_item("positions", shape.array(py, positions, &[dim])?)?;
+    }
     let stats = PyDict::new(py);
-    for (name, column) in chains
-        .first()
-        .map(|chain| chain.stats())
-        .unwrap_or_default()
-    {
-        let columns = chains.iter().map(|chain| {
-            let found = chain.stats().into_iter().find(|(other, _)| *other == name);
-            found
-                .map(|(_, column)| column)
-                .expect("every chain has the same statistics")
-        });
-        let array = match column {
-            Column::F64(_) => matrix(py, columns, length, |c| {
-                if let Column::F64(v) = c { v } else { &[] }
-            })?,
-            Column::I64(_) => matrix(py, columns, length, |c| {
-                if let Column::I64(v) = c { v } else { &[] }
-            })?,
-            Column::Bool(_) => matrix(py, columns, length, |c| {
-                if let Column::Bool(v) = c { v } else { &[] }
-            })?,
+    for (name, values) in columns {
+        let array = match values {
+            Values::F64(values) => shape.array(py, values, &[])?,
+            Values::I64(values) => shape.array(py, values, &[])?,
+            Values::Bool(values) => shape.array(py, values, &[])?,
         };
         stats.set_item(name, array)?;
     }
     dict.set_item("stats", stats)?;
-    dict.set_item("chains", kept)?;
+    let values = PyDict::new(py);
+    if let Some(recorded) = recorded {
+        for (name, of_a_draw, elements) in recorded.into_elements().ok_or_else(taken)? {
+            values.set_item(name, elements_array(py, &shape, &of_a_draw, elements)?)?;
+        }
+    }
+    dict.set_item("values", values)?;
+    dict.set_item("chains", &kept)?;
     dict.set_item("warmup_draws", warmup.min(length))?;
     dict.set_item("warmup_time", result.warmup_time)?;
     dict.set_item("sampling_time", result.sampling_time)?;
-    dict.set_item(
-        "gradients",
-        chains
-            .iter()
-            .map(|chain| chain.gradients)
-            .collect::<Vec<u64>>(),
-    )?;
+    dict.set_item("gradients", gradients)?;
     Ok(dict)
 }
 
-fn matrix<'py, 'a, T: Element + Copy + 'a>(
-    py: Python<'py>,
-    columns: impl Iterator<Item = Column<'a>>,
+/// Chains and draws that there is room for, and those of them that are returned.
+struct Shape<'a> {
+    chains: usize,
+    draws: usize,
+    kept: &'a [usize],
     length: usize,
-    values: impl Fn(Column<'a>) -> &'a [T],
-) -> PyResult<Bound<'py, PyAny>> {
-    let mut all = vec![];
-    let mut chains = 0;
-    for column in columns {
-        all.extend_from_slice(&values(column)[..length]);
-        chains += 1;
+}
+
+impl Shape<'_> {
+    /// The values as an array over chains and draws, not copied where all of them are returned.
+    fn array<'py, T: Element>(
+        &self,
+        py: Python<'py>,
+        values: Vec<T>,
+        of_a_draw: &[usize],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let shape = [&[self.chains, self.draws], of_a_draw].concat();
+        let array = PyArray1::from_vec(py, values).reshape(shape)?.into_any();
+        if self.length == self.draws && self.kept.len() == self.chains {
+            return Ok(array);
+        }
+        let draws = PySlice::new(py, 0, self.length as isize, 1);
+        match self.kept.len() == self.chains {
+            true => array.get_item((PySlice::full(py), draws)),
+            false => array.get_item((self.kept.to_vec(), draws)),
+        }
     }
-    Ok(PyArray1::from_vec(py, all)
-        .reshape([chains, length])?
-        .into_any())
+}
+
+/// Elements as an array of their type.
+fn elements_array<'py>(
+    py: Python<'py>,
+    shape: &Shape<'_>,
+    of_a_draw: &[usize],
+    elements: Elements,
+) -> PyResult<Bound<'py, PyAny>> {
+    match elements {
+        Elements::F64(values) => shape.array(py, values, of_a_draw),
+        Elements::F32(values) => shape.array(py, values, of_a_draw),
+        Elements::I64(values) => shape.array(py, values, of_a_draw),
+        Elements::I32(values) => shape.array(py, values, of_a_draw),
+        Elements::I16(values) => shape.array(py, values, of_a_draw),
+        Elements::I8(values) => shape.array(py, values, of_a_draw),
+        Elements::U64(values) => shape.array(py, values, of_a_draw),
+        Elements::U32(values) => shape.array(py, values, of_a_draw),
+        Elements::U16(values) => shape.array(py, values, of_a_draw),
+        Elements::U8(values) => shape.array(py, values, of_a_draw),
+        Elements::Bool(values) => shape.array(py, values, of_a_draw),
+    }
 }

@@ -104,6 +104,11 @@ fn signs_and_factors(
         }
         (Log, &[x]) => match inner(b, x)? {
             (Exp, inputs) => ("log(exp(x)) = x", inputs[0]),
+            (Mul, inputs) => {
+                let [u, v] = [inputs[0], inputs[1]];
+                let (u, v) = (logarithm(b, u)?, logarithm(b, v)?);
+                ("log(c exp(x)) = log(c) + x", b.add(u, v))
+            }
             _ => return None,
         },
         (Add, &[x, y]) => match (negated(b, x), negated(b, y)) {
@@ -152,6 +157,23 @@ fn signs_and_factors(
         },
         _ => return None,
     })
+}
+
+/// The logarithm of a positive constant, or of an exponential function, also of one whose elements are repeated.
+fn logarithm(b: &mut Builder, id: Id) -> Option<Id> {
+    let node = b.node(id).clone();
+    match node.op {
+        Op::Constant(ref values) => {
+            let positive = values.values().iter().all(|&x| x > 0.0 && x.is_finite());
+            positive.then(|| b.map(Log, &[id]))
+        }
+        Op::Map(Exp) => Some(node.inputs[0]),
+        Op::Gather(table) if b.node(node.inputs[0]).op == Op::Map(Exp) => {
+            let exponent = b.node(node.inputs[0]).inputs[0];
+            Some(b.gather(exponent, table, node.shape))
+        }
+        _ => None,
+    }
 }
 
 /// The scalar factor of a product and the rest.

@@ -6,6 +6,7 @@ pub mod algebra;
 pub mod branches;
 pub mod determinant;
 pub mod fuse;
+pub mod gathers;
 pub mod identities;
 pub mod linear;
 pub mod ranges;
@@ -25,7 +26,7 @@ pub fn map(
     shape: &[usize],
     dtype: DType,
 ) -> Option<(&'static str, Id)> {
-    let (rule, id) = match (function, operands) {
+    let simpler = match (function, operands) {
         (ScalarFn::Ge | ScalarFn::Le, _) => ranges::comparison(b, function, operands),
         (ScalarFn::Eq, _) => ranges::equality(b, operands),
         (ScalarFn::Gt, _) => ranges::positive(b, operands),
@@ -36,7 +37,8 @@ pub fn map(
             determinant::log(b, x).or_else(|| identities::map(b, function, operands, dtype))
         }
         _ => identities::map(b, function, operands, dtype),
-    }?;
+    };
+    let (rule, id) = simpler.or_else(|| gathers::commute(b, function, operands))?;
     if b.node(id).dtype != dtype {
         return None;
     }

@@ -35,7 +35,7 @@ pub fn equality(b: &mut Builder, operands: &[Id]) -> Option<(&'static str, Id)> 
         _ => return None,
     };
     let never = match b.node(x).op {
-        Op::Map(Exp | Exp2 | Softplus | Sigmoid) if value == 0.0 => true,
+        _ if value == 0.0 => is_positive(b, x, &mut MOST_STEPS.clone()),
         Op::Parameter { .. } => false,
         _ => value == f64::NEG_INFINITY && is_finite(b, x, &mut MOST_STEPS.clone()),
     };
@@ -43,7 +43,29 @@ pub fn equality(b: &mut Builder, operands: &[Id]) -> Option<(&'static str, Id)> 
     never.then_some(("an equality that the range decides", no))
 }
 
-/// Nodes that [`is_finite`] looks at.
+/// Whether real arithmetic gives positive numbers in a node.
+fn is_positive(b: &Builder, id: Id, steps: &mut usize) -> bool {
+    let node = b.node(id);
+    if *steps == 0 {
+        return false;
+    }
+    *steps -= 1;
+    match &node.op {
+        Op::Constant(value) => value.values().iter().all(|&x| x > 0.0),
+        Op::Map(Exp | Exp2 | Softplus | Sigmoid) => true,
+        Op::Map(Mul | Div | Add | Reciprocal | Sqrt)
+        | Op::Reshape
+        | Op::View { .. }
+        | Op::Gather(_)
+        | Op::Reduce(Reduction::Sum, _) => node
+            .inputs
+            .iter()
+            .all(|&input| is_positive(b, input, steps)),
+        _ => false,
+    }
+}
+
+/// Nodes that [`is_finite`] and [`is_positive`] look at.
 const MOST_STEPS: usize = 100;
 
 /// Whether real arithmetic on finite numbers gives finite ones in a node.
@@ -89,6 +111,7 @@ fn lower(b: &Builder, id: Id) -> Option<f64> {
     match b.node(id).op {
         Op::Constant(ref value) => ordered(value)?.reduce(f64::min),
         Op::Map(Exp | Sqr | Softplus | Sigmoid | Abs | Sqrt | Exp2) => Some(0.0),
+        Op::Map(_) | Op::Gather(_) if is_positive(b, id, &mut MOST_STEPS.clone()) => Some(0.0),
         _ => None,
     }
 }

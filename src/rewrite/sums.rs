@@ -15,6 +15,11 @@ pub fn sum(b: &mut Builder, x: Id, axes: &[usize]) -> Option<(&'static str, Id)>
         return None;
     }
     let inputs = node.inputs;
+    if function == Mul
+        && let Some(product) = rows_product(b, &inputs, axes)
+    {
+        return Some(("sum_j(X_ij v_j) = X v", product));
+    }
     let total = |b: &mut Builder, part: Id| {
         let part = b.broadcast(part, &node.shape);
         b.reduce(Reduction::Sum, part, axes)
@@ -44,6 +49,30 @@ pub fn sum(b: &mut Builder, x: Id, axes: &[usize]) -> Option<(&'static str, Id)>
         }
         _ => return None,
     })
+}
+
+/// X v for the sum along the rows of the products of a constant matrix X with a vector v in every row.
+fn rows_product(b: &mut Builder, inputs: &[Id], axes: &[usize]) -> Option<Id> {
+    let [x, y] = [inputs[0], inputs[1]];
+    let (matrix, repeated) = if b.constant_value(x).is_some() {
+        (x, y)
+    } else {
+        (y, x)
+    };
+    let &[_, columns] = b.constant_value(matrix)?.shape() else {
+        return None;
+    };
+    let node = b.node(repeated);
+    let is_row = match &node.op {
+        Op::View { offset: 0, strides } => strides[..] == [0, 1],
+        _ => false,
+    };
+    let vector = *node.inputs.first()?;
+    if axes != [1] || !is_row || b.size(vector) != columns {
+        return None;
+    }
+    let column = b.reshape(vector, &[columns, 1]);
+    Some(b.matmul(matrix, column, [false, false]))
 }
 
 /// Whether a scalar term of a sum may be summed on its own.

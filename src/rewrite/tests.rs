@@ -1,9 +1,10 @@
-use crate::bound::{Builder, Id, Op};
+use crate::bound::{Builder, Id, Op, Reduction};
 use crate::graph::{DType, NodeId};
 use crate::scalar::ScalarFn::{self, *};
-use crate::tensor::Tensor;
+use crate::tensor::{Table, Tensor};
 use crate::testing::{Differentiated, Random, Template, close, interpret};
 use serde_json::json;
+use std::sync::Arc;
 
 /// Simplified or not, a model has the same density and gradient at 100 points around `center`.
 #[track_caller]
@@ -448,6 +449,128 @@ fn branches_share_a_costly_function_once() {
     // Of arrays one call an element instead of two; of two scalars the two calls stay.
     assert_eq!(count(2), 1);
     assert_eq!(count(1), 2);
+}
+
+#[test]
+fn functions_of_repeated_elements_come_before_the_repetition() {
+    let count = |positions: &[u32]| {
+        let [plain, simplified] = [Builder::plain(), Builder::default()].map(|mut b| {
+            let [x, y] =
+                [("x", 0), ("y", 3)].map(|(name, at)| b.parameter(name.into(), at, vec![3]));
+            let s = b.parameter("s".into(), 6, vec![]);
+            let table = Arc::new(Table::new(positions.to_vec()));
+            let [x, y] = [x, y].map(|v| b.gather(v, table.clone(), vec![positions.len()]));
+            let e = b.map(Exp, &[x]);
+            let sum = b.add(e, y);
+            let root = b.mul(sum, s);
+            let value = interpret(&b, &[root], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]).remove(0);
+            (value, b.fired().get("f(x[i]) = f(x)[i]").copied())
+        });
+        assert_eq!(plain.0, simplified.0);
+        simplified.1
+    };
+    assert_eq!(count(&[0, 1, 2, 2, 1, 0]), Some(3));
+    // Too few to gain by it, or one that nobody reads.
+    assert_eq!(count(&[0, 1, 2, 2]), None);
+    assert_eq!(count(&[0, 1, 1, 0, 1, 0]), None);
+}
+
+#[test]
+fn signs_that_data_select_are_a_factor() {
+    for swapped in [false, true] {
+        let mut b = Builder::default();
+        let x = b.parameter("x".into(), 0, vec![3]);
+        let condition = b.typed_constant(Tensor::new(vec![3], &[1.0, 0.0, 1.0]), DType::Bool);
+        let minus = b.map(Neg, &[x]);
+        let (u, v) = if swapped { (x, minus) } else { (minus, x) };
+        let root = b.select(condition, u, v);
+        assert_eq!(b.node(root).op, Op::Map(Mul));
+        let wanted = if swapped {
+            [1.0, -2.0, 3.0]
+        } else {
+            [-1.0, 2.0, -3.0]
+        };
+        assert_eq!(interpret(&b, &[root], &[1.0, 2.0, 3.0])[0], wanted);
+    }
+}
+
+#[test]
+fn what_real_numbers_cannot_equal() {
+    let mut b = Builder::default();
+    let x = b.parameter("x".into(), 0, vec![3]);
+    let (zero, infinite) = (b.number(0.0), b.number(f64::NEG_INFINITY));
+    let (e, log) = (b.map(Exp, &[x]), b.map(Log, &[x]));
+    let sum = b.add(x, e);
+    let scaled = b.mul_number(2.0, e);
+    for (value, other, known) in [
+        (scaled, zero, true),
+        (e, zero, true),
+        (sum, infinite, true),
+        (x, zero, false),
+        (log, infinite, false),
+    ] {
+        let equal = b.map(Eq, &[value, other]);
+        assert_eq!(b.constant_value(equal).is_some(), known);
+    }
+}
+
+#[test]
+fn the_logarithm_of_a_scaled_exponential_function() {
+    let mut b = Builder::default();
+    let x = b.parameter("x".into(), 0, vec![3]);
+    let e = b.map(Exp, &[x]);
+    let repeated = b.gather(e, Arc::new(Table::new(vec![2, 0, 0])), vec![3]);
+    let [positive, mixed] =
+        [[1.0, 2.0, 3.0], [1.0, -2.0, 3.0]].map(|c| b.constant(Tensor::new(vec![3], &c)));
+    let [u, v, w] = [(positive, e), (positive, repeated), (mixed, e)].map(|(c, e)| {
+        let product = b.mul(c, e);
+        b.map(Log, &[product])
+    });
+    assert_eq!(
+        [u, v, w].map(|id| b.node(id).op == Op::Map(Add)),
+        [true, true, false]
+    );
+    let values = interpret(&b, &[u, v], &[0.5, -1.0, 2000.0]).concat();
+    let ln = f64::ln;
+    let wanted = [
+        0.5,
+        ln(2.0) - 1.0,
+        ln(3.0) + 2000.0,
+        2000.0,
+        ln(2.0) + 0.5,
+        ln(3.0) + 0.5,
+    ];
+    assert!(
+        values
+            .iter()
+            .zip(wanted)
+            .all(|(value, wanted)| close(*value, wanted, 1e-15))
+    );
+}
+
+#[test]
+fn a_positive_factor_leaves_the_comparison() {
+    let mut b = Builder::default();
+    let s = b.parameter("s".into(), 0, vec![]);
+    let (zero, positive) = (b.number(0.0), b.constant(Tensor::new(vec![2], &[1.0, 2.0])));
+    let mixed = b.constant(Tensor::new(vec![2], &[1.0, -2.0]));
+    let [u, v] = [positive, mixed].map(|array| b.mul(s, array));
+    let [u, v] = [u, v].map(|product| b.map(Gt, &[product, zero]));
+    assert!(b.scalar_of(u).is_some() && b.scalar_of(v).is_none());
+    assert_eq!(interpret(&b, &[u, v], &[3.0]), [[1.0, 1.0], [1.0, 0.0]]);
+}
+
+#[test]
+fn sums_along_rows_are_a_product_with_the_matrix() {
+    let mut b = Builder::default();
+    let v = b.parameter("v".into(), 0, vec![2]);
+    let x = b.constant(Tensor::new(vec![3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    let products = b.mul(x, v);
+    let root = b.reduce(Reduction::Sum, products, &[1]);
+    assert_eq!(b.shape(root), [3]);
+    assert_eq!(interpret(&b, &[root], &[1.0, 10.0])[0], [21.0, 43.0, 65.0]);
+    let is_product = |id: &Id| matches!(b.node(*id).op, Op::MatMul { .. });
+    assert!(b.reachable(&[root]).iter().any(is_product));
 }
 
 #[test]

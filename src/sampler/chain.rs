@@ -272,7 +272,7 @@ impl Chain<'_> {
                 tuning,
                 draw_time: (self.drawn - begin).as_secs_f64(),
             };
-            draws.push(&state.position, &stats);
+            draws.push(&state.position, &stats)?;
         }
         Ok(())
     }

@@ -52,4 +52,4 @@ pub mod warmup;
 pub use control::ChainProgress;
 pub use runner::{Run, RunError, RunResult};
 pub use settings::{Kind, MetricKind, ScheduleSettings, Settings, SettingsError};
-pub use stats::{ChainDraws, Column};
+pub use stats::{ChainDraws, Column, Keep, RunArrays, Values};

@@ -6,7 +6,7 @@
 use super::testing::{
     Autoregressive, Banana, EightSchools, Funnel, LogHalfNormal, Normal, StudentT5,
 };
-use super::{ChainDraws, Run, Settings};
+use super::{ChainDraws, Column, Run, Settings};
 use crate::density::Density;
 use crate::diagnostics::Workspace;
 
@@ -121,7 +121,9 @@ fn student_t_by_every_kernel() {
     for json in KERNELS {
         let chains = sample(&StudentT5 { dim: 3 }, kernel(json));
         check(&chains, json, |x| x[0], 0.0, 0.03);
-        check(&chains, json, |x| x[1] * x[1], 5.0 / 3.0, 0.1);
+        // E|t5|; the Monte Carlo error of the variance is itself of a heavy tail.
+        check(&chains, json, |x| x[1].abs(), 0.949_017, 0.02);
+        check(&chains, json, |x| x[1] * x[1], 5.0 / 3.0, 0.5);
         // The density's quartile: P(|t5| < 0.72669) = 1/2.
         let inside = |x: &[f64]| f64::from(x[2].abs() < 0.726_686_843_8);
         check(&chains, json, inside, 0.5, 0.01);
@@ -133,7 +135,7 @@ fn half_normal_through_its_logarithm_by_every_kernel() {
     for json in KERNELS {
         let chains = sample(&LogHalfNormal, kernel(json));
         let mean = (2.0 / std::f64::consts::PI).sqrt();
-        check(&chains, json, |x| x[0].exp(), mean, 0.01);
+        check(&chains, json, |x| x[0].exp(), mean, 0.02);
         check(&chains, json, |x| (2.0 * x[0]).exp(), 1.0, 0.03);
     }
 }
@@ -182,6 +184,44 @@ fn a_funnel_diverges_but_does_not_fail() {
     };
     let chains = sample(&FUNNEL, settings);
     assert!(chains.iter().all(|chain| chain.len() == 500));
+}
+
+/// Mean acceptance statistic of these draws of all chains.
+fn acceptance(chains: &[ChainDraws], draws: std::ops::Range<usize>) -> f64 {
+    let of_chain = |chain: &ChainDraws| {
+        let mut stats = chain.stats().into_iter();
+        match stats.find(|(name, _)| *name == "acceptance_rate") {
+            Some((_, Column::F64(values))) => values[draws.clone()].iter().sum::<f64>(),
+            _ => unreachable!("a statistic of every draw"),
+        }
+    };
+    let sum: f64 = chains.iter().map(of_chain).sum();
+    sum / (chains.len() * draws.len()) as f64
+}
+
+#[test]
+fn draws_have_the_acceptance_asked_for_and_warmup_less() {
+    for target_accept in [0.7, 0.85, 0.95] {
+        let settings = Settings {
+            target_accept,
+            save_warmup: true,
+            ..Settings::default()
+        };
+        for chains in [
+            sample(&Normal::standard(10), settings.clone()),
+            sample(&EightSchools, settings),
+        ] {
+            let (warmup, draws) = (acceptance(&chains, 60..150), acceptance(&chains, 200..1200));
+            assert!(
+                (draws - target_accept).abs() < 0.05,
+                "{draws} for {target_accept}"
+            );
+            assert!(
+                (warmup - target_accept.powf(1.75)).abs() < 0.07 && warmup < draws,
+                "{warmup} for {target_accept}"
+            );
+        }
+    }
 }
 
 #[test]

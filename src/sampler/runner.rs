@@ -1,8 +1,13 @@
 //! A run: chains on background threads, with progress, abort and errors as values.
 
 use std::any::Any;
+use std::fmt;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,8 +17,9 @@ use thiserror::Error;
 use super::chain::{self, ChainError, Ended};
 use super::control::{ChainProgress, Control, Progress};
 use super::settings::Settings;
-use super::stats::ChainDraws;
+use super::stats::{ChainDraws, Keep, RunArrays};
 use crate::density::Density;
+use crate::kernels::crew::Crew;
 
 /// Why a run could not start or failed.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
@@ -57,16 +63,25 @@ pub enum RunError {
 }
 
 /// The draws of a run.
-#[derive(Debug, Clone)]
 pub struct RunResult {
     /// Each chain's draws. After an abort chains differ in length, and some may be empty.
     pub chains: Vec<ChainDraws>,
+    /// What the chains' draws are parts of.
+    pub arrays: RunArrays,
     /// Whether the run was aborted before every chain had all its draws.
     pub aborted: bool,
     /// Seconds of warm-up of the slowest chain.
     pub warmup_time: f64,
     /// Seconds of sampling after warm-up of the slowest chain.
     pub sampling_time: f64,
+}
+
+impl fmt::Debug for RunResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lengths: Vec<usize> = self.chains.iter().map(ChainDraws::len).collect();
+        let mut text = f.debug_struct("RunResult");
+        text.field("draws", &lengths).finish_non_exhaustive()
+    }
 }
 
 /// One chain's input.
@@ -90,6 +105,14 @@ struct Shared {
     next_task: AtomicUsize,
     finished: Mutex<Vec<Option<Finished>>>,
     chain_finished: Condvar,
+    arrays: Mutex<Option<RunArrays>>,
+    /// Threads that have chains to run.
+    working: AtomicUsize,
+    /// Threads without, which help those that have.
+    helping: AtomicUsize,
+    /// Most threads that have or help with chains, as far as there is no chain for each.
+    processors: usize,
+    crew: Option<Arc<Crew>>,
 }
 
 /// Sampling in background threads, which begin at once.
@@ -113,30 +136,54 @@ impl Run {
         seeds: Vec<u64>,
         cores: usize,
     ) -> Result<Self, RunError> {
+        let keep = densities.iter().map(|_| None).collect();
+        Self::start_helped(settings, densities, starts, seeds, cores, keep, None)
+    }
+
+    /// As [`Run::start`], with what each chain keeps in place of positions; threads that have no chain help the densities
+    /// that have a place in the crew.
+    ///
+    /// # Errors
+    /// As [`Run::start`].
+    pub(crate) fn start_helped(
+        settings: Settings,
+        densities: Vec<Box<dyn Density>>,
+        starts: Vec<Vec<f64>>,
+        seeds: Vec<u64>,
+        cores: usize,
+        keep: Vec<Option<Box<dyn Keep>>>,
+        crew: Option<Arc<Crew>>,
+    ) -> Result<Self, RunError> {
         let settings = settings
             .validated()
             .map_err(|e| RunError::Input(e.to_string()))?;
         check_inputs(&densities, &starts, &seeds, cores)?;
         let chains = densities.len();
         let kept = settings.kept_warmup() + settings.draws;
-        let mut tasks = Vec::with_capacity(chains);
-        for ((density, start), seed) in densities.into_iter().zip(starts).zip(seeds) {
-            let dim = density.dim();
-            let draws = usize::try_from(kept)
-                .ok()
-                .and_then(|kept| ChainDraws::with_capacity(kept, dim).ok())
-                .ok_or(RunError::Memory {
-                    chains,
-                    draws: kept,
-                    dim,
-                })?;
-            tasks.push(Mutex::new(Some(Task {
+        let dim = densities[0].dim();
+        let storage = usize::try_from(kept).ok();
+        let storage = storage.and_then(|kept| ChainDraws::for_chains(keep, kept, dim));
+        let (arrays, draws) = storage.ok_or(RunError::Memory {
+            chains,
+            draws: kept,
+            dim,
+        })?;
+        let inputs = densities.into_iter().zip(starts).zip(seeds).zip(draws);
+        let tasks = inputs.map(|(((density, start), seed), draws)| {
+            Mutex::new(Some(Task {
                 density,
                 start,
                 seed,
                 draws,
-            })));
-        }
+            }))
+        });
+        let tasks = tasks.collect();
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let working = cores.min(chains);
+        let threads = match crew {
+            Some(_) => working.max(cores.min(processors)),
+            None => working,
+        };
         let shared = Arc::new(Shared {
             settings,
             abort: AtomicBool::new(false),
@@ -145,16 +192,26 @@ impl Run {
             next_task: AtomicUsize::new(0),
             finished: Mutex::new((0..chains).map(|_| None).collect()),
             chain_finished: Condvar::new(),
+            arrays: Mutex::new(Some(arrays)),
+            working: AtomicUsize::new(working),
+            helping: AtomicUsize::new(0),
+            processors: cores.min(processors),
+            crew,
         });
         let mut run = Self {
             shared,
             threads: Vec::new(),
         };
-        for i in 0..cores.min(chains) {
+        for i in 0..threads {
             let shared = Arc::clone(&run.shared);
             let thread = thread::Builder::new()
                 .name(format!("rustmc-{i}"))
-                .spawn(move || shared.work())
+                .spawn(move || {
+                    if i < working {
+                        shared.work();
+                    }
+                    shared.help();
+                })
                 .map_err(|e| RunError::Thread(e.to_string()))?;
             run.threads.push(thread);
         }
@@ -220,11 +277,13 @@ impl Run {
             aborted |= ended? == Ended::Aborted;
             chains.push(draws);
         }
+        let arrays = lock(&self.shared.arrays).take();
         let slowest = |time: fn(&ChainDraws) -> f64| chains.iter().map(time).fold(0.0, f64::max);
         Ok(RunResult {
             aborted,
             warmup_time: slowest(|chain| chain.warmup_time),
             sampling_time: slowest(|chain| chain.sampling_time),
+            arrays: arrays.expect("a result is taken once"),
             chains,
         })
     }
@@ -237,8 +296,9 @@ impl Drop for Run {
 }
 
 impl Shared {
-    /// A thread's life: takes chains until none is left.
+    /// Takes chains until none is left.
     fn work(&self) {
+        let _leaving = Leaving(self);
         loop {
             let chain = self.next_task.fetch_add(1, Relaxed);
             let Some(task) = self.tasks.get(chain).and_then(|task| lock(task).take()) else {
@@ -250,6 +310,15 @@ impl Shared {
             }
             lock(&self.finished)[chain] = Some(finished);
             self.chain_finished.notify_all();
+        }
+    }
+
+    /// Helps threads that have a chain, if there is a processor free for it.
+    fn help(&self) {
+        let Some(crew) = &self.crew else { return };
+        let helping = self.helping.fetch_add(1, Relaxed) + 1;
+        if helping + self.working.load(Relaxed) <= self.processors {
+            crew.help();
         }
     }
 
@@ -290,6 +359,19 @@ impl Shared {
     }
 }
 
+/// A thread has no chain any more, whatever happened; the last one sends the helpers home.
+struct Leaving<'a>(&'a Shared);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if self.0.working.fetch_sub(1, SeqCst) == 1
+            && let Some(crew) = &self.0.crew
+        {
+            crew.dismiss();
+        }
+    }
+}
+
 fn check_inputs(
     densities: &[Box<dyn Density>],
     starts: &[Vec<f64>],
@@ -310,6 +392,13 @@ fn check_inputs(
         )));
     }
     for (chain, (density, start)) in densities.iter().zip(starts).enumerate() {
+        if density.dim() != densities[0].dim() {
+            return Err(RunError::Input(format!(
+                "chain {chain}: its model has {} parameters, that of the first chain {}",
+                density.dim(),
+                densities[0].dim()
+            )));
+        }
         if start.len() != density.dim() {
             return Err(RunError::Input(format!(
                 "chain {chain}: the starting point has {} entries, the model {} parameters",

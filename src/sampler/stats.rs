@@ -1,6 +1,16 @@
 //! What is kept of each draw: its position and PyMC's statistics, a column each.
 
-use std::collections::TryReserveError;
+use crate::density::DensityError;
+use crate::kernels::parts::{Array, Part, array};
+
+/// Keeps of a draw's position what is wanted of it.
+pub trait Keep: Send {
+    /// Keeps a draw.
+    ///
+    /// # Errors
+    /// If the model fails at this position.
+    fn keep(&mut self, position: &[f64]) -> Result<(), DensityError>;
+}
 
 /// The values of one statistic, a value a draw.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,6 +21,17 @@ pub enum Column<'a> {
     I64(&'a [i64]),
     /// Flags.
     Bool(&'a [bool]),
+}
+
+/// The values of one statistic of all chains, one chain after the other.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Real numbers.
+    F64(Vec<f64>),
+    /// Counts.
+    I64(Vec<i64>),
+    /// Flags.
+    Bool(Vec<bool>),
 }
 
 /// The statistics of one draw.
@@ -51,24 +72,42 @@ pub struct DrawStats {
 /// Writes the columns' struct and what touches every column, from one list of the statistics.
 macro_rules! columns {
     ($($name:ident: $type:ty => $kind:ident),* $(,)?) => {
-        /// Statistics of many draws, by column.
-        #[derive(Debug, Clone, Default)]
+        /// Statistics of a chain's draws, by column.
+        #[derive(Debug)]
         struct Columns {
-            $($name: Vec<$type>,)*
+            $($name: Part<$type>,)*
+        }
+
+        /// Statistics of all chains, by column.
+        #[derive(Debug)]
+        struct Arrays {
+            $($name: Array<$type>,)*
         }
 
         impl Columns {
-            fn try_reserve_exact(&mut self, draws: usize) -> Result<(), TryReserveError> {
-                $(self.$name.try_reserve_exact(draws)?;)*
-                Ok(())
+            /// For each chain, and the arrays that they are parts of.
+            fn reserve(chains: usize, draws: usize) -> Option<(Arrays, Vec<Self>)> {
+                $(
+                    let (whole, parts) = array(chains, draws)?;
+                    let mut $name = (whole, parts.into_iter());
+                )*
+                let columns = (0..chains).map(|_| Some(Self { $($name: $name.1.next()?,)* }));
+                let columns = columns.collect::<Option<Vec<Self>>>()?;
+                Some((Arrays { $($name: $name.0,)* }, columns))
             }
 
             fn push(&mut self, stats: &DrawStats) {
-                $(self.$name.push(stats.$name);)*
+                $(self.$name.extend(&[stats.$name]);)*
             }
 
             fn named(&self) -> Vec<(&'static str, Column<'_>)> {
                 vec![$((stringify!($name), Column::$kind(&self.$name)),)*]
+            }
+        }
+
+        impl Arrays {
+            fn named(self) -> Option<Vec<(&'static str, Values)>> {
+                Some(vec![$((stringify!($name), Values::$kind(self.$name.into_vec()?)),)*])
             }
         }
     };
@@ -93,10 +132,11 @@ columns! {
 }
 
 /// One chain's kept draws; all memory is reserved before the first.
-#[derive(Debug, Clone, Default)]
 pub struct ChainDraws {
     dim: usize,
-    positions: Vec<f64>,
+    positions: Part<f64>,
+    /// What is kept in place of positions.
+    keep: Option<Box<dyn Keep>>,
     columns: Columns,
     len: usize,
     /// How many of the draws, from the first, are warm-up.
@@ -109,30 +149,71 @@ pub struct ChainDraws {
     pub gradients: u64,
 }
 
+/// The arrays that the draws of several chains are parts of: nothing is copied to get them.
+#[derive(Debug)]
+pub struct RunArrays {
+    positions: Array<f64>,
+    stats: Arrays,
+}
+
+impl RunArrays {
+    /// Positions, `chains * draws * dim` numbers (none where something else is kept of them), and statistics, `chains *
+    /// draws` numbers each, zeros behind the draws of a chain that was aborted; `None` while there are chains.
+    #[allow(clippy::type_complexity)]
+    pub fn into_vecs(self) -> Option<(Vec<f64>, Vec<(&'static str, Values)>)> {
+        Some((self.positions.into_vec()?, self.stats.named()?))
+    }
+}
+
 impl ChainDraws {
-    /// Storage for `draws` draws in `dim` dimensions.
-    ///
-    /// # Errors
-    /// When memory does not suffice.
-    pub fn with_capacity(draws: usize, dim: usize) -> Result<Self, TryReserveError> {
-        let mut storage = Self {
-            dim,
-            ..Self::default()
+    /// Storage for one chain of `draws` draws in `dim` dimensions; `None` if there is no memory for it.
+    pub fn with_capacity(draws: usize, dim: usize) -> Option<Self> {
+        Self::for_chains(vec![None], draws, dim)?.1.pop()
+    }
+
+    /// Storage for several chains, with what each keeps in place of positions; `None` if there is no memory for it.
+    pub fn for_chains(
+        keep: Vec<Option<Box<dyn Keep>>>,
+        draws: usize,
+        dim: usize,
+    ) -> Option<(RunArrays, Vec<Self>)> {
+        let chains = keep.len();
+        let kept = if keep.iter().any(Option::is_some) {
+            0
+        } else {
+            dim
         };
-        // A product that overflows asks for usize::MAX and so is refused as too much.
-        storage
-            .positions
-            .try_reserve_exact(draws.saturating_mul(dim))?;
-        storage.columns.try_reserve_exact(draws)?;
-        Ok(storage)
+        let (positions, parts) = array(chains, draws.checked_mul(kept)?)?;
+        let (stats, columns) = Columns::reserve(chains, draws)?;
+        let draws = parts.into_iter().zip(columns).zip(keep);
+        let draws = draws.map(|((positions, columns), keep)| Self {
+            dim,
+            positions,
+            keep,
+            columns,
+            len: 0,
+            warmup_draws: 0,
+            warmup_time: 0.0,
+            sampling_time: 0.0,
+            gradients: 0,
+        });
+        let draws = draws.collect();
+        Some((RunArrays { positions, stats }, draws))
     }
 
     /// Keeps a draw.
-    pub fn push(&mut self, position: &[f64], stats: &DrawStats) {
-        self.positions.extend_from_slice(position);
+    ///
+    /// # Errors
+    /// If the model fails at this position.
+    pub fn push(&mut self, position: &[f64], stats: &DrawStats) -> Result<(), DensityError> {
+        match &mut self.keep {
+            Some(keep) => keep.keep(position)?,
+            None => self.positions.extend(position),
+        }
         self.columns.push(stats);
         self.len += 1;
         self.warmup_draws += usize::from(stats.tuning);
+        Ok(())
     }
 
     /// Number of draws kept, warm-up included.
@@ -150,7 +231,7 @@ impl ChainDraws {
         self.dim
     }
 
-    /// The draws' positions, `len * dim` numbers, draw by draw.
+    /// The draws' positions, `len * dim` numbers, draw by draw; none where something else is kept of them.
     pub fn positions(&self) -> &[f64] {
         &self.positions
     }

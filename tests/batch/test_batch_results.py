@@ -189,4 +189,4 @@ def test_flags_are_logged(trend, caplog):
     with caplog.at_level(logging.WARNING, logger="pymc.rustmc"):
         sample_batch(trend, [{}], **{**RUN, "quiet": False, "progressbar": False})
     assert "1 of 1 data sets" in caplog.text
-    assert "result.flagged()" in caplog.text
+    assert "see result.flagged(ess=200)" in caplog.text

@@ -82,6 +82,14 @@ def poisson_of_groups():
     pm.Poisson("y", pm.math.exp(pm.Normal("a", shape=8)[GROUP] + pm.Normal("b")), observed=COUNTS)
 
 
+def poisson_with_exposures():
+    pm.Poisson("y", WEIGHTS * pm.math.exp(pm.Normal("a", shape=8)[GROUP]), observed=COUNTS)
+
+
+def sums_along_rows():
+    pm.Normal("y", (X * pm.Normal("b", shape=3)).sum(axis=1), pm.HalfNormal("s"), observed=Y)
+
+
 def binomial():
     eta = pm.Normal("a") + X @ pm.Normal("b", shape=3)
     pm.Binomial("y", 20, logit_p=eta, observed=COUNTS)
@@ -106,11 +114,13 @@ MODELS = {
     known_scales: SQUARES,
     group_effects: SQUARES,
     crossed_groups: SQUARES,
-    scales_of_groups: SQUARES | {"equal_rows"},
+    scales_of_groups: SQUARES | {"linear_sums"},
     columns_of_a_matrix: SQUARES,
     log_normal: SQUARES,
     poisson: {"linear_sums"},
-    poisson_of_groups: {"linear_sums", "equal_rows"},
+    poisson_of_groups: {"linear_sums"},
+    poisson_with_exposures: {"linear_sums"},
+    sums_along_rows: SQUARES,
     binomial: {"linear_sums"},
     negative_binomial: {"equal_rows"},
     bernoulli_of_groups: {"equal_rows"},
@@ -138,6 +148,15 @@ def test_models_as_users_write_them(build):
         position = random.normal(size=exact._bound.density.dim)
         found, wanted = evaluate(exact, position), evaluate(plain, position)
         np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-11 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_few_rows(n):
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("mu"), pm.HalfNormal("s"), observed=Y[:n])
+    exact, plain = compile_model(model), compile_model(model, rewrites=False)
+    position = np.array([0.3, -0.2])
+    np.testing.assert_allclose(evaluate(exact, position), evaluate(plain, position), rtol=1e-12)
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -181,9 +200,9 @@ def test_badly_scaled_data_keep_every_digit(grouped):
 def test_switches():
     with pm.Model() as model:
         scales_of_groups()
-    assert fired(compile_model(model, rewrites={"equal_rows": False})) == SQUARES
-    assert fired(compile_model(model, rewrites={"sums_of_squares": False})) == {"equal_rows"}
-    assert fired(compile_model(model, rewrites=True)) == fired(compile_model(model))
+    assert fired(compile_model(model, rewrites=True)) == fired(compile_model(model)) == set(REWRITE_RULES)
+    for rule in REWRITE_RULES:
+        assert fired(compile_model(model, rewrites={rule: False})) <= set(REWRITE_RULES) - {rule}
     compiled = compile_model(model, rewrites=False)
     assert not fired(compiled.bind())
     with pytest.raises(ValueError, match="'no_such_rule'; the rules are 'sums_of_squares', 'linear_sums'"):

@@ -31,7 +31,7 @@ def test_first_and_last_line(messages):
 
 
 def test_convergence_is_checked_after_the_last_line(messages):
-    said = messages(draws=150, chains=2, compute_convergence_checks=True)
+    said = messages(draws=150, tune=300, chains=2, compute_convergence_checks=True)
     (end,) = [i for i, (_, text) in enumerate(said) if text.startswith("Sampling 2 chains")]
     assert ("INFO", said[end + 1][1]) == said[end + 1]
     assert "at least 4 chains" in said[end + 1][1]

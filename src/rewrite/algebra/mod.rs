@@ -19,11 +19,11 @@ mod terms;
 
 use crate::bound::{Builder, Id, Op, Reduction};
 use crate::graph::DType;
-use crate::scalar::ScalarFn::{self, Check, Where};
+use crate::scalar::ScalarFn::{Check, Where};
 use crate::tensor::Tensor;
-use rows::Reads;
+use rows::{Kinds, Reads};
 use std::collections::HashMap;
-use terms::{Product, Summand, summands};
+use terms::{Product, Summand, power, summands};
 
 /// Which rules are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,73 +263,70 @@ fn square(b: &mut Builder, factors: &[(Id, i32)], weights: Option<&[f64]>, n: us
     squares::sum(b, &terms, roots.as_deref(), &scales, tables, n)
 }
 
-/// An integer power.
-fn power(b: &mut Builder, id: Id, exponent: i32) -> Id {
-    let base = match exponent {
-        ..0 => b.map(ScalarFn::Reciprocal, &[id]),
-        _ => id,
-    };
-    match exponent.abs() {
-        1 => base,
-        2 => b.map(ScalarFn::Sqr, &[base]),
-        exponent => {
-            let exponent = b.number(f64::from(exponent));
-            b.map(ScalarFn::Pow, &[base, exponent])
-        }
-    }
-}
-
-/// The sums of terms of which many rows are equal: of all together, or else of some; none if of none.
+/// The sums of terms of which many rows are equal up to known weights: of all together, or else of some; none if of
+/// none.
 fn equal_rows(b: &mut Builder, terms: &[Summand], n: usize, rules: Rules) -> Option<Vec<Id>> {
     if !rules.equal_rows || terms.is_empty() {
         return None;
     }
-    let ids: Vec<Id> = terms.iter().map(|summand| summand.id).collect();
-    if let Some((rows, counts)) = Reads::of(b, &ids, n).and_then(|reads| reads.distinct(n)) {
+    let products: Vec<Product> = terms
+        .iter()
+        .map(|term| Product::separated(b, term.id, n))
+        .collect();
+    let kinds = |b: &Builder, products: &[Product]| {
+        let factors = products.iter().flat_map(|product| &product.factors);
+        let ids: Vec<Id> = factors.map(|&(id, _)| id).collect();
+        Reads::of(b, &ids, n)?.kinds(n)
+    };
+    if let Some(kinds) = kinds(b, &products) {
         let mut made = HashMap::new();
-        let sums = terms
-            .iter()
-            .map(|term| weighted(b, term, &rows, &counts, &mut made));
+        let terms = terms.iter().zip(&products);
+        let sums = terms.map(|(term, product)| weighted(b, term, product, &kinds, &mut made));
         return Some(sums.collect());
     }
     let mut fired = false;
-    let mut sum = |summand: &Summand| {
-        let distinct = Reads::of(b, &[summand.id], n).and_then(|reads| reads.distinct(n));
-        match distinct.filter(|_| terms.len() > 1) {
-            Some((rows, counts)) => {
+    let mut sum = |(term, product): (&Summand, &Product)| {
+        let kinds = (terms.len() > 1).then(|| kinds(b, std::slice::from_ref(product)));
+        match kinds.flatten() {
+            Some(kinds) => {
                 fired = true;
-                weighted(b, summand, &rows, &counts, &mut HashMap::new())
+                weighted(b, term, product, &kinds, &mut HashMap::new())
             }
             None => {
-                let sum = total(b, summand.id);
-                summand.times(b, sum)
+                let sum = total(b, term.id);
+                term.times(b, sum)
             }
         }
     };
-    let sums = terms.iter().map(&mut sum).collect();
+    let sums = terms.iter().zip(&products).map(&mut sum).collect();
     fired.then_some(sums)
 }
 
-/// The sum of a term over some rows, each counted so often.
+/// The sum of a term from one row of each kind.
 fn weighted(
     b: &mut Builder,
-    summand: &Summand,
-    rows: &[u32],
-    counts: &[f64],
+    term: &Summand,
+    product: &Product,
+    kinds: &Kinds,
     made: &mut HashMap<Id, Id>,
 ) -> Id {
-    let values = rows::on_rows(b, summand.id, rows, made);
-    let counts = b.constant(Tensor::new(vec![rows.len()], counts));
-    let weighted = b.mul(counts, values);
-    let sum = total(b, weighted);
+    let weights = kinds.weights(product.weights.as_deref());
+    let mut values = b.constant(Tensor::new(vec![weights.len()], &weights));
+    for &(id, exponent) in &product.factors {
+        let factor = rows::on_rows(b, id, &kinds.rows, made);
+        let factor = power(b, factor, exponent);
+        values = b.mul(values, factor);
+    }
+    let sum = total(b, values);
+    let sum = product.times(b, sum);
     b.count("equal_rows");
-    summand.times(b, sum)
+    term.times(b, sum)
 }
 
 /// Whether all rows, or any, fulfil a condition, from one row of each kind.
 fn condition(b: &mut Builder, reduction: Reduction, id: Id, n: usize) -> Option<Id> {
-    let (rows, _) = Reads::of(b, &[id], n)?.distinct(n)?;
-    let values = rows::on_rows(b, id, &rows, &mut HashMap::new());
+    let kinds = Reads::of(b, &[id], n)?.kinds(n)?;
+    let values = rows::on_rows(b, id, &kinds.rows, &mut HashMap::new());
     b.count("equal_rows");
     Some(match b.size(values) {
         1 => values,

@@ -52,33 +52,47 @@ impl Reads {
         (self.constants.is_empty() && self.matrices.is_empty()).then_some(self.tables)
     }
 
-    /// The first row of each kind, and how many rows are of that kind; none if that leaves more than half of the n.
-    pub fn distinct(&self, n: usize) -> Option<(Vec<u32>, Vec<f64>)> {
-        let (mut rows, mut counts): (Vec<u32>, Vec<f64>) = (vec![], vec![]);
+    /// The kinds of rows; none if there are more than half as many as the n rows.
+    pub fn kinds(&self, n: usize) -> Option<Kinds> {
+        if !self.may_repeat(n) {
+            return None;
+        }
+        let (mut rows, mut of_row): (Vec<u32>, Vec<u32>) = (vec![], vec![]);
         let mut known: HashMap<u64, usize> = HashMap::new();
         for row in 0..n {
             let mut hash = self.hash(row);
             // A kind whose hash is taken by another one has the next hash that is free.
-            loop {
+            let kind = loop {
                 match known.get(&hash) {
-                    Some(&kind) if self.equal(rows[kind] as usize, row) => {
-                        counts[kind] += 1.0;
-                        break;
-                    }
+                    Some(&kind) if self.equal(rows[kind] as usize, row) => break kind,
                     Some(_) => hash = hash.wrapping_add(1),
+                    None if 2 * (rows.len() + 1) > n => return None,
                     None => {
-                        if 2 * (rows.len() + 1) > n {
-                            return None;
-                        }
                         known.insert(hash, rows.len());
                         rows.push(row as u32);
-                        counts.push(1.0);
-                        break;
+                        break rows.len() - 1;
                     }
                 }
-            }
+            };
+            of_row.push(kind as u32);
         }
-        Some((rows, counts))
+        Some(Kinds { rows, of_row })
+    }
+
+    /// Whether some rows of a sample are equal: of 4 sqrt(n) rows, 16 pairs are expected to be where there are n / 2
+    /// kinds, and more where there are fewer.
+    fn may_repeat(&self, n: usize) -> bool {
+        if n < 1024 {
+            return true;
+        }
+        // Rows in the order of a multiplicative hash, as neighbours may be equal by their making.
+        let row = |i: u64| {
+            let mixed = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            ((mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 20) as usize % n
+        };
+        let rows: HashSet<usize> = (0..4 * n.isqrt() as u64).map(row).collect();
+        let kinds: HashSet<u64> = rows.iter().map(|&row| self.hash(row)).collect();
+        kinds.len() < rows.len()
     }
 
     fn words(&self, row: usize) -> impl Iterator<Item = u64> + '_ {
@@ -103,6 +117,25 @@ impl Reads {
 
     fn equal(&self, a: usize, b: usize) -> bool {
         self.words(a).eq(self.words(b))
+    }
+}
+
+/// Rows that read equal data, put together.
+pub struct Kinds {
+    /// The first row of each kind.
+    pub rows: Vec<u32>,
+    /// The kind of each row.
+    of_row: Vec<u32>,
+}
+
+impl Kinds {
+    /// The sum of the weights of each kind's rows; their number where there are no weights.
+    pub fn weights(&self, weights: Option<&[f64]>) -> Vec<f64> {
+        let mut sums = vec![0.0; self.rows.len()];
+        for (row, &kind) in self.of_row.iter().enumerate() {
+            sums[kind as usize] += weights.map_or(1.0, |weights| weights[row]);
+        }
+        sums
     }
 }
 
@@ -134,6 +167,14 @@ impl Matrix {
     /// An element.
     pub fn at(&self, row: usize, column: usize) -> f64 {
         self.values.values()[row * self.steps[0] + column * self.steps[1]]
+    }
+
+    /// Some rows' elements of a column.
+    pub fn column(&self, rows: &[u32], column: usize, out: &mut [f64]) {
+        let values = &self.values.values()[column * self.steps[1]..];
+        for (out, &row) in out.iter_mut().zip(rows) {
+            *out = values[row as usize * self.steps[0]];
+        }
     }
 
     /// The elements of a row.

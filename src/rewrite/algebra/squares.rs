@@ -17,6 +17,7 @@ use super::affine::{Source, Term};
 use super::classes::Classes;
 use super::precise;
 use super::rows::{on_rows, take, times};
+use super::terms::power;
 use crate::bound::{Builder, Id, Reduction};
 use crate::kernels::linalg::tall::fold;
 use crate::kernels::simd::LANES;
@@ -36,6 +37,9 @@ const MOST_WORK: f64 = 2e9;
 
 /// Elements of a block, which is to stay in the L1 cache.
 const BLOCK_ELEMENTS: usize = 3072;
+
+/// Rows that are looked at together.
+const CHUNK: usize = 256;
 
 /// A factor of the squares that is the same for all rows of a class: an expression and its exponent.
 pub type Scale = (Id, i32);
@@ -79,10 +83,27 @@ impl Column {
     fn at(&self, row: usize) -> f64 {
         match self {
             Column::Of(term, column) => match &term.source {
-                Source::Product(matrix, _) => term.weight(row) * matrix.at(row, *column),
+                Source::Product(matrix, _) => matrix.at(row, *column) * term.weight(row),
                 _ => term.weight(row),
             },
             Column::Ones => 1.0,
+        }
+    }
+
+    /// The elements of some rows.
+    fn fill(&self, rows: &[u32], out: &mut [f64]) {
+        let Column::Of(term, column) = self else {
+            return out.fill(1.0);
+        };
+        match &term.source {
+            Source::Product(matrix, _) => matrix.column(rows, *column, out),
+            _ => out.fill(1.0),
+        }
+        if term.weights.is_some() || term.factor != 1.0 {
+            let weights = rows.iter().map(|&row| term.weight(row as usize));
+            out.iter_mut()
+                .zip(weights)
+                .for_each(|(out, weight)| *out *= weight);
         }
     }
 
@@ -186,27 +207,39 @@ impl<'a> Plan<'a> {
 
     /// Whether a column's mean is so large that its spread would lose digits; none if an element is out of range.
     fn cancels(&self) -> Option<bool> {
-        let mut cancels = false;
-        for column in self.columns() {
-            let (mut most, mut spread) = (0.0f64, 0.0f64);
-            for rows in self.classes.rows() {
-                let first = column.at(rows[0] as usize);
-                for &row in rows {
-                    let value = column.at(row as usize);
-                    if !value.is_finite() {
+        let columns: Vec<&Column> = self.columns().collect();
+        let (mut most, mut spread) = (vec![0.0f64; columns.len()], vec![0.0f64; columns.len()]);
+        let mut values = [0.0; CHUNK];
+        for rows in self.classes.rows() {
+            let first: Vec<f64> = columns
+                .iter()
+                .map(|column| column.at(rows[0] as usize))
+                .collect();
+            for rows in rows.chunks(CHUNK) {
+                let values = &mut values[..rows.len()];
+                for (k, column) in columns.iter().enumerate() {
+                    column.fill(rows, values);
+                    if values.iter().any(|value| !value.is_finite()) {
                         return None;
                     }
-                    most = most.max(value.abs());
-                    spread = spread.max((value - first).abs());
+                    most[k] = values
+                        .iter()
+                        .fold(most[k], |most, value| most.max(value.abs()));
+                    let distance = |spread: f64, value: &f64| spread.max((value - first[k]).abs());
+                    spread[k] = values.iter().fold(spread[k], distance);
                 }
             }
-            let [low, high] = RANGE;
-            if most > high || (most < low && most > 0.0) {
-                return None;
-            }
-            cancels |= spread > 0.0 && most > MOST_CANCELLATION * spread;
         }
-        Some(cancels)
+        let [low, high] = RANGE;
+        if most
+            .iter()
+            .any(|&most| most > high || (most < low && most > 0.0))
+        {
+            return None;
+        }
+        let far =
+            |(most, spread): (&f64, &f64)| *spread > 0.0 && *most > MOST_CANCELLATION * spread;
+        Some(most.iter().zip(&spread).any(far))
     }
 
     /// The row of each class whose constant is the nearest to their mean.
@@ -269,7 +302,7 @@ impl<'a> Plan<'a> {
             if is_own {
                 for &(id, exponent) in scales {
                     let scale = on_rows(b, id, &rows, &mut HashMap::new());
-                    let scale = super::power(b, scale, exponent);
+                    let scale = power(b, scale, exponent);
                     squares = b.mul(squares, scale);
                 }
             }
@@ -374,7 +407,7 @@ impl<'a> Plan<'a> {
         let rest = width - own;
         let most = (BLOCK_ELEMENTS / width.max(1))
             .next_multiple_of(LANES)
-            .clamp(32, 256);
+            .clamp(32, CHUNK);
         let mut block = vec![0.0; width * most];
         let mut triangle = vec![0.0; rest * rest];
         let mut reduced = Reduced::default();
@@ -392,9 +425,16 @@ impl<'a> Plan<'a> {
                     let from = from.map_or(0.0, |references| column.at(references[class] as usize));
                     let (values, padding) = target.split_at_mut(rows.len());
                     padding.fill(0.0);
-                    for (value, &row) in values.iter_mut().zip(rows) {
-                        let root = self.roots.map_or(1.0, |roots| roots[row as usize]);
-                        *value = root * (column.at(row as usize) - from);
+                    column.fill(rows, values);
+                    if from != 0.0 {
+                        values.iter_mut().for_each(|value| *value -= from);
+                    }
+                    if let Some(roots) = self.roots {
+                        let roots = rows.iter().map(|&row| roots[row as usize]);
+                        values
+                            .iter_mut()
+                            .zip(roots)
+                            .for_each(|(value, root)| *value *= root);
                     }
                 }
                 fold(own, width, &mut top, block, height);

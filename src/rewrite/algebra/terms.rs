@@ -1,7 +1,7 @@
 //! A sum over data, taken apart: its terms, and each term as a product of powers.
 
 use crate::bound::{Builder, Id, Op};
-use crate::scalar::ScalarFn::{Add, Div, Log, Mul, Neg, Reciprocal, Sqr, Sub};
+use crate::scalar::ScalarFn::{self, Add, Div, Exp, Log, Mul, Neg, Reciprocal, Sqr, Sub};
 use crate::tensor::Tensor;
 
 /// A term of a sum: a sign, a factor that all elements share, and the elements, or a single one for all.
@@ -118,6 +118,73 @@ impl Product {
         product
     }
 
+    /// As [`Product::of`]; of exp(c + x) for a constant array c, exp(c) is a weight.
+    pub fn separated(b: &mut Builder, id: Id, n: usize) -> Product {
+        let mut product = Product::of(b, id, n);
+        for index in 0..product.factors.len() {
+            let (factor, exponent) = product.factors[index];
+            if b.node(factor).op != Op::Map(Exp) {
+                continue;
+            }
+            let terms = summands(b, b.node(factor).inputs[0], n, |_, _| false);
+            let is_constant = |term: &&Summand| term.factor.is_none() && b.size(term.id) == n;
+            let is_constant =
+                |term: &&Summand| is_constant(term) && b.constant_value(term.id).is_some();
+            let (constants, others): (Vec<Summand>, Vec<Summand>) =
+                terms.iter().partition(is_constant);
+            let mut sum = vec![0.0; n];
+            for term in &constants {
+                let values = b
+                    .constant_value(term.id)
+                    .map(|values| values.values())
+                    .unwrap_or_default();
+                let sign = if term.negative { -1.0 } else { 1.0 };
+                sum.iter_mut()
+                    .zip(values)
+                    .for_each(|(sum, value)| *sum += sign * value);
+            }
+            // Far from 1 the weights might leave the range of f64 where the sum does not.
+            if constants.is_empty()
+                || others.is_empty()
+                || sum.iter().any(|c| c.is_nan() || c.abs() > 300.0)
+            {
+                continue;
+            }
+            let others: Vec<Id> = others.iter().map(|term| term.times(b, term.id)).collect();
+            let rest = others
+                .into_iter()
+                .reduce(|x, y| b.add(x, y))
+                .unwrap_or(factor);
+            let rest = b.map(Exp, &[rest]);
+            let sum = Tensor::new(vec![n], &sum);
+            let sum = b.constant(sum);
+            let weights = b.map(Exp, &[sum]);
+            if let Some(weights) = b.constant_value(weights) {
+                product.weigh(weights, exponent);
+            }
+            match b.size(rest) {
+                1 => {
+                    product.scalars.push((rest, exponent));
+                    product.factors[index].1 = 0;
+                }
+                _ => product.factors[index] = (rest, exponent),
+            }
+        }
+        product.factors.retain(|&(_, exponent)| exponent != 0);
+        product
+    }
+
+    /// The sign and the powers of scalars times a number of the graph.
+    pub fn times(&self, b: &mut Builder, value: Id) -> Id {
+        let mut value = value;
+        for &(scalar, exponent) in &self.scalars {
+            let scalar = b.reshape(scalar, &[]);
+            let power = power(b, scalar, exponent);
+            value = b.mul(power, value);
+        }
+        if self.negative { b.neg(value) } else { value }
+    }
+
     fn add(&mut self, b: &Builder, id: Id, exponent: i32, n: usize) {
         let node = b.node(id);
         let inputs = &node.inputs;
@@ -159,5 +226,21 @@ fn add_power(powers: &mut Vec<(Id, i32)>, id: Id, exponent: i32) {
     match powers.iter_mut().find(|(other, _)| *other == id) {
         Some((_, sum)) => *sum += exponent,
         None => powers.push((id, exponent)),
+    }
+}
+
+/// An integer power.
+pub fn power(b: &mut Builder, id: Id, exponent: i32) -> Id {
+    let base = match exponent {
+        ..0 => b.map(ScalarFn::Reciprocal, &[id]),
+        _ => id,
+    };
+    match exponent.abs() {
+        1 => base,
+        2 => b.map(ScalarFn::Sqr, &[base]),
+        exponent => {
+            let exponent = b.number(f64::from(exponent));
+            b.map(ScalarFn::Pow, &[base, exponent])
+        }
     }
 }

@@ -291,7 +291,7 @@ fn groups_with_scales_of_their_own() {
             &t,
             &[0.0; 12],
             &[1.0; 12],
-            &["sums_of_squares", "equal_rows"],
+            &["sums_of_squares", "linear_sums", "equal_rows"],
         );
     }
 }
@@ -358,6 +358,31 @@ fn a_function_of_few_values_is_computed_once_for_each() {
     let logp = t.op("sub", &[lgamma, product]);
     t.add_up(logp);
     check("lgamma", &t, &[0.0; 2], &[1.0; 2], &["equal_rows"]);
+}
+
+#[test]
+fn what_rows_are_weighted_by_may_differ() {
+    // Counts of groups with exposures of their own: sum y (a[g] + log e) - e exp(a[g]).
+    let mut t = Template::default();
+    let mut random = Random::new(42);
+    let groups = groups(&mut random, 400, 7);
+    let y: Vec<f64> = (0..400).map(|_| random.below(9) as f64).collect();
+    let exposure = random.vector(400, -1.0, 2.0);
+    let a = t.parameter("a", &[7]);
+    let a = member(&mut t, a, &groups);
+    let exposure = t.real(&[400], &exposure);
+    let eta = t.op("add", &[a, exposure]);
+    let y = t.data("y", &[400], &y, DType::Float64);
+    let (linear, mean) = (t.op("mul", &[y, eta]), t.op("exp", &[eta]));
+    let logp = t.op("sub", &[linear, mean]);
+    t.add_up(logp);
+    check(
+        "exposures",
+        &t,
+        &[0.0; 7],
+        &[1.0; 7],
+        &["linear_sums", "equal_rows"],
+    );
 }
 
 #[test]

@@ -75,13 +75,13 @@ impl MetricAdaptation {
         (self.background, self.fitted, self.judged) = (0, 0, 0);
     }
 
-    /// Fits `metric` to the foreground if that has grown enough since the last time, by a tenth, but at
-    /// least ten points or half the dimensions; says whether it did. Once warm-up has settled, the kind is
+    /// Fits `metric` to the foreground if that has grown enough since the last time, by a fifth, but at
+    /// least ten points and as many as dimensions; says whether it did. Once warm-up has settled, the kind is
     /// chosen anew whenever the foreground has doubled.
     pub fn update(&mut self, metric: &mut Metric, settled: bool) -> bool {
         let (n, dim) = (self.points.len(), self.points.dim());
         let grown = n.saturating_sub(self.fitted);
-        if n < MIN_POINTS || self.fitted > 0 && grown < (n / 10).max(10).max(dim / 2) {
+        if n < MIN_POINTS || self.fitted > 0 && grown < (n / 5).max(10).max(dim) {
             return false;
         }
         self.fit(metric, settled && n >= 2 * self.judged)
