@@ -13,6 +13,7 @@ from pytensor.graph.op import Op
 from pymc_rustmc import DataSet, compile_model, load_model, sample_batch
 from pymc_rustmc.batch import cluster as batch_cluster
 from pymc_rustmc.batch.cluster import fit_on
+from pymc_rustmc.batch.data_sets import source_of
 from pymc_rustmc.errors import SaveError
 
 distributed = pytest.importorskip("distributed")
@@ -103,9 +104,24 @@ def test_a_worker_is_killed(client, trend):
     assert set(client.run(os.getpid).values()) != set(pids.values())
 
 
-def test_data_are_taken_as_workers_need_them(client, trend):
-    from pymc_rustmc.batch.data_sets import source_of
+def test_ctrl_c_and_resume(client, trend, tmp_path):
+    data = np.random.default_rng(7).normal(size=(120, 12))
 
+    def source(interrupted):
+        for number, row in enumerate(data):
+            if number == 80 and interrupted:
+                signal.raise_signal(signal.SIGINT)
+            yield {"y": row}
+
+    part = sample_batch(trend, source(True), client=client, store=tmp_path / "s", **RUN)
+    assert part.interrupted
+    assert part.ids == list(range(len(part.ids)))
+    assert 0 < len(part.ids) < 120
+    whole = sample_batch(trend, source(False), client=client, store=tmp_path / "s", resume=True, **RUN)
+    assert_same(whole, sample_batch(trend, {"y": data}, **RUN))
+
+
+def test_data_are_taken_as_workers_need_them(client, trend):
     taken = []
     settings = sample_batch(trend, [{}], **RUN).settings
     sets = ({"y": np.ones(12)} for _ in iter(lambda: taken.append(0), 1))
