@@ -13,7 +13,11 @@ pub mod machine;
 pub mod math;
 pub mod matrix;
 pub mod native;
+pub mod runs;
 pub mod simd;
 pub mod structural;
 pub mod sum;
 pub mod whole;
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod emitted;
