@@ -106,7 +106,7 @@ fn constant_bytes(program: &Program) -> usize {
         }
     };
     let mut tables: Vec<&Arc<Table>> = vec![];
-    let mut packed = vec![];
+    let (mut packed, mut sorted) = (vec![], vec![]);
     for step in &program.steps {
         match step {
             Step::Whole { node, inputs, .. } => {
@@ -123,7 +123,10 @@ fn constant_bytes(program: &Program) -> usize {
                         }
                     }
                     match kernel {
-                        Kernel::Gather(table) | Kernel::ScatterAdd(table) => tables.push(table),
+                        Kernel::Gather(table, runs) | Kernel::ScatterAdd(table, runs) => {
+                            tables.push(table);
+                            sorted.extend(runs);
+                        }
                         Kernel::RowsTimes(blocks) | Kernel::TimesRows(blocks, _) => {
                             packed.push(blocks);
                         }
@@ -139,6 +142,9 @@ fn constant_bytes(program: &Program) -> usize {
     }
     for blocks in packed {
         held.insert(Arc::as_ptr(blocks).cast(), blocks.bytes());
+    }
+    for runs in sorted {
+        held.insert(Arc::as_ptr(runs).cast(), runs.bytes());
     }
     held.values().sum()
 }

@@ -313,13 +313,8 @@ impl Density for ModelDensity {
         self.workspace
             .evaluate(position)
             .map_err(|failure| DensityError(failure.0))?;
-        let mut start = 0;
         // The results are the log density and one gradient a parameter, in the order of the position vector.
-        for index in 1..self.workspace.outputs() {
-            let values = self.workspace.output(index);
-            gradient[start..start + values.len()].copy_from_slice(values);
-            start += values.len();
-        }
+        self.workspace.copy_outputs(1, gradient);
         Ok(self.workspace.output(0)[0])
     }
 }

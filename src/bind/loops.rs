@@ -1,11 +1,12 @@
 //! Binds loops: the body becomes a bound graph of its own, less what is the same in all steps.
 
 use super::{Binder, fail};
-use crate::bound::loops::{Input, Loop, Shared, Source, Trace, body_program};
+use crate::bound::loops::{Loop, Shared, Source, Trace, body_program};
+use crate::bound::steps::{self, Lift, Lifted};
 use crate::bound::{BindError, Builder, Id, Op};
 use crate::graph::{self, DType, Graph, LoopArguments, NodeId};
-use crate::tensor::{contiguous_strides, size_of};
-use std::collections::HashMap;
+use crate::tensor::{Tensor, contiguous_strides, size_of};
+use std::collections::{HashMap, HashSet};
 
 /// Where an input of the body comes from, in terms of the graph around the loop.
 #[derive(Clone, Copy)]
@@ -91,9 +92,8 @@ impl Binder<'_> {
         let a_step = shapes.iter().map(|shape| size_of(shape));
         let a_step = a_step.fold(0, usize::saturating_add);
         self.b.check_size(steps.saturating_mul(a_step))?;
-        let packed = self.loop_node(steps, inside, origins, results, &leads);
+        let arrays = self.loop_node(steps, &inside, &origins, &results, &leads);
 
-        let mut start = 0;
         let mut parts = vec![];
         for (trace, (shape, &dtype)) in shapes.iter().zip(&dtypes).enumerate() {
             let size = size_of(shape);
@@ -102,76 +102,131 @@ impl Binder<'_> {
                 // Of a state that is not traced only the last value counts.
                 Some(last) if steps == 0 => lasts[last],
                 Some(_) => {
-                    let last = start + (steps - 1) * size;
-                    self.b.part(packed, last, shape.clone(), dtype)
+                    let last = (steps - 1) * size;
+                    self.b.part(arrays[trace], last, shape.clone(), dtype)
                 }
-                None => self.b.part(packed, start, rows, dtype),
+                None => self.b.part(arrays[trace], 0, rows, dtype),
             };
-            start += steps * size;
             parts.push(match buffers.get(trace) {
                 Some(&buffer) => self.filled(buffer, leads[trace].0, part, steps)?,
                 None => part,
             });
         }
         self.parts.insert(id, parts);
-        Ok(packed)
+        // Only the parts are read.
+        Ok(self.b.constant(Tensor::new(vec![1], &[0.0])))
     }
 
-    /// The bound loop, with only those inputs that the body reads.
+    /// What each trace receives in all steps: by a loop over what has to be done step by step, and by ops on whole
+    /// arrays before and behind it.
     fn loop_node(
         &mut self,
         steps: usize,
-        builder: Builder,
-        origins: Vec<(Id, Origin)>,
-        results: Vec<Id>,
+        body: &Builder,
+        origins: &[(Id, Origin)],
+        results: &[Id],
         leads: &[(usize, Option<Id>)],
-    ) -> Id {
-        let read = builder.reachable(&results);
-        let mut arguments = vec![];
-        let mut argument = |id: Id| {
-            arguments.push(id);
-            arguments.len() - 1
-        };
-        let mut is_read = vec![false; leads.len()];
-        let mut inputs = vec![];
-        // Parameters that nobody reads keep their place: a parameter's position is its place here.
-        for (id, origin) in origins {
-            let used = read.binary_search(&id).is_ok();
-            let source = match origin {
-                Origin::Row(outer) if used => Source::Row(argument(outer)),
-                Origin::Whole(outer) if used => Source::Whole(argument(outer)),
+    ) -> Vec<Id> {
+        let reachable: HashSet<Id> = body.reachable(results).into_iter().collect();
+        let mut carried = HashMap::new();
+        let mut is_read = vec![false; results.len()];
+        let mut known = HashMap::new();
+        for &(id, origin) in origins.iter().filter(|(id, _)| reachable.contains(id)) {
+            let (outer, by_step) = match origin {
+                Origin::Row(outer) => (outer, true),
+                Origin::Whole(outer) => (outer, false),
                 Origin::Earlier { trace, lag } => {
-                    is_read[trace] |= used;
-                    Source::Earlier { trace, lag }
+                    is_read[trace] = true;
+                    carried.insert(id, Source::Earlier { trace, lag });
+                    continue;
                 }
-                Origin::Row(_) | Origin::Whole(_) => Source::Unused,
             };
-            let size = builder.size(id);
-            inputs.push(Input { id, source, size });
+            known.insert(id, Lifted { id: outer, by_step });
         }
-        let mut start = 0;
-        let traces = results.iter().zip(leads).zip(is_read);
-        let traces = traces.map(|((&result, &(lead, rows)), is_read)| {
-            let size = builder.size(result);
-            start += steps * size;
-            Trace {
-                size,
-                lead,
-                initial: rows.filter(|_| is_read && lead > 0).map(&mut argument),
-                start: start - steps * size,
+        let read = (0..results.len()).filter(|&trace| is_read[trace]);
+        let feeds: HashSet<Id> = read.map(|trace| results[trace]).collect();
+        let leaves = carried.keys().copied().collect();
+        let split = steps::split(body, steps, results, &leaves, &feeds);
+
+        // States come first among the traces.
+        let states: Vec<usize> = (0..results.len()).filter(|&k| is_read[k]).collect();
+        let mut kept = split.kept(body, results);
+        kept.retain(|id| !feeds.contains(id));
+        let place = |trace| states.iter().position(|&k| k == trace).expect("it is read");
+        for source in carried.values_mut() {
+            if let Source::Earlier { trace, .. } = source {
+                *trace = place(*trace);
             }
-        });
-        let traces = traces.collect();
-        let program = body_program(&builder, &results);
-        let op = Op::Loop(Shared::new(Loop {
+        }
+        let mut traced: Vec<Id> = states.iter().map(|&k| results[k]).collect();
+        traced.extend(&kept);
+        let mut lift = Lift {
+            body,
+            outer: &mut self.b,
             steps,
-            builder,
-            inputs,
-            results,
-            traces,
-            program,
-        }));
-        self.b.push(op, arguments, vec![start], DType::Float64)
+            known,
+        };
+        if !traced.is_empty() {
+            let rest = lift.rest(&split, &carried, &traced);
+            let mut arguments = rest.arguments;
+            let mut traces = vec![];
+            let mut start = 0;
+            for (k, &id) in traced.iter().enumerate() {
+                let (lead, rows) = states.get(k).map_or((0, None), |&trace| leads[trace]);
+                let initial = rows.filter(|_| lead > 0).map(|rows| {
+                    arguments.push(rows);
+                    arguments.len() - 1
+                });
+                let size = body.size(id);
+                traces.push(Trace {
+                    size,
+                    lead,
+                    initial,
+                    start,
+                });
+                start += steps * size;
+            }
+            let program = body_program(&rest.builder, &rest.results);
+            let op = Op::Loop(Shared::new(Loop {
+                steps,
+                builder: rest.builder,
+                inputs: rest.inputs,
+                results: rest.results,
+                traces: traces.clone(),
+                program,
+            }));
+            let packed = lift.outer.push(op, arguments, vec![start], DType::Float64);
+            for (&id, trace) in traced.iter().zip(&traces) {
+                let node = body.node(id);
+                let shape = [&[steps], node.shape.as_slice()].concat();
+                let array = lift.outer.part(packed, trace.start, shape, node.dtype);
+                lift.known.entry(id).or_insert(Lifted {
+                    id: array,
+                    by_step: true,
+                });
+            }
+            for (&id, &source) in &carried {
+                let Source::Earlier { trace, lag } = source else {
+                    continue;
+                };
+                let (lead, initial) = leads[states[trace]];
+                let array = lift.known[&traced[trace]].id;
+                let all = match initial.filter(|_| lead > 0) {
+                    Some(initial) => lift.outer.concat(&[initial, array], 0),
+                    None => array,
+                };
+                let id_outer = steps::rows(lift.outer, all, lead - lag, steps);
+                lift.known.insert(
+                    id,
+                    Lifted {
+                        id: id_outer,
+                        by_step: true,
+                    },
+                );
+            }
+        }
+        lift.lift_all(results);
+        results.iter().map(|&id| lift.rows(id)).collect()
     }
 
     /// `length` rows of an array, from `start` on.

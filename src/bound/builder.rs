@@ -101,6 +101,11 @@ impl Builder {
         ))
     }
 
+    /// Whether rules are applied.
+    pub fn simplifies(&self) -> bool {
+        self.simplifies
+    }
+
     /// How often each rule of [`crate::rewrite`], merging and folding were applied, by name.
     pub fn fired(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
@@ -412,6 +417,10 @@ impl Builder {
         if self.shape(source) == shape {
             return source;
         }
+        let of = |b: &mut Builder, x| b.reshape(x, shape);
+        if let Some(simpler) = self.rewritten(|b| rewrite::linear::of_constant(b, source, of)) {
+            return simpler;
+        }
         self.push(Op::Reshape, vec![source], shape.to_vec(), dtype)
     }
 
@@ -429,6 +438,10 @@ impl Builder {
             return self.reshape(id, &shape);
         }
         let dtype = node.dtype;
+        let of = |b: &mut Builder, x| b.view(x, offset, strides.clone(), shape.clone());
+        if let Some(simpler) = self.rewritten(|b| rewrite::linear::of_constant(b, id, of)) {
+            return self.reshape(simpler, &shape);
+        }
         let source = self.unshaped(id);
         self.push(Op::View { offset, strides }, vec![source], shape, dtype)
     }

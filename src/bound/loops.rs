@@ -2,6 +2,7 @@
 //!
 //! The value of a loop is packed: what each trace received in all steps, trace after trace.
 
+use super::elements::elements;
 use super::{Builder, Id};
 use crate::kernels::machine::Program;
 use crate::plan;
@@ -61,8 +62,6 @@ pub enum Source {
     Row(usize),
     /// An input of the loop, the same in all steps.
     Whole(usize),
-    /// Nowhere: nobody reads it.
-    Unused,
     /// What a trace received some steps before.
     Earlier {
         /// Which trace.
@@ -112,24 +111,47 @@ pub struct Loop {
     pub program: Arc<Program>,
 }
 
-/// The reverse of a loop. Inputs: adjoint of its value, its value, then its inputs. Packed result: for each
-/// carried trace the adjoints of all its rows (working memory, of which the leading rows are a result), then
-/// the adjoints of the loop's inputs.
+/// A trace whose adjoint is carried from step to step, backwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried {
+    /// Elements of a row.
+    pub size: usize,
+    /// Rows that stand before the first step.
+    pub lead: usize,
+    /// Where the adjoint of what the steps added begins in the adjoint of the loop's value.
+    pub given: usize,
+    /// Where the adjoints of all rows begin in the result.
+    pub start: usize,
+}
+
+/// The reverse of a loop, or of the part of it that has to be done step by step.
+///
+/// Inputs: the adjoint of the loop's value, then what the body reads. Packed result: for each carried trace the adjoints of
+/// all its rows, then what the targets receive. `Source::Earlier` as an input is the adjoint of what the step added
+/// to a carried trace (its lag counts nothing); as a target that of the row which the step read.
 pub struct LoopGradient {
-    /// The loop itself. The reverse body has its parameters, then the adjoint of each trace's row.
-    pub forward: Shared<Loop>,
-    /// Where the adjoints of the rows of a trace begin in the result; traces that later steps read have one.
-    pub carried: Vec<Option<usize>>,
-    /// Inputs whose adjoint the body computes, in the order of its results, and where that goes.
-    pub targets: Vec<(Input, usize)>,
+    /// Number of steps.
+    pub steps: usize,
+    /// The body's parameters; the position of parameter k is k.
+    pub inputs: Vec<Input>,
+    /// Whose adjoints are carried.
+    pub carried: Vec<Carried>,
+    /// Where the body's results are added to, in their order: whose adjoint, its elements, and where that begins in the
+    /// result.
+    pub targets: Vec<(Source, usize, usize)>,
     /// Elements of the result.
     pub size: usize,
-    /// The body with its reverse, planned.
+    /// The body, planned.
     pub program: Arc<Program>,
 }
 
-/// A body's program: what is the same in all steps is loaded once, so no input may be overwritten.
+/// A body's program: what is the same in all steps is loaded once, so no input may be overwritten. Its outputs are
+/// the results, or the elements of each, one after the other.
 pub fn body_program(builder: &Builder, results: &[Id]) -> Arc<Program> {
-    let (fused, results) = fuse(builder, results);
+    let written_out = elements(builder, results);
+    let (fused, results) = match &written_out {
+        Some((scalars, results)) => fuse(scalars, &results.concat()),
+        None => fuse(builder, results),
+    };
     Arc::new(plan::plan_repeated(&fused, &results))
 }

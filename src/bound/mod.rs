@@ -5,10 +5,12 @@
 
 mod builder;
 mod convolution;
+mod elements;
 mod linalg;
 mod lookup;
 pub mod loops;
 mod print;
+pub mod steps;
 
 pub use print::op_text;
 

@@ -25,7 +25,7 @@ pub fn op_text(op: &Op) -> String {
         Op::Run(running, sizes) => format!("cum{running:?} {sizes:?}").to_lowercase(),
         Op::Concat { .. } => "concat".into(),
         Op::Loop(l) => format!("loop steps={}", l.steps),
-        Op::LoopGradient(l) => format!("loop_gradient steps={}", l.forward.steps),
+        Op::LoopGradient(l) => format!("loop_gradient steps={}", l.steps),
         Op::Foreign(call) => format!("foreign {:?}", call.function.name()),
         Op::MatMul { sizes, transposed } => format!("matmul {sizes:?} transposed={transposed:?}"),
         Op::Lookup(lookup) => lookup.to_string(),

@@ -2,7 +2,7 @@
 
 use super::machine::Workspace;
 use super::whole::Failure;
-use crate::bound::loops::{Loop, LoopGradient, Source};
+use crate::bound::loops::{self, Loop, LoopGradient, Source};
 
 /// Elements of row `t`.
 fn row(values: &[f64], t: usize, size: usize) -> &[f64] {
@@ -10,39 +10,40 @@ fn row(values: &[f64], t: usize, size: usize) -> &[f64] {
 }
 
 /// Loads what is the same in all steps.
-fn load_whole<'a>(l: &Loop, body: &mut Workspace, input: &impl Fn(usize) -> &'a [f64]) {
+fn load_whole<'a>(
+    inputs: &[loops::Input],
+    body: &mut Workspace,
+    input: &impl Fn(usize) -> &'a [f64],
+) {
     for index in 0..body.inputs().len() {
-        let parameter = body.inputs()[index].position;
-        if let Some(Source::Whole(k)) = l.inputs.get(parameter).map(|input| input.source) {
+        if let Source::Whole(k) = inputs[body.inputs()[index].position].source {
             body.load(index, input(k));
         }
     }
 }
 
-/// Loads what step `t` reads from sequences and from what `traces` (the loop's value) received before.
-fn load_step<'a>(
-    l: &Loop,
-    body: &mut Workspace,
-    index: usize,
-    t: usize,
-    traces: &[f64],
-    input: &impl Fn(usize) -> &'a [f64],
+/// Does something with the elements of a result, which are one output of the body, or one output each.
+#[inline(always)]
+fn each(
+    body: &Workspace,
+    outputs: &mut std::ops::Range<usize>,
+    result: &mut [f64],
+    act: impl Fn(&mut f64, f64),
 ) {
-    let Some(&parameter) = l.inputs.get(body.inputs()[index].position) else {
-        return;
-    };
-    let size = parameter.size;
-    match parameter.source {
-        Source::Whole(_) | Source::Unused => {}
-        Source::Row(k) => body.load(index, row(input(k), t, size)),
-        Source::Earlier { trace, lag } => {
-            let trace = &l.traces[trace];
-            match (t.checked_sub(lag), trace.initial) {
-                (Some(done), _) => body.load(index, row(&traces[trace.start..], done, size)),
-                (None, Some(k)) => body.load(index, row(input(k), t + trace.lead - lag, size)),
-                (None, None) => unreachable!("a trace that is read has its leading rows"),
+    if result.is_empty() {
+        outputs.next();
+    }
+    let mut done = 0;
+    while done < result.len() {
+        let values = body.output(outputs.next().expect("every result has outputs"));
+        match values {
+            [value] => act(&mut result[done], *value),
+            _ => {
+                let targets = result[done..].iter_mut();
+                targets.zip(values).for_each(|(to, value)| act(to, *value));
             }
         }
+        done += values.len();
     }
 }
 
@@ -53,70 +54,77 @@ pub fn forward<'a>(
     input: impl Fn(usize) -> &'a [f64],
     out: &mut [f64],
 ) -> Result<(), Failure> {
-    load_whole(l, body, &input);
+    load_whole(&l.inputs, body, &input);
     for t in 0..l.steps {
         for index in 0..body.inputs().len() {
-            load_step(l, body, index, t, out, &input);
+            let loops::Input { source, size, .. } = l.inputs[body.inputs()[index].position];
+            match source {
+                Source::Whole(_) => {}
+                Source::Row(k) => body.load(index, row(input(k), t, size)),
+                Source::Earlier { trace, lag } => {
+                    let trace = &l.traces[trace];
+                    match (t.checked_sub(lag), trace.initial) {
+                        (Some(done), _) => body.load(index, row(&out[trace.start..], done, size)),
+                        (None, Some(k)) => {
+                            body.load(index, row(input(k), t + trace.lead - lag, size));
+                        }
+                        (None, None) => unreachable!("a trace that is read has its leading rows"),
+                    }
+                }
+            }
         }
         body.run()?;
-        for (k, trace) in l.traces.iter().enumerate() {
+        let mut outputs = 0..body.outputs();
+        for trace in &l.traces {
             let start = trace.start + t * trace.size;
-            out[start..start + trace.size].copy_from_slice(body.output(k));
+            let set = |to: &mut f64, value| *to = value;
+            each(body, &mut outputs, &mut out[start..start + trace.size], set);
         }
     }
     Ok(())
 }
 
-/// Carries out all steps in reverse; every step computes its part of the loop again and its adjoints.
+/// Carries out all steps in reverse; a step adds its part to the adjoints of earlier rows.
 pub fn backward<'a>(
     l: &LoopGradient,
     body: &mut Workspace,
     input: impl Fn(usize) -> &'a [f64],
     out: &mut [f64],
 ) -> Result<(), Failure> {
-    let forward = &*l.forward;
-    let (adjoint, values) = (input(0), input(1));
-    let outer = |k: usize| input(k + 2);
+    let adjoint = input(0);
+    let input = |k: usize| input(k + 1);
     out.fill(0.0);
-    for (trace, carried) in forward.traces.iter().zip(&l.carried) {
-        if let Some(carried) = carried {
-            let (start, size) = (
-                carried + trace.lead * trace.size,
-                forward.steps * trace.size,
-            );
-            out[start..start + size].copy_from_slice(&adjoint[trace.start..trace.start + size]);
-        }
+    for carried in &l.carried {
+        let (start, size) = (
+            carried.start + carried.lead * carried.size,
+            l.steps * carried.size,
+        );
+        out[start..start + size].copy_from_slice(&adjoint[carried.given..carried.given + size]);
     }
-    load_whole(forward, body, &outer);
-    for t in (0..forward.steps).rev() {
+    load_whole(&l.inputs, body, &input);
+    for t in (0..l.steps).rev() {
         for index in 0..body.inputs().len() {
-            let parameter = body.inputs()[index].position;
-            match parameter.checked_sub(forward.inputs.len()) {
-                None => load_step(forward, body, index, t, values, &outer),
-                Some(k) => {
-                    let trace = &forward.traces[k];
-                    let rows = match l.carried[k] {
-                        Some(carried) => row(&out[carried..], trace.lead + t, trace.size),
-                        None => row(&adjoint[trace.start..], t, trace.size),
-                    };
-                    body.load(index, rows);
+            let loops::Input { source, size, .. } = l.inputs[body.inputs()[index].position];
+            match source {
+                Source::Whole(_) => {}
+                Source::Row(k) => body.load(index, row(input(k), t, size)),
+                Source::Earlier { trace, .. } => {
+                    let carried = &l.carried[trace];
+                    body.load(index, row(&out[carried.start..], carried.lead + t, size));
                 }
             }
         }
         body.run()?;
-        for (k, &(target, start)) in l.targets.iter().enumerate() {
+        let mut outputs = 0..body.outputs();
+        for &(source, size, start) in &l.targets {
             let start = start
-                + match target.source {
-                    Source::Whole(_) | Source::Unused => 0,
-                    Source::Row(_) => t * target.size,
-                    Source::Earlier { trace, lag } => {
-                        (forward.traces[trace].lead + t - lag) * target.size
-                    }
+                + match source {
+                    Source::Whole(_) => 0,
+                    Source::Row(_) => t * size,
+                    Source::Earlier { trace, lag } => (l.carried[trace].lead + t - lag) * size,
                 };
-            let sums = &mut out[start..start + target.size];
-            for (sum, term) in sums.iter_mut().zip(body.output(k)) {
-                *sum += term;
-            }
+            let add = |to: &mut f64, value| *to += value;
+            each(body, &mut outputs, &mut out[start..start + size], add);
         }
     }
     Ok(())

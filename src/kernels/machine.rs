@@ -9,6 +9,7 @@ use super::crew::Caller;
 use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
 use super::native::{MOST_SUMS, Native, SegmentFn};
+use super::runs::Runs;
 use super::simd::LANES;
 use super::split::Split;
 use super::sum::{self, BLOCK, Cascade, Partial, across};
@@ -45,8 +46,8 @@ pub enum Operand {
 pub enum Kernel {
     /// An elementwise function, and its kernel for this processor.
     Map(ScalarFn, BlockFn),
-    /// Elements of a whole array at the table's positions.
-    Gather(Arc<Table>),
+    /// Elements of a whole array at the table's positions, and its runs if they are long.
+    Gather(Arc<Table>, Option<Arc<Runs>>),
     /// Rows of a matrix times a whole vector.
     RowsTimes(Arc<RowBlocks>),
     /// Sum of all elements.
@@ -54,7 +55,7 @@ pub enum Kernel {
     /// Sum of the products of two arrays' elements.
     Dot,
     /// Elements added to a whole array at the table's positions.
-    ScatterAdd(Arc<Table>),
+    ScatterAdd(Arc<Table>, Option<Arc<Runs>>),
     /// Vector times the rows of a matrix; partial sums lie at the offset in the arena.
     TimesRows(Arc<RowBlocks>, usize),
 }
@@ -190,6 +191,9 @@ pub(super) struct Memory {
 
 enum LinkedStep {
     Region(Region),
+    /// A region of one block that is one segment: its function, the bytes to the end of its last whole chunk, and the
+    /// elements behind that.
+    Native(SegmentFn, usize, usize),
     Whole {
         index: usize,
         inputs: Vec<(*const f64, usize)>,
@@ -227,6 +231,7 @@ impl Workspace {
     /// As [`Workspace::new`], with help on large regions; results have the same bits.
     pub fn helped(program: Arc<Program>, caller: Option<Caller>) -> Workspace {
         let mut arena = Buffer::zeros(program.arena);
+        // Behind the blocks: partial sums, and a chunk more than the last block has.
         let mut registers = Buffer::zeros(program.registers * BLOCK + MOST_SUMS * LANES);
         let (base, register) = (arena.as_mut_ptr(), registers.as_mut_ptr());
         let cached = program.registers * BLOCK;
@@ -270,7 +275,10 @@ impl Workspace {
                             sources[i] = Source { pointer, step };
                             strides[i] = stride;
                         }
-                        if matches!(instruction.kernel, Kernel::Gather(_) | Kernel::RowsTimes(_)) {
+                        if matches!(
+                            instruction.kernel,
+                            Kernel::Gather(..) | Kernel::RowsTimes(_)
+                        ) {
                             strides[0] = 0; // read as a whole in every block
                         }
                         let (output, _, output_stride) = link(&instruction.output);
@@ -278,7 +286,7 @@ impl Workspace {
                             instruction.kernel,
                             Kernel::Sum
                                 | Kernel::Dot
-                                | Kernel::ScatterAdd(_)
+                                | Kernel::ScatterAdd(..)
                                 | Kernel::TimesRows(..)
                         );
                         let scratch = match instruction.kernel {
@@ -322,6 +330,16 @@ impl Workspace {
                         });
                     }
                     passes.extend((next..linked.len()).map(Pass::Kernel));
+                    if let [
+                        Pass::Native {
+                            function, has_sums, ..
+                        },
+                    ] = passes[..]
+                        && *size <= BLOCK
+                    {
+                        let (to, rest) = whole_chunks(*size, has_sums);
+                        return LinkedStep::Native(function, 8 * to, rest);
+                    }
                     let members = caller.as_ref().map_or(1, Caller::members);
                     LinkedStep::Region(Region {
                         size: *size,
@@ -437,6 +455,10 @@ impl Workspace {
     /// Carries out a step. It may be repeated: no step writes what it reads.
     fn run_step(&mut self, index: usize) -> Result<(), Failure> {
         match &mut self.steps[index] {
+            LinkedStep::Native(function, to, rest) => {
+                // SAFETY: the code is that of this program, for this processor; the arena and the blocks are its own.
+                unsafe { function(self.memory.arena, self.memory.blocks, 0, *to, *rest) };
+            }
             LinkedStep::Region(region) => {
                 // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
                 // values that live at the same time places of their own.
@@ -479,11 +501,33 @@ impl Workspace {
         self.outputs.len()
     }
 
+    /// Copies results one after the other, from the one with number `first` on.
+    pub fn copy_outputs(&self, first: usize, out: &mut [f64]) {
+        let mut start = 0;
+        for index in first..self.outputs.len() {
+            match self.output(index) {
+                // Without the call that a copy of unknown length is.
+                [value] => out[start] = *value,
+                values => out[start..start + values.len()].copy_from_slice(values),
+            }
+            start += self.outputs[index].1;
+        }
+    }
+
     /// A result of the last evaluation.
     pub fn output(&self, index: usize) -> &[f64] {
         let (pointer, size) = self.outputs[index];
         // SAFETY: results lie in the arena or in a constant, and live until the next evaluation.
         unsafe { std::slice::from_raw_parts(pointer, size) }
+    }
+}
+
+/// Elements of a block that are done in whole chunks, and how many are left; without sums a partial chunk is as good as
+/// a whole one.
+fn whole_chunks(length: usize, has_sums: bool) -> (usize, usize) {
+    match has_sums {
+        true => (length / LANES * LANES, length % LANES),
+        false => (length.next_multiple_of(LANES), 0),
     }
 }
 
@@ -504,7 +548,7 @@ unsafe fn run_region(kernels: &Kernels, cascades: &mut [Cascade], memory: Memory
         // SAFETY: results and partial sums have that many elements.
         unsafe {
             match &end.kernel {
-                Kernel::ScatterAdd(_) => end.output.write_bytes(0, end.output_size),
+                Kernel::ScatterAdd(..) => end.output.write_bytes(0, end.output_size),
                 Kernel::TimesRows(blocks, _) => {
                     end.scratch.write_bytes(0, blocks.columns() * LANES)
                 }
@@ -576,13 +620,14 @@ pub(super) unsafe fn run_blocks(
                         has_sums,
                         partial,
                     } => {
-                        // Without sums a partial chunk is as good as a whole one.
-                        let (chunks, rest) = match has_sums {
-                            true => (length / LANES, length % LANES),
-                            false => (length.div_ceil(LANES), 0),
-                        };
-                        let (from, to) = (8 * start, 8 * (start + chunks * LANES));
-                        function(memory.arena, memory.blocks, from, to, rest);
+                        let (whole, rest) = whole_chunks(length, *has_sums);
+                        function(
+                            memory.arena,
+                            memory.blocks,
+                            8 * start,
+                            8 * (start + whole),
+                            rest,
+                        );
                         for (slot, &k) in partial.iter().enumerate() {
                             cascades[k].push(memory.partial.add(slot).read());
                         }
@@ -655,7 +700,10 @@ unsafe fn run_block(
     unsafe {
         match &instruction.kernel {
             Kernel::Map(_, function) => function(output, sources, length.div_ceil(LANES)),
-            Kernel::Gather(table) => {
+            Kernel::Gather(_, Some(runs)) => {
+                runs.gather(start / BLOCK, length, sources[0].pointer, output);
+            }
+            Kernel::Gather(table, None) => {
                 gather(sources[0].pointer, &table[start..start + length], output)
             }
             Kernel::RowsTimes(blocks) => {
@@ -667,7 +715,10 @@ unsafe fn run_block(
             }
             Kernel::Sum => cascade.push((kernels.sum)(&sources[0], length)),
             Kernel::Dot => cascade.push((kernels.products)(&sources[0], &sources[1], length)),
-            Kernel::ScatterAdd(table) => {
+            Kernel::ScatterAdd(_, Some(runs)) => {
+                runs.scatter_add(start / BLOCK, sources[0].pointer, output);
+            }
+            Kernel::ScatterAdd(table, None) => {
                 scatter_add(sources[0].pointer, &table[start..start + length], output);
             }
             Kernel::TimesRows(blocks, _) => {

@@ -15,9 +15,13 @@ pub mod math;
 pub mod matrix;
 pub mod native;
 pub mod parts;
+pub mod runs;
 pub mod simd;
 pub mod split;
 pub mod structural;
 pub mod sum;
 pub mod whole;
 pub mod work;
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod emitted;

@@ -25,7 +25,7 @@ const MOST_STRETCHES: usize = 64;
 fn spans(end: &Linked, size: usize, blocks: usize) -> Vec<Range<usize>> {
     let starts = (0..size).step_by(blocks * BLOCK);
     let span = |start: usize| match &end.kernel {
-        Kernel::ScatterAdd(table) => {
+        Kernel::ScatterAdd(table, _) => {
             let touched = &table[start..(start + blocks * BLOCK).min(size)];
             let low = touched.iter().min().map_or(0, |&low| low as usize);
             low..touched.iter().max().map_or(0, |&high| high as usize + 1)
@@ -184,7 +184,7 @@ impl Split {
             std::slice::from_raw_parts_mut(instruction.output, instruction.output_size.max(LANES))
         };
         match &instruction.kernel {
-            Kernel::ScatterAdd(_) => {
+            Kernel::ScatterAdd(..) => {
                 out.fill(0.0);
                 for (&place, span) in parts() {
                     let part = &self.kept[place..place + span.len()];
@@ -287,7 +287,7 @@ impl Shared<'_> {
             let kept = self.kept.wrapping_add(end.places[stretch]);
             let span = &end.spans[stretch];
             match &instruction.kernel {
-                Kernel::ScatterAdd(_) => instruction.output = kept.wrapping_sub(span.start),
+                Kernel::ScatterAdd(..) => instruction.output = kept.wrapping_sub(span.start),
                 Kernel::TimesRows(..) => instruction.scratch = kept,
                 _ => member.cascades[end.index].clear(),
             }

@@ -66,6 +66,9 @@ pub fn scatter_add(source: &[f64], table: &[u32], out: &mut [f64]) {
     }
 }
 
+/// Lengths of axes below which a kernel takes longer to start than to run.
+const FEW: usize = 8;
+
 /// Reduces the middle axis of (outer, length, inner).
 pub fn reduce(
     reduction: Reduction,
@@ -79,6 +82,19 @@ pub fn reduce(
     if inner == 1 {
         for (row, value) in out.iter_mut().enumerate().take(outer) {
             *value = reduce_row(reduction, &source[row * length..(row + 1) * length]);
+        }
+        return;
+    }
+    let is_few = |n: usize| (1..=FEW).contains(&n);
+    if is_few(length) && is_few(inner) && reduction != Reduction::Argmax {
+        for (block, out) in source
+            .chunks_exact(length * inner)
+            .zip(out.chunks_exact_mut(inner))
+        {
+            for (i, value) in out.iter_mut().enumerate() {
+                let elements = block[i..].iter().step_by(inner);
+                *value = elements.fold(initial(reduction), |x, &y| combine(reduction, x, y));
+            }
         }
         return;
     }

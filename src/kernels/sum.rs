@@ -69,11 +69,17 @@ pub unsafe fn block_products<V: Lanes>(x: &Source, y: &Source, length: usize) ->
 /// The first lanes of a chunk, zeros behind: what lies beyond an array's end may be anything.
 #[inline(always)]
 pub fn first_lanes<V: Lanes>(chunk: V, lanes: usize) -> V {
-    let mut kept = chunk.to_array();
-    for value in &mut kept[lanes..] {
-        *value = 0.0;
-    }
-    V::from_array(kept)
+    const ONES: f64 = f64::from_bits(u64::MAX);
+    static MASKS: [f64; 2 * LANES] = {
+        let mut masks = [0.0; 2 * LANES];
+        let mut lane = 0;
+        while lane < LANES {
+            masks[lane] = ONES;
+            lane += 1;
+        }
+        masks
+    };
+    chunk.and(V::load(&MASKS[LANES - lanes..]))
 }
 
 /// Sum of the lanes, in pairs.
@@ -161,30 +167,43 @@ pub fn rows(matrix: &[f64], length: usize, out: &mut [f64]) {
 }
 
 fn rows_on(isa: Isa, matrix: &[f64], length: usize, out: &mut [f64]) {
-    let lanes = per_isa!(fn(block: &[f64]) -> Partial {
-        let (pairs, rest) = block.as_chunks::<{ 2 * LANES }>();
-        let (mut even, mut odd) = (V::splat(0.0), V::splat(0.0));
-        for pair in pairs {
-            even += V::load(pair);
-            odd += V::load(&pair[LANES..]);
+    // Rows of few elements, each padded by zeros in the order of `across`.
+    match length {
+        0 => return out.fill(0.0),
+        1..=4 => {
+            for (value, row) in out.iter_mut().zip(matrix.chunks_exact(length)) {
+                let at = |i: usize| row.get(i).map_or(0.0, |x| x + 0.0);
+                *value = (at(0) + at(2)) + (at(1) + at(3));
+            }
+            return;
         }
-        let mut last = [0.0; 2 * LANES];
-        last[..rest.len()].copy_from_slice(rest);
-        ((even + V::load(&last)) + (odd + V::load(&last[LANES..]))).to_array()
+        _ => {}
+    }
+    let sums = per_isa!(fn(matrix: &[f64], length: usize, out: &mut [f64]) {
+        for (value, row) in out.iter_mut().zip(matrix.chunks_exact(length)) {
+            // Large, and not needed for a single block.
+            let mut cascade = (length > BLOCK).then(Cascade::default);
+            let mut only = [0.0; LANES];
+            for block in row.chunks(BLOCK) {
+                let (pairs, rest) = block.as_chunks::<{ 2 * LANES }>();
+                let (mut even, mut odd) = (V::splat(0.0), V::splat(0.0));
+                for pair in pairs {
+                    even += V::load(pair);
+                    odd += V::load(&pair[LANES..]);
+                }
+                let mut last = [0.0; 2 * LANES];
+                last[..rest.len()].copy_from_slice(rest);
+                let sum = (even + V::load(&last)) + (odd + V::load(&last[LANES..]));
+                match &mut cascade {
+                    None => only = sum.to_array(),
+                    Some(cascade) => cascade.push(sum.to_array()),
+                }
+            }
+            *value = cascade.map_or_else(|| across(only), |cascade| cascade.total());
+        }
     })[isa as usize];
     // SAFETY: the processor has `isa`.
-    let lanes = |block: &[f64]| unsafe { lanes(block) };
-    out.fill(0.0);
-    for (value, row) in out.iter_mut().zip(matrix.chunks_exact(length.max(1))) {
-        *value = if length <= BLOCK {
-            across(lanes(row))
-        } else {
-            let mut cascade = Cascade::default();
-            row.chunks(BLOCK)
-                .for_each(|block| cascade.push(lanes(block)));
-            cascade.total()
-        };
-    }
+    unsafe { sums(matrix, length, out) };
 }
 
 /// Sum of the products of two slices of one length, both padded to whole chunks.

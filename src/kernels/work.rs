@@ -10,7 +10,7 @@ const DISPATCH: f64 = 4.0;
 pub(super) fn of_block(kernel: &Kernel) -> usize {
     match kernel {
         Kernel::Map(..) => 60,
-        Kernel::Gather(_) | Kernel::ScatterAdd(_) => 150,
+        Kernel::Gather(..) | Kernel::ScatterAdd(..) => 150,
         Kernel::RowsTimes(blocks) | Kernel::TimesRows(blocks, _) => 20 * blocks.columns(),
         Kernel::Sum | Kernel::Dot => 20,
     }

@@ -8,6 +8,7 @@ use crate::kernels::isa::Isa;
 use crate::kernels::machine::{Input, Instruction, Kernel, Operand, Place, Program, Step};
 use crate::kernels::matrix::RowBlocks;
 use crate::kernels::native::Native;
+use crate::kernels::runs::Runs;
 use crate::kernels::simd::LANES;
 use crate::tensor::Table;
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ pub fn layout(
         arena: Arena::default(),
         offsets: HashMap::new(),
         packed: HashMap::new(),
+        runs: HashMap::new(),
         program: Program::default(),
     };
     layout.place_parameters(roots);
@@ -89,6 +91,8 @@ struct Layout<'a> {
     offsets: HashMap<Id, usize>,
     /// Constant matrices in blocks of rows, for products with vectors.
     packed: HashMap<Id, Arc<RowBlocks>>,
+    /// Runs of tables of positions, if they are long.
+    runs: HashMap<*const Table, Option<Arc<Runs>>>,
     program: Program,
 }
 
@@ -138,6 +142,14 @@ impl Layout<'_> {
         self.packed.entry(matrix).or_insert_with(pack).clone()
     }
 
+    fn runs(&mut self, table: &Arc<Table>) -> Option<Arc<Runs>> {
+        let find = || Runs::find(table).map(Arc::new);
+        self.runs
+            .entry(Arc::as_ptr(table))
+            .or_insert_with(find)
+            .clone()
+    }
+
     fn whole(&mut self, id: Id) -> Step {
         let node = self.builder.node(id);
         let inputs = node
@@ -178,11 +190,11 @@ impl Layout<'_> {
                 (Op::Map(function), _) => {
                     Kernel::Map(*function, function.kernels()[Isa::detect() as usize])
                 }
-                (Op::Gather(table), _) => Kernel::Gather(table.clone()),
+                (Op::Gather(table), _) => Kernel::Gather(table.clone(), self.runs(table)),
                 (Op::View { offset, .. }, _) => {
-                    Kernel::Gather(Arc::new(Table::new(vec![*offset as u32])))
+                    Kernel::Gather(Arc::new(Table::new(vec![*offset as u32])), None)
                 }
-                (Op::ScatterAdd(table), _) => Kernel::ScatterAdd(table.clone()),
+                (Op::ScatterAdd(table), _) => Kernel::ScatterAdd(table.clone(), self.runs(table)),
                 (Op::Reduce(..), _) => Kernel::Sum,
                 (Op::Dot, _) => Kernel::Dot,
                 (_, Some((matrix, _, false))) => Kernel::RowsTimes(self.pack(matrix)),

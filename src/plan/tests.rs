@@ -60,7 +60,11 @@ impl Made {
 
     fn table(&mut self, length: usize, below: usize) -> Arc<Table> {
         let positions = (0..length).map(|_| self.random.below(below) as u32);
-        Arc::new(Table::new(positions.collect()))
+        let mut positions: Vec<u32> = positions.collect();
+        if self.random.below(2) == 0 {
+            positions.sort(); // groups side by side
+        }
+        Arc::new(Table::new(positions))
     }
 
     fn flat(&mut self, id: Id) -> Id {

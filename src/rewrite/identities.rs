@@ -44,6 +44,7 @@ fn constants(
         (Mul, &[x, _], &[_, Some(-1.0)]) | (Mul, &[_, x], &[Some(-1.0), _]) => {
             ("-1 x = -x", b.neg(x))
         }
+        (Div, &[_, y], &[Some(1.0), _]) => ("1 / x in one step", b.map(Reciprocal, &[y])),
         (Pow, &[x, _], &[_, Some(2.0)]) => ("a power that has a name", b.map(Sqr, &[x])),
         (Pow, &[x, _], &[_, Some(0.5)]) => ("a power that has a name", b.map(Sqrt, &[x])),
         (Pow, &[x, _], &[_, Some(-1.0)]) => ("a power that has a name", b.map(Reciprocal, &[x])),
@@ -114,12 +115,12 @@ fn signs_and_factors(
         (Add, &[x, y]) => match (negated(b, x), negated(b, y)) {
             (_, Some(y)) => ("x + (-y) = x - y", b.sub(x, y)),
             (Some(x), None) => ("x + (-y) = x - y", b.sub(y, x)),
-            _ => return None,
+            _ => return multiples(b, function, x, y),
         },
-        (Sub, &[x, y]) => {
-            let y = negated(b, y)?;
-            ("x - (-y) = x + y", b.add(x, y))
-        }
+        (Sub, &[x, y]) => match negated(b, y) {
+            Some(y) => ("x - (-y) = x + y", b.add(x, y)),
+            None => return multiples(b, function, x, y),
+        },
         (Mul, &[x, y]) if x == y => ("x x = x^2", b.map(Sqr, &[x])),
         (Mul | Div | Scale | Quotient, &[x, y])
             if negated(b, x).is_some() || negated(b, y).is_some() =>
@@ -173,6 +174,29 @@ fn logarithm(b: &mut Builder, id: Id) -> Option<Id> {
             Some(b.gather(exponent, table, node.shape))
         }
         _ => None,
+    }
+}
+
+/// The sum or difference of two constant arrays with the same scalar factor, such as the terms of a squared distance.
+fn multiples(b: &mut Builder, function: ScalarFn, x: Id, y: Id) -> Option<(&'static str, Id)> {
+    let (factor, a) = multiple(b, x)?;
+    let (other, c) = multiple(b, y)?;
+    if factor != other || b.size(a) != b.size(c) {
+        return None;
+    }
+    let sum = b.map(function, &[a, c]);
+    Some(("s a + s c = s (a + c) of constants", b.mul(factor, sum)))
+}
+
+/// A constant array's scalar factor, and the array; numbers count to the array.
+fn multiple(b: &mut Builder, id: Id) -> Option<(Id, Id)> {
+    let (factor, array) = factored(b, id)?;
+    b.constant_value(array).filter(|_| b.size(array) > 1)?;
+    match factored(b, factor) {
+        Some((number, scalar)) if b.uniform_value(number).is_some() => {
+            Some((scalar, b.mul(number, array)))
+        }
+        _ => Some((factor, array)),
     }
 }
 

@@ -35,3 +35,17 @@ pub fn apply(
     let value = op(b, rest);
     Some(("linear(s x) = s linear(x)", b.mul(factor, value)))
 }
+
+/// As [`apply`], of a constant array times a scalar: the op is then done once.
+pub fn of_constant(
+    b: &mut Builder,
+    x: Id,
+    op: impl FnOnce(&mut Builder, Id) -> Id,
+) -> Option<(&'static str, Id)> {
+    let (factor, rest) = split(b, x)?;
+    b.constant_value(rest)?;
+    // Without axes of its own it leaves the value its shape.
+    let factor = b.reshape(factor, &[]);
+    let value = op(b, rest);
+    Some(("linear(s x) = s linear(x)", b.mul(factor, value)))
+}

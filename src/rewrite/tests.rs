@@ -604,3 +604,37 @@ fn a_row_times_a_column_is_a_sum_of_products() {
             .any(|&id| matches!(b.node(id).op, Op::MatMul { .. }))
     );
 }
+
+#[test]
+fn a_squared_distance_is_a_constant_times_a_scalar() {
+    // (x_i / l)^2 + (x_j / l)^2 - 2 (x_i / l) (x_j / l), as PyMC writes it, far from 0 too.
+    for offset in [0.0, 1e3] {
+        let mut t = Template::default();
+        let x = Random::new(14).vector(12, offset, offset + 3.0);
+        let x = t.real(&[12], &x);
+        let log_l = t.parameter("log_l", &[]);
+        let l = t.op("exp", &[log_l]);
+        let one = t.number(1.0);
+        let s = t.op("div", &[one, l]);
+        let z = t.op("mul", &[x, s]);
+        let [column, row] = [[0, -1], [-1, 0]].map(|order| json!({"order": order}));
+        let square = t.op("sqr", &[z]);
+        let terms = [&column, &row].map(|o| t.op_with("dimshuffle", &[square], o.clone()));
+        let factors = [&column, &row].map(|o| t.op_with("dimshuffle", &[z], o.clone()));
+        let squares = t.op("add", &terms);
+        let product = t.op("mul", &factors);
+        let two = t.number(2.0);
+        let product = t.op("mul", &[two, product]);
+        let distance = t.op("sub", &[squares, product]);
+        let half = t.number(-0.5);
+        let exponent = t.op("mul", &[half, distance]);
+        let kernel = t.op("exp", &[exponent]);
+        t.add_up(kernel);
+        check_model("distance", &t, &[1.0], &[0.3]);
+        let simplified = Differentiated::new(&t, Builder::default());
+        let b = &simplified.bound.builder;
+        let is_array = |id: &Id| b.size(*id) > 1 && b.constant_value(*id).is_none();
+        let arrays = b.reachable(&simplified.roots).into_iter().filter(is_array);
+        assert!(arrays.count() <= 4, "{}", b.text(&[]));
+    }
+}

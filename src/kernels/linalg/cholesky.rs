@@ -2,6 +2,7 @@
 
 use super::super::isa::{Isa, per_isa};
 use super::super::simd::{LANES, Lanes};
+use super::super::sum::first_lanes;
 use super::tile::{Strided, add_product, load, product, store, transpose};
 use super::triangular::{self, Triangular, solve_rows};
 use super::{BLOCK, copy_lower, padded_matrix};
@@ -290,7 +291,7 @@ unsafe fn adjoint_lower<V: Lanes>(n: usize, l: *const f64, bar: *mut f64) {
                     d_bar[i] = (V::from_array(d_bar[i]) - known[i][0]).to_array();
                 }
             }
-            adjoint_block(&d, &mut d_bar, rows);
+            adjoint_block::<V>(&d, &mut d_bar, rows);
             for i in 0..rows {
                 for s in 0..=i {
                     let value = d_bar[i][s] * if i == s { 2.0 } else { 1.0 };
@@ -403,29 +404,45 @@ unsafe fn solve_right<V: Lanes>(d: &Square, rows: usize, x: *mut f64, n: usize) 
     }
 }
 
-/// The adjoint of a block in place, column by column from the last (Murray 2016, section 4.1).
+/// The adjoint of a block in place: the lower triangle of S + S' with S = L'^-1 P(L' L_bar) L^-1, where P keeps the lower
+/// triangle and half the diagonal, and half of its diagonal (Murray 2016, section 3).
 #[inline(always)]
-fn adjoint_block(l: &Square, bar: &mut Square, rows: usize) {
-    for j in (0..rows).rev() {
-        let inverse = 1.0 / l[j][j];
-        let mut sum = bar[j][j];
-        for i in j + 1..rows {
-            bar[i][j] *= inverse;
-            sum -= l[i][j] * bar[i][j];
+fn adjoint_block<V: Lanes>(l: &Square, bar: &mut Square, rows: usize) {
+    let mut l = *l;
+    for i in rows..BLOCK {
+        l[i][i] = 1.0;
+    }
+    let mut x = [V::splat(0.0); BLOCK];
+    for i in 0..BLOCK {
+        let mut sum = V::splat(0.0);
+        for k in i..BLOCK {
+            sum = V::splat(l[k][i]).mul_add(V::from_array(bar[k]), sum);
         }
-        bar[j][j] = sum * inverse;
-        for i in j..rows {
-            let factor = bar[i][j];
-            for k in 0..j {
-                bar[j][k] -= factor * l[i][k];
+        let mut kept = first_lanes(sum, i + 1).to_array();
+        kept[i] *= 0.5;
+        x[i] = V::from_array(kept);
+    }
+    let mut inverse = [0.0; BLOCK];
+    for i in 0..BLOCK {
+        inverse[i] = 1.0 / l[i][i];
+    }
+    // L'^-1 from the left, and after a transposition from what was the right.
+    for side in 0..2 {
+        for i in (0..BLOCK).rev() {
+            let mut value = x[i];
+            for k in i + 1..BLOCK {
+                value = V::splat(-l[k][i]).mul_add(x[k], value);
             }
+            x[i] = value * inverse[i];
         }
-        for i in j + 1..rows {
-            let factor = bar[i][j];
-            for k in 0..j {
-                bar[i][k] -= factor * l[j][k];
-            }
+        if side == 0 {
+            transpose(&mut x);
         }
-        bar[j][j] *= 0.5;
+    }
+    let mut transposed = x;
+    transpose(&mut transposed);
+    for i in 0..BLOCK {
+        bar[i] = (x[i] + transposed[i]).to_array();
+        bar[i][i] *= 0.5;
     }
 }

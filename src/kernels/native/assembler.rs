@@ -42,6 +42,7 @@ pub enum Operand {
 pub enum Constant {
     Zero,
     One,
+    Infinity,
     NegativeInfinity,
     SignBit,
     AllButSign,
@@ -54,6 +55,7 @@ impl Constant {
         match self {
             Constant::Zero => [0; 8],
             Constant::One => [1f64.to_bits(); 8],
+            Constant::Infinity => [f64::INFINITY.to_bits(); 8],
             Constant::NegativeInfinity => [f64::NEG_INFINITY.to_bits(); 8],
             Constant::SignBit => [1 << 63; 8],
             Constant::AllButSign => [!(1 << 63); 8],

@@ -28,6 +28,7 @@ pub fn compiles(function: ScalarFn) -> bool {
             | Reciprocal
             | StopGradient
             | IsNan
+            | IsInf
             | Not
             | ToFloat64
             | Add
@@ -57,7 +58,7 @@ pub fn compiles(function: ScalarFn) -> bool {
 pub fn fits(size: usize, instruction: &Instruction) -> bool {
     match &instruction.kernel {
         Kernel::Map(function, _) => compiles(*function),
-        Kernel::Gather(table) => size == 1 && table.len() == 1,
+        Kernel::Gather(table, _) => size == 1 && table.len() == 1,
         Kernel::Sum | Kernel::Dot => size > 1,
         _ => false,
     }
@@ -283,7 +284,7 @@ impl Segment<'_> {
             let inputs: Vec<usize> = inputs.collect();
             let action = match instruction.kernel {
                 Kernel::Map(function, _) => Action::Map(function),
-                Kernel::Gather(_) => Action::Copy,
+                Kernel::Gather(..) => Action::Copy,
                 _ => {
                     sums += 1;
                     Action::Accumulate(sums - 1)
@@ -320,7 +321,7 @@ impl Segment<'_> {
     /// Where an instruction reads an input; of a gather, the element that it wants.
     fn home(&self, kernel: &Kernel, input: &Place) -> Home {
         match (kernel, input) {
-            (Kernel::Gather(table), Place::Array(place) | Place::Scalar(place)) => {
+            (Kernel::Gather(table, _), Place::Array(place) | Place::Scalar(place)) => {
                 let position = table[0] as usize;
                 Home::Element(match place {
                     Array::Arena(start) => Array::Arena(start + position),
@@ -697,6 +698,15 @@ impl Body<'_> {
             Gt => self.truth(at, predicate::GT, inputs),
             Ge => self.truth(at, predicate::GE, inputs),
             IsNan => self.truth(at, predicate::UNORDERED, &[inputs[0], inputs[0]]),
+            IsInf => {
+                let x = self.register(at, inputs[0]);
+                self.result(at, inputs, |body, to| {
+                    let infinity = Source::Constant(Constant::Infinity);
+                    body.emit(AND, to, x, Source::Constant(Constant::AllButSign));
+                    body.compare(predicate::EQ, to, to, infinity, None);
+                    body.ones(to);
+                })
+            }
             Not => {
                 let x = self.register(at, inputs[0]);
                 self.result(at, inputs, |body, to| {
