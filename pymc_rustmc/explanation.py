@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pymc_rustmc._core import REWRITE_RULES
 from pymc_rustmc.template import BoundModel
 
 _MOST_STEPS = 12
@@ -145,6 +146,7 @@ class Explanation:
         ]
         if len(shown) < len(self.steps):
             steps.append(("", "", f"and {len(self.steps) - len(shown)} steps that take less"))
+        rules = [(f"{count:5d}", rule) for rule, count in self.rewrites.items()]
         foreign = [(name, f"{share:.0%} of the time") for name, share in self.foreign.items()]
         sections: dict[str, Sequence[tuple[str, ...]]] = {
             "Free variables (shape of the value, transform)": free,
@@ -154,7 +156,8 @@ class Explanation:
                 ("bound", str(self.bound_nodes), "log density and gradient, as written"),
                 ("planned", str(self.planned_nodes), "log density and gradient, rewritten and fused"),
             ],
-            "Rules applied": [(f"{count:5d}", rule) for rule, count in self.rewrites.items()],
+            "Exact algebra: sums that were replaced": [rule for rule in rules if rule[1] in REWRITE_RULES],
+            "Rules applied": [rule for rule in rules if rule[1] not in REWRITE_RULES],
             f"A gradient takes {1e6 * self.seconds:.1f} us (each step measured by itself)": steps,
             "Evaluated by PyTensor": foreign,
             "Memory": [

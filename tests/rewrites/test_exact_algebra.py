@@ -56,6 +56,10 @@ def group_effects():
     )
 
 
+def groups_of_three():
+    pm.Normal("y", pm.Normal("a", shape=100)[np.arange(N) // 3], pm.HalfNormal("s"), observed=Y)
+
+
 def crossed_groups():
     pm.Normal(
         "y", pm.Normal("u", shape=8)[GROUP] + pm.Normal("v", shape=5)[OTHER], pm.HalfNormal("s"), observed=Y
@@ -113,6 +117,7 @@ MODELS = {
     known_weights: SQUARES,
     known_scales: SQUARES,
     group_effects: SQUARES,
+    groups_of_three: SQUARES,
     crossed_groups: SQUARES,
     scales_of_groups: SQUARES | {"linear_sums"},
     columns_of_a_matrix: SQUARES,
@@ -148,6 +153,14 @@ def test_models_as_users_write_them(build):
         position = random.normal(size=exact._bound.density.dim)
         found, wanted = evaluate(exact, position), evaluate(plain, position)
         np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-11 * np.abs(wanted).max())
+
+
+def test_squares_that_leave_the_range_of_numbers_stay_as_they_are():
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("mu"), 1e-120 * WEIGHTS, observed=1e-120 * Y)
+    compiled = compile_model(model)
+    assert "sums_of_squares" not in fired(compiled)
+    assert np.isfinite(evaluate(compiled, np.zeros(1))[0])
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])

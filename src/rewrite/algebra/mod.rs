@@ -11,6 +11,7 @@
 
 mod affine;
 mod classes;
+mod columns;
 mod linear;
 mod precise;
 mod rows;

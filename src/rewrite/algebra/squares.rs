@@ -15,6 +15,7 @@
 
 use super::affine::{Source, Term};
 use super::classes::Classes;
+use super::columns::Column;
 use super::precise;
 use super::rows::{on_rows, take, times};
 use super::terms::power;
@@ -29,8 +30,9 @@ use std::sync::Arc;
 /// Means of columns may be so many times their spread before differences are taken.
 const MOST_CANCELLATION: f64 = 1e3;
 
-/// Squares of elements beyond these bounds may leave the range of f64.
+/// Squares of elements beyond these bounds, times those of weights beyond theirs, may leave the range of f64.
 const RANGE: [f64; 2] = [1e-100, 1e100];
+const WEIGHT_RANGE: [f64; 2] = [1e-50, 1e50];
 
 /// Multiplications that the reduction may take, about a second.
 const MOST_WORK: f64 = 2e9;
@@ -68,52 +70,6 @@ pub fn sum(
     let classes = Classes::new(&distinct, n);
     let plan = Plan::new(terms, roots, &classes, !scales.is_empty(), n)?;
     Some(plan.build(b, scales))
-}
-
-/// The data of a column.
-#[derive(Clone)]
-enum Column {
-    /// Elements of a matrix and a weight.
-    Of(Term, usize),
-    /// 1 in every row.
-    Ones,
-}
-
-impl Column {
-    fn at(&self, row: usize) -> f64 {
-        match self {
-            Column::Of(term, column) => match &term.source {
-                Source::Product(matrix, _) => matrix.at(row, *column) * term.weight(row),
-                _ => term.weight(row),
-            },
-            Column::Ones => 1.0,
-        }
-    }
-
-    /// The elements of some rows.
-    fn fill(&self, rows: &[u32], out: &mut [f64]) {
-        let Column::Of(term, column) = self else {
-            return out.fill(1.0);
-        };
-        match &term.source {
-            Source::Product(matrix, _) => matrix.column(rows, *column, out),
-            _ => out.fill(1.0),
-        }
-        if term.weights.is_some() || term.factor != 1.0 {
-            let weights = rows.iter().map(|&row| term.weight(row as usize));
-            out.iter_mut()
-                .zip(weights)
-                .for_each(|(out, weight)| *out *= weight);
-        }
-    }
-
-    /// Whether two columns of classes' own numbers hold the same data.
-    fn is(&self, other: &Column) -> bool {
-        match (self, other) {
-            (Column::Of(x, _), Column::Of(y, _)) => x.factor == y.factor && x.weights == y.weights,
-            _ => false,
-        }
-    }
 }
 
 /// What is to be reduced, and how.
@@ -170,6 +126,12 @@ impl<'a> Plan<'a> {
             }
         }
         let columns = plan.own.len() + plan.common.len() + 1;
+        let largest = roots.map_or(1.0, |roots| {
+            roots.iter().fold(0.0f64, |most, &root| most.max(root))
+        });
+        if !(WEIGHT_RANGE[0]..=WEIGHT_RANGE[1]).contains(&largest) {
+            return None;
+        }
         if n as f64 * (columns * columns) as f64 > MOST_WORK || 2 * plan.rows_left() > n {
             return None;
         }
@@ -185,7 +147,9 @@ impl<'a> Plan<'a> {
 
     /// Rows that will be left, at most.
     fn rows_left(&self) -> usize {
-        let (own, common) = (self.own.len() + 1, self.common.len());
+        // Differences are taken from a row of the class: its residual is one more of the class's own numbers.
+        let reference = usize::from(self.references.is_some());
+        let (own, common) = (self.own.len() + reference, self.common.len());
         let of_class = if self.apart { own + common } else { own };
         let own: usize = match self.own.is_empty() && !self.apart {
             true => 0,
