@@ -12,7 +12,7 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from conftest import make_trend
+from batch_templates import make_trend
 
 from pymc_rustmc import compile_model, sample_batch
 from pymc_rustmc.batch import store, zarr_arrays
