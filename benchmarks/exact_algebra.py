@@ -145,6 +145,6 @@ def table(repeats: int, builders: dict[str, Callable[[], Any]] = BUILDERS) -> st
     rows = [["model", "rules", "plain us", "exact us", "ratio", "bind ms", "with rules ms"]]
     for name, build in builders.items():
         rules, (plain, exact), binds = measure(build, repeats)
-        times = [f"{1e6 * plain:.2f}", f"{1e6 * exact:.2f}", f"{plain / exact:.3g}"]
+        times = [f"{1e6 * time:.3g}" for time in (plain, exact)] + [f"{plain / exact:.3g}"]
         rows.append([name, ", ".join(rules), *times, *(f"{1e3 * bind:.1f}" for bind in binds)])
     return aligned(rows)
