@@ -72,7 +72,10 @@ impl Runs {
     }
 }
 
-fn gathers() -> [unsafe fn(&[Run], usize, *const f64, *mut f64); 3] {
+/// Writes the elements at a block's runs.
+type GatherFn = unsafe fn(&[Run], usize, *const f64, *mut f64);
+
+fn gathers() -> [GatherFn; 3] {
     per_isa!(fn(runs: &[Run], length: usize, source: *const f64, out: *mut f64) {
         let limit = length.next_multiple_of(LANES);
         for run in runs {

@@ -94,7 +94,7 @@ pub fn terms(b: &mut Builder, id: Id, n: usize) -> Option<Vec<Term>> {
         return None;
     }
     let mut merged: Vec<Term> = vec![];
-    for term in split(b, id, n) {
+    for term in split(b, id, n)? {
         let term = pulled(b, term);
         let same = merged
             .iter_mut()
@@ -133,7 +133,8 @@ fn pulled(b: &Builder, mut term: Term) -> Term {
     term
 }
 
-fn split(b: &mut Builder, id: Id, n: usize) -> Vec<Term> {
+/// The terms as they stand in the expression.
+fn split(b: &mut Builder, id: Id, n: usize) -> Option<Vec<Term>> {
     let node = b.node(id).clone();
     if let Some(value) = node.constant() {
         let weights = (node.size() == n && n > 1).then(|| Arc::new(value.values().to_vec()));
@@ -143,22 +144,26 @@ fn split(b: &mut Builder, id: Id, n: usize) -> Vec<Term> {
             value.values()[0]
         };
         let source = Source::One;
-        return vec![Term {
+        return Some(vec![Term {
             source,
             factor,
             weights,
-        }];
+        }]);
     }
     if node.size() == 1 {
-        return vec![Term::new(Source::Scalar(b.reshape(id, &[])))];
+        return Some(vec![Term::new(Source::Scalar(b.reshape(id, &[])))]);
     }
     let inputs = &node.inputs;
-    match node.op {
-        Op::Reshape => split(b, inputs[0], n),
-        Op::Map(Neg) => scaled(split(b, inputs[0], n), -1.0),
+    Some(match node.op {
+        // Copies of a single element.
+        Op::Gather(_) | Op::View { .. } if b.size(inputs[0]) == 1 => {
+            vec![Term::new(Source::Scalar(b.reshape(inputs[0], &[])))]
+        }
+        Op::Reshape => split(b, inputs[0], n)?,
+        Op::Map(Neg) => scaled(split(b, inputs[0], n)?, -1.0),
         Op::Map(Add | Sub) => {
-            let mut terms = split(b, inputs[0], n);
-            let others = split(b, inputs[1], n);
+            let mut terms = split(b, inputs[0], n)?;
+            let others = split(b, inputs[1], n)?;
             let sign = if node.op == Op::Map(Sub) { -1.0 } else { 1.0 };
             terms.extend(scaled(others, sign));
             terms
@@ -170,12 +175,12 @@ fn split(b: &mut Builder, id: Id, n: usize) -> Vec<Term> {
                 true => (inputs[0], inputs[1]),
                 false => (inputs[1], inputs[0]),
             };
-            let terms = split(b, rest, n);
+            let terms = split(b, rest, n)?;
             times(b, terms, factor)
         }
         Op::Map(Div) => {
             let divisor = b.constant_value(inputs[1]).cloned();
-            let terms = split(b, inputs[0], n);
+            let terms = split(b, inputs[0], n)?;
             match divisor {
                 Some(divisor) => weighted(terms, |row, weight| weight / divisor.values()[row], n),
                 None => terms,
@@ -184,9 +189,9 @@ fn split(b: &mut Builder, id: Id, n: usize) -> Vec<Term> {
         _ => match (lookup(b, id), product(b, id)) {
             (Some((source, table)), _) => vec![Term::new(Source::Rows(source, table))],
             (None, Some((matrix, vector))) => vec![Term::new(Source::Product(matrix, vector))],
-            (None, None) => unreachable!("only affine forms are split"),
+            (None, None) => return None,
         },
-    }
+    })
 }
 
 fn scaled(mut terms: Vec<Term>, factor: f64) -> Vec<Term> {
