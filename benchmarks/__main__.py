@@ -1,12 +1,4 @@
-"""The command line of the benchmarks.
-
-run measures cases and prints tables, table prints those of results taken before, startup times what rustmc
-does before it samples, translation does so over the catalogue of the tests, memory measures its peak memory,
-efficiency counts gradients for an effective draw, hierarchies those of hierarchical models with and without
-reparametrise=True, metrics those of each kind of metric, gradient times one evaluation of log density and
-gradient, scaling does so as data grow, batch fits thousands of series by one call, and some by rivals in a
-loop, algebra times gradients with and without the rules of exact algebra.
-"""
+"""The command line of the benchmarks: `python -m benchmarks --help` lists the commands."""
 
 import argparse
 import importlib.util
@@ -40,45 +32,16 @@ RESULTS = ROOT / "benchmarks" / "results"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name."""
     options = parser().parse_args(arguments)
-    if options.command == "startup":
-        print(startup.table(options.models, options.repeats))
-        return
-    if options.command == "scaling":
-        print(scaling.report(options.rows, options.output))
-        return
-    if options.command == "memory":
-        print(memory.table(list(memory.WORKLOADS)))
-        return
-    if options.command == "translation":
-        print(translation.report(options.repeats, options.shown))
-        return
-    if options.command == "efficiency":
-        print(efficiency_table.report(compared(options)))
-        return
-    if options.command == "algebra":
-        print(exact_algebra.table(options.repeats))
-        return
-    if options.command == "hierarchies":
-        print(hierarchies.table(options.seeds))
-        return
-    if options.command == "gradient":
-        print(gradient.table(evaluations(options)))
-        return
-    if options.command == "metrics":
-        for line in metrics.table(options.models, options.seeds):
-            print(line, flush=True)
-        return
-    if options.command == "batch":
-        print(batch.table(options.series, options.cores, options.rivals, options.looped))
-        return
-    results = run(options) if options.command == "run" else report.load(options.output)
-    print(report.figures_table(results), report.ratios_table(results), sep="\n\n")
+    for text in options.texts(options):
+        print(text, flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     installed = [name for name, package in IMPORTS.items() if importlib.util.find_spec(package)]
-    main_parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    main_parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Benchmarks of pymc_rustmc."
+    )
     commands = main_parser.add_subparsers(dest="command", required=True)
 
     run_parser = commands.add_parser("run", help="measure, and print the tables")
@@ -106,19 +69,24 @@ def parser() -> argparse.ArgumentParser:
 
     startup_parser = commands.add_parser("startup", help="time translation, binding and starting points")
     startup_parser.add_argument("--repeats", type=int, default=3, help="fresh processes a model (default: 3)")
+    startup_parser.set_defaults(texts=lambda o: [startup.table(o.models, o.repeats)])
 
-    commands.add_parser("memory", help="peak memory of whole calls, against the arrays that they return")
+    memory_parser = commands.add_parser("memory", help="peak memory of whole calls, against what they return")
+    memory_parser.set_defaults(texts=lambda _: [memory.table(list(memory.WORKLOADS))])
 
     scaling_parser = commands.add_parser("scaling", help="time a gradient against rows and columns")
     scaling_parser.add_argument("--rows", type=int, default=10**7, help="most rows (default: 10000000)")
     scaling_parser.add_argument("--output", type=Path, help="where to draw the plot, such as scaling.svg")
+    scaling_parser.set_defaults(texts=lambda o: [scaling.report(o.rows, o.output)])
 
     translation_parser = commands.add_parser("translation", help="time translation over the tests' catalogue")
     translation_parser.add_argument("--repeats", type=int, default=3, help="builds an entry (default: 3)")
     translation_parser.add_argument("--shown", type=int, default=15, help="slowest shown (default: 15)")
+    translation_parser.set_defaults(texts=lambda o: [translation.report(o.repeats, o.shown)])
 
     hierarchies_parser = commands.add_parser("hierarchies", help="count gradients of hierarchical models")
     hierarchies_parser.add_argument("--seeds", type=int, default=6, help="runs a model (default: 6)")
+    hierarchies_parser.set_defaults(texts=lambda o: [hierarchies.table(o.seeds)])
 
     metrics_parser = commands.add_parser("metrics", help="count gradients of each kind of metric")
     metrics_parser.add_argument("--seeds", type=int, default=5, help="runs a case (default: 5)")
@@ -130,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help=", ".join(metrics.MODELS),
     )
+    metrics_parser.set_defaults(texts=lambda o: metrics.table(o.models, o.seeds))
 
     batch_parser = commands.add_parser("batch", help="fit thousands of series by one call, and by rivals")
     batch_parser.add_argument("--series", type=int, default=10_000, help="default: 10000")
@@ -144,9 +113,11 @@ def parser() -> argparse.ArgumentParser:
         help=f"{', '.join(batch.RIVALS)}; default: those installed",
     )
     batch_parser.add_argument("--looped", type=int, default=50, help="series a rival fits (default: 50)")
+    batch_parser.set_defaults(texts=lambda o: [batch.table(o.series, o.cores, o.rivals, o.looped)])
 
     algebra_parser = commands.add_parser("algebra", help="time gradients with and without exact algebra")
     algebra_parser.add_argument("--repeats", type=int, default=5, help="measurements a model (default: 5)")
+    algebra_parser.set_defaults(texts=lambda o: [exact_algebra.table(o.repeats)])
 
     for command, names in ((run_parser, list(MODELS)), (startup_parser, [*MODELS, *startup.LARGE])):
         command.add_argument(
@@ -160,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
 
     gradient_parser = commands.add_parser("gradient", help="time one evaluation, ours against nutpie's")
     gradient_parser.add_argument("--seeds", type=int, default=3, help="positions a model (default: 3)")
+    gradient_parser.set_defaults(texts=lambda o: [gradient.table(evaluations(o))])
 
     efficiency_parser = commands.add_parser(
         "efficiency", help="count gradients for an effective draw, and compare; results are kept"
@@ -194,13 +166,21 @@ def parser() -> argparse.ArgumentParser:
     efficiency_parser.add_argument("--seeds", type=int, default=3, help="how many seeds a case (default: 3)")
     efficiency_parser.add_argument("--chains", type=int, default=4, help="default: 4")
     efficiency_parser.add_argument("--draws", type=int, default=1000, help="draws a chain (default: 1000)")
+    efficiency_parser.set_defaults(texts=lambda o: [efficiency_table.report(compared(o))])
 
     table_parser = commands.add_parser("table", help="print the tables of results taken before")
+    run_parser.set_defaults(texts=lambda o: tables(run(o)))
+    table_parser.set_defaults(texts=lambda o: tables(report.load(o.output)))
     for command in (run_parser, table_parser):
         command.add_argument(
             "--output", type=Path, default=RESULTS, help="folder of the results, one JSON a case"
         )
     return main_parser
+
+
+def tables(results: list[report.Result]) -> list[str]:
+    """Return the tables of figures and of ratios."""
+    return [report.figures_table(results), "", report.ratios_table(results)]
 
 
 def run(options: argparse.Namespace) -> list[report.Result]:
