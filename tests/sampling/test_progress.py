@@ -185,7 +185,7 @@ def test_ctrl_c_stops_within_a_fifth_of_a_second(slow_model, rust_sample, interr
 
 
 def test_ctrl_c_keeps_the_chains_that_have_draws(slow_model, rust_sample, interrupt):
-    """As PyMC: chains and a common length that give most draws. Half a chain takes far longer than a Ctrl-C."""
+    """As PyMC: chains and a common length that give most draws; half a chain outlasts a Ctrl-C by far."""
     interrupt(lambda chains: chains[1]["finished_draws"] > 5)
     with slow_model, pytest.warns(UserWarning, match=r"has 30000 of 30000 draws of 1 of 3 chains"):
         idata = rust_sample(draws=30_000, chains=3, cores=1, quiet=False, progressbar=False)
