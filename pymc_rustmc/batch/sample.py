@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pymc as pm
 from pymc.model import modelcontext
-from pymc.sampling.parallel import _cpu_count
 
 from pymc_rustmc.arguments import check_counts, check_integer
 from pymc_rustmc.batch.chunks import Chunk, Joined
@@ -153,7 +152,7 @@ def sample_batch(
         random_seed = None if stored is None else stored.seed
     settings = _settings(bound, draws, tune, chains, random_seed, keep, var_names, interval, prob, sampler)
     if cores is None:
-        cores = _cpu_count() if client is None else 1
+        cores = _processors() if client is None else 1
     check_integer("cores", cores, 1)
     if errors not in ("collect", "raise"):
         raise ValueError(f"`errors` must be 'collect' or 'raise', got {errors!r}.")
@@ -201,6 +200,13 @@ def sample_batch(
     if not quiet:
         _report(result)
     return result
+
+
+def _processors() -> int:
+    """Count the processors that this process may use, hyper-threads too: a batch has work for each."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _bound(model: pm.Model | CompiledModel | None, var_names: Sequence[str] | None) -> BoundModel:
