@@ -4,7 +4,7 @@ import argparse
 import importlib.util
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,14 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
     metrics_parser = commands.add_parser("metrics", help="count gradients of each kind of metric")
     metrics_parser.add_argument("--seeds", type=int, default=5, help="runs a case (default: 5)")
-    metrics_parser.add_argument(
-        "--models",
-        nargs="+",
-        choices=metrics.MODELS,
-        default=list(metrics.MODELS),
-        metavar="MODEL",
-        help=", ".join(metrics.MODELS),
-    )
+    add_models(metrics_parser, metrics.MODELS)
     metrics_parser.set_defaults(texts=lambda o: metrics.table(o.models, o.seeds))
 
     batch_parser = commands.add_parser("batch", help="fit thousands of series by one call, and by rivals")
@@ -119,15 +112,8 @@ def parser() -> argparse.ArgumentParser:
     algebra_parser.add_argument("--repeats", type=int, default=5, help="measurements a model (default: 5)")
     algebra_parser.set_defaults(texts=lambda o: [exact_algebra.table(o.repeats)])
 
-    for command, names in ((run_parser, list(MODELS)), (startup_parser, [*MODELS, *startup.LARGE])):
-        command.add_argument(
-            "--models",
-            nargs="+",
-            choices=names,
-            default=names,
-            metavar="MODEL",
-            help=", ".join(names),
-        )
+    for command, names in ((run_parser, MODELS), (startup_parser, [*MODELS, *startup.LARGE])):
+        add_models(command, names)
 
     gradient_parser = commands.add_parser("gradient", help="time one evaluation, ours against nutpie's")
     gradient_parser.add_argument("--seeds", type=int, default=3, help="positions a model (default: 3)")
@@ -137,14 +123,7 @@ def parser() -> argparse.ArgumentParser:
         "efficiency", help="count gradients for an effective draw, and compare; results are kept"
     )
     for command in (efficiency_parser, gradient_parser):
-        command.add_argument(
-            "--models",
-            nargs="+",
-            choices=efficiency.BUILDERS,
-            default=list(efficiency.BUILDERS),
-            metavar="MODEL",
-            help=", ".join(efficiency.BUILDERS),
-        )
+        add_models(command, efficiency.BUILDERS)
         command.add_argument(
             "--kept-only", action="store_true", help="measure nothing: the tables of what is there"
         )
@@ -176,6 +155,14 @@ def parser() -> argparse.ArgumentParser:
             "--output", type=Path, default=RESULTS, help="folder of the results, one JSON a case"
         )
     return main_parser
+
+
+def add_models(command: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Give a command the option that chooses among its models, all by default."""
+    names = list(names)
+    command.add_argument(
+        "--models", nargs="+", choices=names, default=names, metavar="MODEL", help=", ".join(names)
+    )
 
 
 def tables(results: list[report.Result]) -> list[str]:
