@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pymc.progress_bar import CustomProgress, default_progress_theme
 from pymc.progress_bar.progress import ProgressBarManager
 from rich.console import Console
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 if TYPE_CHECKING:
@@ -94,7 +94,47 @@ class RunProgressBar(ProgressBarManager):  # type: ignore[misc]
         )
 
 
-class ClimbProgress:
+class Line:
+    """One line that shows how far something has come, while it lasts.
+
+    A display that fails is logged, and costs no results.
+
+    Parameters
+    ----------
+    *columns
+        What the line consists of.
+    label
+        What is done.
+    total
+        Steps to its end, where that is known.
+    show
+        Whether to show anything.
+    **fields
+        What the columns show besides, at first.
+    """
+
+    def __init__(
+        self, *columns: ProgressColumn, label: str, total: int | None, show: bool, **fields: Any
+    ) -> None:
+        console = Console(theme=default_progress_theme)
+        self._progress = CustomProgress(*columns, console=console, disable=not show)
+        self._task = self._progress.add_task(label, total=total, **fields)
+
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._progress.__exit__(*exception)
+
+    def _update(self, **fields: Any) -> None:
+        try:
+            self._progress.update(self._task, **fields)
+        except Exception:
+            _log.warning("The progress bar failed.", exc_info=True)
+
+
+class ClimbProgress(Line):
     """One line that shows how far a climb has come, while it lasts.
 
     Parameters
@@ -106,29 +146,21 @@ class ClimbProgress:
     """
 
     def __init__(self, label: str, progressbar: bool) -> None:
-        self._progress = CustomProgress(
+        super().__init__(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             TimeElapsedColumn(),
             TextColumn("evaluations = {task.fields[evaluations]}, logp = {task.fields[logp]:.6g}"),
-            console=Console(theme=default_progress_theme),
-            disable=not progressbar,
+            label=label,
+            total=None,
+            show=progressbar,
+            evaluations=0,
+            logp=float("nan"),
         )
-        self._task = self._progress.add_task(label, total=None, evaluations=0, logp=float("nan"))
-
-    def __enter__(self) -> ClimbProgress:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._progress.__exit__(*exception)
 
     def show(self, evaluations: int, logp: float) -> None:
         """Show these numbers."""
-        try:
-            self._progress.update(self._task, evaluations=evaluations, logp=logp)
-        except Exception:  # a display that fails must not cost the result
-            _log.warning("The progress bar failed.", exc_info=True)
+        self._update(evaluations=evaluations, logp=logp)
 
 
 def watch(run: Run, bar: RunProgressBar) -> bool:
