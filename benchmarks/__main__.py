@@ -21,6 +21,7 @@ from benchmarks import (
     scaling,
     startup,
     translation,
+    warmup,
 )
 from benchmarks.case import ROOT, Case, run_in_fresh_process
 from benchmarks.measure import IMPORTS
@@ -92,6 +93,14 @@ def parser() -> argparse.ArgumentParser:
     metrics_parser.add_argument("--seeds", type=int, default=5, help="runs a case (default: 5)")
     add_models(metrics_parser, metrics.MODELS)
     metrics_parser.set_defaults(texts=lambda o: metrics.table(o.models, o.seeds))
+
+    warmup_parser = commands.add_parser("warmup", help="what pooling and an early end of warm-up save")
+    warmup_parser.add_argument("--seeds", type=int, default=5, help="runs a case (default: 5)")
+    warmup_parser.add_argument(
+        "--traps", nargs="*", choices=warmup.TRAPS, default=[*warmup.TRAPS], help="chains that get stuck"
+    )
+    add_models(warmup_parser, metrics.MODELS)
+    warmup_parser.set_defaults(texts=lambda o: warmup.table(o.models, o.traps, o.seeds))
 
     batch_parser = commands.add_parser("batch", help="fit thousands of series by one call, and by rivals")
     batch_parser.add_argument("--series", type=int, default=10_000, help="default: 10000")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pymc.progress_bar import CustomProgress, default_progress_theme
 from pymc.progress_bar.progress import ProgressBarManager
+from pymc.progress_bar.rich_progress import RichProgressBackend
 from rich.console import Console
 from rich.progress import ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from pymc_rustmc._core import ChainProgress, Run
 
 _log = logging.getLogger("pymc.rustmc")
+
+_CAN_RESIZE = "total" in inspect.signature(RichProgressBackend.update).parameters
+"""Whether a bar can become shorter when warm-up ends early: not with PyMC 5, where it then jumps at its end."""
 
 _POLL = 0.05
 """Seconds between two looks at the counters; also the longest wait for a pending Ctrl-C."""
@@ -44,9 +49,9 @@ class RunProgressBar(ProgressBarManager):  # type: ignore[misc]
         self, chains: int, draws: int, tune: int, progressbar: bool | str, progressbar_theme: Any = None
     ) -> None:
         super().__init__(chains, progressbar, progressbar_theme)
-        bar_chains = chains if self.combined_progress else 1
-        self._bar_tune = tune * bar_chains
-        self._bar_total = (tune + draws) * bar_chains
+        self._bar_chains = chains if self.combined_progress else 1
+        self._draws = draws
+        self._tune = tune
         self._finished = [0] * chains
 
     def __enter__(self) -> RunProgressBar:
@@ -57,8 +62,9 @@ class RunProgressBar(ProgressBarManager):  # type: ignore[misc]
         ]
         fields = {name: [0] * self.n_bars for name in ("draw", "divergences", "step_size", "tree_size")}
         # Where warm-up ends: drawn as a gap in the bar by PyMC 6, unknown to PyMC 5.
-        fields["marker_pos"] = [self._bar_tune] * self.n_bars
-        self._backend = self._create_backend(self._bar_total, columns, fields)
+        fields["marker_pos"] = [self._tune * self._bar_chains] * self.n_bars
+        total = (self._tune + self._draws) * self._bar_chains
+        self._backend = self._create_backend(total, columns, fields)
         super().__enter__()
         return self
 
@@ -84,13 +90,17 @@ class RunProgressBar(ProgressBarManager):  # type: ignore[misc]
             "step_size": sum(chain["step_size"] for chain in chains) / len(chains),
             "tree_size": max(chain["tree_size"] for chain in chains),
         }
-        draw = finished if finished <= self._bar_tune else finished - self._bar_tune
+        total = sum(chain["total_draws"] for chain in chains)
+        tune = total - self._draws * len(chains)
+        draw = finished if finished <= tune else finished - tune
+        shown = {"draw": draw, "marker_pos": tune, **(stats if self.full_stats else {})}
         self._backend.update(
             task_id=bar,
             advance=finished - before,
             failing=divergences > 0,
-            stats={"draw": draw, **(stats if self.full_stats else {})},
-            is_last=finished >= self._bar_total,
+            stats=shown,
+            is_last=finished >= total,
+            **({"total": total} if _CAN_RESIZE else {}),
         )
 
 

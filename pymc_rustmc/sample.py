@@ -52,6 +52,8 @@ _KINDS = {
     "max_local_error": float,
     "n_steps": int,
     "path_length": float,
+    "pool": bool,
+    "early_stop": bool,
 }
 """Kind of value of the options that become settings of the sampler as they are."""
 
@@ -102,6 +104,11 @@ class RustMC(Sampler):  # type: ignore[misc]
         WALNUTS: most by which the energies along a step may differ, else it is divided (1).
     n_steps, path_length
         HMC: leapfrog steps of a trajectory, or its length in whitened coordinates (2.0).
+    pool
+        Whether chains learn one metric from the points of all of them (False); without effect on a single chain.
+    early_stop
+        Whether warm-up ends before ``tune`` draws, as soon as the chains agree on the metric and the step size
+        (False); a single chain is compared with itself. ``tuning_steps`` of the result is what was used.
     schedule
         Windows of warm-up: any of ``early_fraction``, ``early_switch``, ``window``, ``growth``,
         ``final_fraction``.
@@ -143,6 +150,8 @@ class RustMC(Sampler):  # type: ignore[misc]
         max_local_error: float | None = None,
         n_steps: int | None = None,
         path_length: float | None = None,
+        pool: bool | None = None,
+        early_stop: bool | None = None,
         schedule: Mapping[str, float] | None = None,
         init: Literal["jitter", "pathfinder"] = "jitter",
         reparametrise: bool = False,
@@ -162,6 +171,8 @@ class RustMC(Sampler):  # type: ignore[misc]
             "max_local_error": max_local_error,
             "n_steps": n_steps,
             "path_length": path_length,
+            "pool": pool,
+            "early_stop": early_stop,
         }
         if other:
             raise TypeError(unknown_options(other, option_names()))
@@ -301,7 +312,7 @@ class RustMC(Sampler):  # type: ignore[misc]
             values=as_dtypes(result["values"], dtypes),
             stats=_stats_as_written(result),
             warmup=result["warmup_draws"],
-            tune=tune if discard_tuned_samples else result["warmup_draws"],
+            tune=result["tune"] if discard_tuned_samples else result["warmup_draws"],
             seconds=seconds,
             settings=run.settings,
             attrs=attrs,

@@ -48,6 +48,7 @@ class KeptFit:
     values: Mapping[str, NDArray[Any]]
     stats: Mapping[str, NDArray[Any]]
     seconds: float
+    tune: int
     data: DataSet
 
 
@@ -182,7 +183,7 @@ class BatchResult:
             values=fit.values,
             stats=fit.stats,
             warmup=0,
-            tune=int(json.loads(self.settings.sampler)["tune"]),
+            tune=fit.tune,
             seconds=fit.seconds,
             settings=self.settings.sampler,
         )
@@ -207,6 +208,7 @@ class BatchResult:
                 values=values,
                 stats={name: array[index] for name, array in fits["sample_stats"].items()},
                 seconds=float(fits["seconds"][index]),
+                tune=int(fits["chains"]["tune"][index].min()),
                 data=fits["given"][index] or DataSet({}),
             )
 

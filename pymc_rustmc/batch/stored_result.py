@@ -166,6 +166,7 @@ class StoredBatchResult(BatchResult):
             return read(self.path, name, rows)
 
         positions, seconds = column("stats/position"), column("stats/total_seconds")
+        tune = column("stats/tune").min(axis=1)
         values = {name: column(f"posterior/{name}") for name in self.settings.kept}
         shapes = {
             name: column(f"shapes/{name}") if array.ndim > 3 else np.zeros((len(array), 0), dtype=np.int64)
@@ -181,6 +182,7 @@ class StoredBatchResult(BatchResult):
                 },
                 stats={name: array[index] for name, array in stats.items()},
                 seconds=float(seconds[index]),
+                tune=int(tune[index]),
                 data=_data_set(given, index),
             )
             for index in range(last - first)

@@ -4,6 +4,8 @@ use super::fit::{Fit, Plan, Prepared};
 use super::template::DataSet;
 use crate::diagnostics::Workspace;
 use crate::sampler::ChainDraws;
+use crate::sampler::chain::{Chain, Reached};
+use crate::sampler::ensemble::{Ensemble, Member};
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,18 +20,22 @@ pub type Outcome = Result<Fit, String>;
 /// A data set whose chains run, possibly on several threads.
 struct Job {
     prepared: Prepared,
+    ensemble: Ensemble,
     /// Chains that have ended, and how many have not.
     ended: Mutex<(Vec<Option<ChainDraws>>, usize)>,
     /// The failure of the first chain, by number, that failed.
     failure: Mutex<Option<(usize, String)>>,
 }
 
+/// A chain that can go on: its job, its number, and itself if it has begun.
+type Going = (Arc<Job>, usize, Option<Box<Chain>>);
+
 /// What waits for a thread, and what waits to be taken.
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<DataSet>,
     /// Chains of data sets that have begun: they go first.
-    chains: VecDeque<(Arc<Job>, usize)>,
+    chains: VecDeque<Going>,
     finished: BTreeMap<u64, Outcome>,
     /// The next position to be handed on.
     next: u64,
@@ -198,7 +204,7 @@ impl Drop for Engine {
 /// A piece of work.
 enum Work {
     DataSet(DataSet),
-    Chain(Arc<Job>, usize),
+    Chain(Going),
 }
 
 impl Shared {
@@ -208,7 +214,7 @@ impl Shared {
         while let Some(work) = self.next() {
             match work {
                 Work::DataSet(data) => self.begin(data, &mut workspace),
-                Work::Chain(job, chain) => self.advance(&job, chain, &mut workspace),
+                Work::Chain(going) => self.advance(going, &mut workspace),
             }
         }
     }
@@ -219,8 +225,8 @@ impl Shared {
             if self.abort.load(Relaxed) {
                 return None;
             }
-            if let Some((job, chain)) = queue.chains.pop_front() {
-                return Some(Work::Chain(job, chain));
+            if let Some(going) = queue.chains.pop_front() {
+                return Some(Work::Chain(going));
             }
             if let Some(data) = queue.waiting.pop_front() {
                 queue.bytes -= data.bytes();
@@ -245,32 +251,59 @@ impl Shared {
                 let chains = self.plan.chains;
                 let job = Arc::new(Job {
                     prepared,
+                    ensemble: Ensemble::new(&self.plan.settings, chains),
                     ended: Mutex::new(((0..chains).map(|_| None).collect(), chains)),
                     failure: Mutex::default(),
                 });
-                if chains > 1 {
-                    let others = (1..chains).map(|chain| (job.clone(), chain));
-                    lock(&self.queue).chains.extend(others);
-                    self.work.notify_all();
-                }
-                self.advance(&job, 0, workspace);
+                self.put((1..chains).map(|number| (job.clone(), number, None)));
+                self.advance((job, 0, None), workspace);
             }
         }
     }
 
-    /// Runs a chain; who runs the last one finishes the fit.
-    fn advance(&self, job: &Job, chain: usize, workspace: &mut Workspace) {
-        let draws = guarded(|| self.plan.run_chain(&job.prepared, chain, &self.abort));
-        let draws = draws.unwrap_or_else(|problem| {
-            let mut failure = lock(&job.failure);
-            if failure.as_ref().is_none_or(|(first, _)| chain < *first) {
-                *failure = Some((chain, problem));
-            }
-            None
+    /// Puts chains into the queue.
+    fn put(&self, going: impl ExactSizeIterator<Item = Going>) {
+        if going.len() > 0 {
+            lock(&self.queue).chains.extend(going);
+            self.work.notify_all();
+        }
+    }
+
+    /// Runs a chain to its next meeting or its end; who runs the last one to its end finishes the fit.
+    fn advance(&self, (job, number, chain): Going, workspace: &mut Workspace) {
+        let release = |members: Vec<Member>| {
+            let members = members.into_iter();
+            self.put(members.map(|(number, chain)| (job.clone(), number, Some(chain))));
+        };
+        let reached = guarded(|| {
+            let mut chain = match chain {
+                Some(chain) => chain,
+                None => Box::new(self.plan.chain(&job.prepared, number)?),
+            };
+            let reached = self.plan.run(&mut chain, number, &self.abort)?;
+            Ok((chain, reached))
         });
+        let draws = match reached {
+            Ok((chain, Reached::Meeting)) => {
+                return match guarded(|| Ok(job.ensemble.arrive((number, chain)))) {
+                    Ok(members) => release(members),
+                    Err(problem) => self.end(job.prepared.position, Err(problem)),
+                };
+            }
+            Ok((chain, Reached::End)) => Some(chain.into_draws()),
+            Ok((_, Reached::Abort)) => None,
+            Err(problem) => {
+                let mut failure = lock(&job.failure);
+                if failure.as_ref().is_none_or(|(first, _)| number < *first) {
+                    *failure = Some((number, problem));
+                }
+                None
+            }
+        };
+        release(job.ensemble.leave());
         let chains = {
             let mut ended = lock(&job.ended);
-            ended.0[chain] = draws;
+            ended.0[number] = draws;
             ended.1 -= 1;
             if ended.1 > 0 {
                 return;

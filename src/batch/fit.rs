@@ -6,7 +6,7 @@ use super::template::{Array, DataSet, Template};
 use crate::diagnostics::{self, bfmi};
 use crate::kernels::machine::Workspace;
 use crate::model::Model;
-use crate::sampler::chain::{self, Ended};
+use crate::sampler::chain::{Chain, Reached};
 use crate::sampler::control::{Control, Progress};
 use crate::sampler::rng::ChainRng;
 use crate::sampler::{ChainDraws, Column, Settings};
@@ -75,6 +75,8 @@ pub struct ChainSummary {
     pub bfmi: f64,
     /// Gradients, those of warm-up included.
     pub gradients: i64,
+    /// Draws of warm-up.
+    pub tune: i64,
     /// Seconds, warm-up included.
     pub seconds: f64,
 }
@@ -102,6 +104,7 @@ impl ChainSummary {
             step_size: reals("step_size_bar").last().copied().unwrap_or(f64::NAN),
             bfmi: bfmi(reals("energy")),
             gradients: draws.gradients as i64,
+            tune: draws.tune as i64,
             seconds: draws.warmup_time + draws.sampling_time,
         }
     }
@@ -181,39 +184,45 @@ impl Plan {
         })
     }
 
-    /// Runs one chain; nothing if it was stopped.
+    /// A chain that has yet to begin.
+    ///
+    /// # Errors
+    /// Why it cannot begin.
+    pub fn chain(&self, prepared: &Prepared, number: usize) -> Result<Chain, String> {
+        let mut density = prepared.model.density();
+        let (seed, dim) = (prepared.seeds[number], prepared.model.dim());
+        let starts = &self.template.starts;
+        let start = starts.start(&prepared.data, &prepared.base, seed, &mut density)?;
+        let draws = ChainDraws::with_capacity(self.settings.draws as usize, dim)
+            .ok_or("there is no memory for its draws")?;
+        let density = Box::new(density);
+        Ok(Chain::new(
+            density,
+            &start,
+            seed,
+            &self.settings,
+            draws,
+            self.chains,
+        ))
+    }
+
+    /// Runs a chain to its next meeting or its end.
     ///
     /// # Errors
     /// Why it failed.
-    pub fn run_chain(
+    pub fn run(
         &self,
-        prepared: &Prepared,
-        chain: usize,
+        chain: &mut Chain,
+        number: usize,
         abort: &AtomicBool,
-    ) -> Result<Option<ChainDraws>, String> {
-        let mut density = prepared.model.density();
-        let (seed, dim) = (prepared.seeds[chain], prepared.model.dim());
-        let starts = &self.template.starts;
-        let start = starts.start(&prepared.data, &prepared.base, seed, &mut density)?;
-        let mut draws = ChainDraws::with_capacity(self.settings.draws as usize, dim)
-            .ok_or("there is no memory for its draws")?;
+    ) -> Result<Reached, String> {
         let progress = Progress::default();
         let control = Control {
             abort,
             progress: &progress,
         };
-        let ended = chain::run(
-            &mut density,
-            &start,
-            seed,
-            &self.settings,
-            control,
-            &mut draws,
-        );
-        match ended.map_err(|error| format!("chain {chain}: {error}"))? {
-            Ended::Complete => Ok(Some(draws)),
-            Ended::Aborted => Ok(None),
-        }
+        let reached = chain.run(control);
+        reached.map_err(|error| format!("chain {number}: {error}"))
     }
 
     /// Evaluates the variables at all draws and summarises them.

@@ -392,10 +392,11 @@ const REALS: [ChainColumn<f64>; 6] = [
     ("seconds", |chain| chain.seconds),
 ];
 
-const COUNTS: [ChainColumn<i64>; 3] = [
+const COUNTS: [ChainColumn<i64>; 4] = [
     ("divergences", |chain| chain.divergences),
     ("reached_max_treedepth", |chain| chain.reached_max_treedepth),
     ("gradients", |chain| chain.gradients),
+    ("tune", |chain| chain.tune),
 ];
 
 impl Shape {

@@ -161,14 +161,15 @@ fn result_dict<'py>(
     recorded: Option<Recorded>,
     settings: &Settings,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let warmup = settings.kept_warmup() as usize;
+    let most_warmup = settings.kept_warmup() as usize;
     let RunResult { chains, arrays, .. } = result;
+    let warmup = most_warmup.min(result.tune as usize);
     let (kept, length) = kept(&chains);
     let dim = chains.first().map_or(0, ChainDraws::dim);
     let gradients: Vec<u64> = kept.iter().map(|&chain| chains[chain].gradients).collect();
     let shape = Shape {
         chains: chains.len(),
-        draws: warmup + settings.draws as usize,
+        draws: most_warmup + settings.draws as usize,
         kept: &kept,
         length,
     };
@@ -199,6 +200,7 @@ fn result_dict<'py>(
     dict.set_item("values", values)?;
     dict.set_item("chains", &kept)?;
     dict.set_item("warmup_draws", warmup.min(length))?;
+    dict.set_item("tune", result.tune)?;
     dict.set_item("warmup_time", result.warmup_time)?;
     dict.set_item("sampling_time", result.sampling_time)?;
     dict.set_item("gradients", gradients)?;

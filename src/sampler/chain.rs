@@ -1,4 +1,4 @@
-//! One chain: starting point, warm-up, draws, statistics.
+//! One chain: starting point, warm-up, draws, statistics; it can be left between two draws and taken up again.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -40,13 +40,15 @@ pub enum ChainError {
     },
 }
 
-/// How a chain that did not fail ended.
+/// Where a chain that did not fail has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// With all its draws.
-    Complete,
-    /// By the abort flag.
-    Aborted,
+pub enum Reached {
+    /// A meeting with the other chains.
+    Meeting,
+    /// The end of its draws.
+    End,
+    /// No further, because of the abort flag.
+    Abort,
 }
 
 /// What leaves the loop over draws early.
@@ -61,58 +63,21 @@ impl<E: Into<ChainError>> From<E> for Stop {
     }
 }
 
-/// Runs a chain to its end; what it drew is in `draws`, even if it fails or is aborted.
-///
-/// # Errors
-/// A starting point without finite log density and gradient, or a failure of the model.
-pub fn run(
-    density: &mut dyn Density,
-    start: &[f64],
-    seed: u64,
-    settings: &Settings,
-    control: Control<'_>,
-    draws: &mut ChainDraws,
-) -> Result<Ended, ChainError> {
-    let began = Instant::now();
-    let trajectory = Trajectory::new(settings, start.len());
-    let mut chain = Chain {
-        model: Model {
-            density,
-            control,
-            evaluations: 0,
-        },
-        settings,
-        rng: ChainRng::new(seed),
-        hamiltonian: Hamiltonian {
-            metric: Metric::unit(start.len()),
-            step_size: f64::NAN,
-            max_energy_error: settings.max_energy_error,
-        },
-        trajectory,
-        divergences: 0,
-        began,
-        drawn: began,
-    };
-    let ended = chain.run(start, draws);
-    draws.gradients = chain.model.evaluations;
-    match ended {
-        Ok(()) => Ok(Ended::Complete),
-        Err(Stop::Aborted) => Ok(Ended::Aborted),
-        Err(Stop::Failed(error)) => Err(error),
-    }
-}
-
 /// The density, counted and interruptible.
-struct Model<'a> {
-    density: &'a mut dyn Density,
-    control: Control<'a>,
+struct Model {
+    density: Box<dyn Density>,
     evaluations: u64,
 }
 
-impl Model<'_> {
+impl Model {
     #[inline]
-    fn evaluate(&mut self, position: &[f64], gradient: &mut [f64]) -> Result<f64, Stop> {
-        if self.control.abort.load(Relaxed) {
+    fn evaluate(
+        &mut self,
+        control: &Control<'_>,
+        position: &[f64],
+        gradient: &mut [f64],
+    ) -> Result<f64, Stop> {
+        if control.abort.load(Relaxed) {
             return Err(Stop::Aborted);
         }
         self.evaluations += 1;
@@ -120,57 +85,166 @@ impl Model<'_> {
     }
 }
 
-struct Chain<'a> {
-    model: Model<'a>,
-    settings: &'a Settings,
+/// A chain between two of its draws.
+pub struct Chain {
+    model: Model,
+    settings: Settings,
     rng: ChainRng,
     hamiltonian: Hamiltonian,
     trajectory: Trajectory,
+    warmup: Warmup,
+    step_size: DualAveraging,
+    draws: ChainDraws,
+    /// Draws made, warm-up included.
+    made: u64,
+    /// Whether it stands at its starting point, with a first metric and step size.
+    placed: bool,
+    /// Whether the step size is searched before the next draw.
+    searches: bool,
     /// After warm-up.
     divergences: u64,
-    /// When the chain began, and when its last draw was made: reading the clock takes as long as a small model's
-    /// gradient.
+    /// When the chain began, and when its last draw was made, both later by the time that it has lain still since: reading
+    /// the clock takes as long as a small model's gradient.
     began: Instant,
     drawn: Instant,
 }
 
-impl Chain<'_> {
-    fn run(&mut self, start: &[f64], draws: &mut ChainDraws) -> Result<(), Stop> {
-        self.place(start)?;
-        let mut warmup = Warmup::new(self.settings, start.len(), self.model.density.work());
-        if self.settings.tune > 0 {
-            self.hamiltonian.metric = warmup.first_metric(self.trajectory.current());
+impl Chain {
+    /// A chain that has yet to begin, from `start`, one of so many; its draws go where there is room for them.
+    pub fn new(
+        density: Box<dyn Density>,
+        start: &[f64],
+        seed: u64,
+        settings: &Settings,
+        draws: ChainDraws,
+        chains: usize,
+    ) -> Self {
+        let mut trajectory = Trajectory::new(settings, start.len());
+        trajectory.current_mut().position.copy_from_slice(start);
+        let now = Instant::now();
+        Self {
+            warmup: Warmup::new(settings, start.len(), density.work(), chains),
+            model: Model {
+                density,
+                evaluations: 0,
+            },
+            settings: settings.clone(),
+            rng: ChainRng::new(seed),
+            hamiltonian: Hamiltonian {
+                metric: Metric::unit(start.len()),
+                step_size: f64::NAN,
+                max_energy_error: settings.max_energy_error,
+            },
+            trajectory,
+            step_size: DualAveraging::new(1.0),
+            draws,
+            made: 0,
+            placed: false,
+            searches: false,
+            divergences: 0,
+            began: now,
+            drawn: now,
         }
-        let mut step_size = self.first_step_size()?;
-        self.drawn = Instant::now();
-        draws.warmup_time = self.seconds();
+    }
 
-        for draw in 0..self.settings.total_draws() {
-            let tuning = draw < self.settings.tune;
-            let base = if tuning {
-                step_size.current()
-            } else {
-                step_size.averaged()
-            };
-            let keep = !tuning || self.settings.save_warmup;
-            let kept = keep.then_some(&mut *draws);
-            let learning = tuning.then_some((draw, &mut warmup));
-            self.draw(base, step_size.averaged(), learning, kept)?;
+    /// Makes draws until the next meeting or the end; what it drew is kept even if it fails or is aborted.
+    ///
+    /// # Errors
+    /// A starting point without finite log density and gradient, or a failure of the model.
+    pub fn run(&mut self, control: Control<'_>) -> Result<Reached, ChainError> {
+        let still = self.drawn.elapsed();
+        self.began += still;
+        self.drawn += still;
+        let spared = self.settings.tune - self.warmup.tune();
+        control.progress.spare(spared);
+        let reached = self.advance(&control);
+        self.draws.gradients = self.model.evaluations;
+        self.draws.tune = self.warmup.tune();
+        match reached {
+            Ok(()) if self.made < self.total_draws() => Ok(Reached::Meeting),
+            Ok(()) => Ok(Reached::End),
+            Err(Stop::Aborted) => Ok(Reached::Abort),
+            Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+
+    /// What it has drawn.
+    pub fn into_draws(self) -> ChainDraws {
+        self.draws
+    }
+
+    /// Draws made, warm-up included.
+    pub fn made(&self) -> u64 {
+        self.made
+    }
+
+    /// Dimensions of its density.
+    pub fn dim(&self) -> usize {
+        self.model.density.dim()
+    }
+
+    /// What it has learned.
+    pub fn warmup(&self) -> &Warmup {
+        &self.warmup
+    }
+
+    /// Its metric.
+    pub fn metric(&self) -> &Metric {
+        &self.hamiltonian.metric
+    }
+
+    /// Its averaged step size.
+    pub fn step_size(&self) -> f64 {
+        self.step_size.averaged()
+    }
+
+    /// Goes on with this metric.
+    pub fn take_metric(&mut self, metric: &Metric) {
+        self.hamiltonian.metric = metric.clone();
+    }
+
+    /// Freezes its metric, fitted a last time, earlier than planned.
+    pub fn settle(&mut self) {
+        self.warmup.settle(self.made, &mut self.hamiltonian.metric);
+    }
+
+    /// Draws that it makes, warm-up included.
+    fn total_draws(&self) -> u64 {
+        self.warmup.tune() + self.settings.draws
+    }
+
+    fn advance(&mut self, control: &Control<'_>) -> Result<(), Stop> {
+        if !self.placed {
+            self.place(control)?;
+            if self.settings.tune > 0 {
+                self.hamiltonian.metric = self.warmup.first_metric(self.trajectory.current());
+            }
+            self.search_step_size(control)?;
+            self.placed = true;
+            self.drawn = Instant::now();
+            self.draws.warmup_time = self.seconds();
+        }
+        let meeting = self.warmup.next_meeting(self.made);
+        let end = meeting.unwrap_or(self.total_draws());
+        while self.made < end {
+            if self.searches {
+                self.search_step_size(control)?;
+            }
+            let tuning = self.made < self.warmup.tune();
+            self.draw(tuning, control)?;
             if tuning {
-                let searches = warmup.learn(
-                    draw,
+                self.searches = self.warmup.learn(
+                    self.made,
                     self.trajectory.current(),
                     self.trajectory.outcome(),
-                    &mut step_size,
+                    &mut self.step_size,
                     &mut self.hamiltonian,
                 );
-                if searches {
-                    step_size = self.first_step_size()?;
-                }
-                draws.warmup_time = self.seconds();
+                self.draws.warmup_time = self.seconds();
             } else {
-                draws.sampling_time = self.seconds() - draws.warmup_time;
+                self.draws.sampling_time = self.seconds() - self.draws.warmup_time;
             }
+            self.made += 1;
         }
         Ok(())
     }
@@ -180,11 +254,13 @@ impl Chain<'_> {
         (self.drawn - self.began).as_secs_f64()
     }
 
-    /// Makes `start` the current draw.
-    fn place(&mut self, start: &[f64]) -> Result<(), Stop> {
+    /// Evaluates the density at the starting point.
+    fn place(&mut self, control: &Control<'_>) -> Result<(), Stop> {
         let state = self.trajectory.current_mut();
-        state.position.copy_from_slice(start);
-        state.logp = self.model.evaluate(start, &mut state.gradient)?;
+        let evaluated = self
+            .model
+            .evaluate(control, &state.position, &mut state.gradient);
+        state.logp = evaluated?;
         if !state.logp.is_finite() {
             return Err(ChainError::StartLogp(state.logp.to_string()).into());
         }
@@ -198,8 +274,8 @@ impl Chain<'_> {
         }
     }
 
-    /// Dual averaging from the caller's first step size or from a search.
-    fn first_step_size(&mut self) -> Result<DualAveraging, Stop> {
+    /// Starts dual averaging from the caller's first step size or from a search.
+    fn search_step_size(&mut self, control: &Control<'_>) -> Result<(), Stop> {
         let initial = match self.settings.initial_step_size {
             Some(initial) => initial,
             None => {
@@ -207,29 +283,27 @@ impl Chain<'_> {
                     &mut self.hamiltonian,
                     self.trajectory.current(),
                     &mut self.rng,
-                    |position, gradient| self.model.evaluate(position, gradient),
+                    |position, gradient| self.model.evaluate(control, position, gradient),
                 )?;
                 self.hamiltonian.step_size
             }
         };
-        Ok(DualAveraging::new(initial))
+        self.step_size = DualAveraging::new(initial);
+        self.searches = false;
+        Ok(())
     }
 
-    /// Makes one draw with a step size around `base`, and keeps it if there is where; in warm-up,
-    /// given its number and who learns from it.
-    fn draw(
-        &mut self,
-        base: f64,
-        step_size_bar: f64,
-        mut learning: Option<(u64, &mut Warmup)>,
-        keep: Option<&mut ChainDraws>,
-    ) -> Result<(), Stop> {
-        let tuning = learning.is_some();
-        let short = learning
-            .as_ref()
-            .and_then(|(draw, warmup)| warmup.max_treedepth(*draw));
+    /// Makes one draw, of warm-up if `tuning`, and keeps it if that is asked for.
+    fn draw(&mut self, tuning: bool, control: &Control<'_>) -> Result<(), Stop> {
+        let short = tuning.then(|| self.warmup.max_treedepth(self.made));
         let deepest = self.settings.max_treedepth;
-        let max_depth = short.map_or(deepest, |depth| depth.min(deepest));
+        let max_depth = short.flatten().map_or(deepest, |depth| depth.min(deepest));
+        let step_size_bar = self.step_size.averaged();
+        let base = if tuning {
+            self.step_size.current()
+        } else {
+            step_size_bar
+        };
         let jitter = self.settings.step_size_jitter * (2.0 * self.rng.uniform() - 1.0);
         self.hamiltonian.step_size = base * (1.0 + jitter);
         let mut step = self
@@ -237,9 +311,9 @@ impl Chain<'_> {
             .start(max_depth, &self.hamiltonian, &mut self.rng);
         while step == Step::NeedGradient {
             let (position, gradient) = self.trajectory.pending();
-            let logp = self.model.evaluate(position, gradient)?;
-            if let Some((draw, warmup)) = &mut learning {
-                warmup.visit(*draw, position, gradient, logp);
+            let logp = self.model.evaluate(control, position, gradient)?;
+            if tuning {
+                self.warmup.visit(self.made, position, gradient, logp);
             }
             step = self
                 .trajectory
@@ -249,12 +323,12 @@ impl Chain<'_> {
         let begin = std::mem::replace(&mut self.drawn, Instant::now());
         let (state, outcome) = (self.trajectory.current(), self.trajectory.outcome());
         self.divergences += u64::from(outcome.diverging && !tuning);
-        self.model.control.progress.record(
+        control.progress.record(
             self.divergences,
             self.hamiltonian.step_size,
             outcome.n_steps,
         );
-        if let Some(draws) = keep {
+        if !tuning || self.settings.save_warmup {
             let stats = DrawStats {
                 lp: state.logp,
                 energy: state.energy,
@@ -272,7 +346,7 @@ impl Chain<'_> {
                 tuning,
                 draw_time: (self.drawn - begin).as_secs_f64(),
             };
-            draws.push(&state.position, &stats)?;
+            self.draws.push(&state.position, &stats)?;
         }
         Ok(())
     }

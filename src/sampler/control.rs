@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub struct Progress {
     started: OnceLock<Instant>,
     runtime: OnceLock<Duration>,
+    /// Draws of warm-up that are left out.
+    spared: AtomicU64,
     finished_draws: AtomicU64,
     divergences: AtomicU64,
     step_size: AtomicU64,
@@ -23,7 +25,7 @@ pub struct ChainProgress {
     pub started: bool,
     /// Draws made, warm-up included.
     pub finished_draws: u64,
-    /// Draws asked for, warm-up included.
+    /// Draws that it makes, warm-up included.
     pub total_draws: u64,
     /// Divergences after warm-up.
     pub divergences: u64,
@@ -48,6 +50,11 @@ impl Progress {
         self.runtime.get_or_init(|| self.elapsed());
     }
 
+    /// Notes that so many of the draws asked for as warm-up are not needed.
+    pub fn spare(&self, draws: u64) {
+        self.spared.store(draws, Relaxed);
+    }
+
     /// Notes a draw.
     pub fn record(&self, divergences: u64, step_size: f64, tree_size: u64) {
         self.divergences.store(divergences, Relaxed);
@@ -56,8 +63,9 @@ impl Progress {
         self.finished_draws.fetch_add(1, Relaxed);
     }
 
-    /// The counters of a chain that makes `tune` draws of warm-up and `draws` after it.
+    /// The counters of a chain that makes at most `tune` draws of warm-up, and `draws` after it.
     pub fn snapshot(&self, tune: u64, draws: u64) -> ChainProgress {
+        let tune = tune - self.spared.load(Relaxed);
         let finished_draws = self.finished_draws.load(Relaxed);
         ChainProgress {
             started: self.started.get().is_some(),

@@ -7,6 +7,11 @@
 //! As every state of a trajectory then finds the same trajectory, its states carry the weights exp(-H)
 //! as in NUTS, and the density stays invariant (Bou-Rabee, Carpenter, Kleppe and Liu 2025,
 //! arXiv:2506.18746). Where the first level holds, a step costs what a leapfrog costs.
+//!
+//! Where it fails, the step size h is too long for the bound, and dual averaging is told so: the range of energies counts
+//! in units of a bound below 1. Else h would stay as long as acceptance alone allows, most steps would be divided, and
+//! many trajectories would end with an irreversible one. Choosing at random between the level found and the next, which
+//! makes such steps reversible, costs more than it gives: docs/walnuts.md.
 
 use super::hamiltonian::{Hamiltonian, sum_velocities};
 use super::state::{Pool, StateId};
@@ -116,7 +121,8 @@ impl LocalStep {
             (None, false) => {
                 if self.level == 0 {
                     let finite = to.energy.is_finite();
-                    self.coarse_acceptance = if finite { acceptance(range) } else { 0.0 };
+                    let error = range / self.max_error.min(1.0);
+                    self.coarse_acceptance = if finite { acceptance(error) } else { 0.0 };
                 }
                 if self.level == MAX_LEVEL {
                     return Progress::Failed;

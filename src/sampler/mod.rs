@@ -20,13 +20,15 @@
 //! - [`tree`] with [`local_step`], [`hmc`], behind [`trajectory`]: one draw, as a state machine that asks for gradients
 //! - [`step_size`], [`schedule`], [`warmup`]: adaptation
 //! - [`chain`], [`stats`], [`control`]: one chain, what it keeps and what it shows
-//! - [`runner`]: chains on threads
+//! - [`ensemble`]: what chains settle together in warm-up
+//! - `team`, [`runner`]: chains on threads
 //! - [`settings`]: every option with its default
 //!
 //! A caller needs [`Settings`], [`Run`] and what they return.
 
 pub mod chain;
 pub mod control;
+pub mod ensemble;
 pub mod hamiltonian;
 pub mod hmc;
 pub mod local_step;
@@ -40,6 +42,7 @@ pub mod settings;
 pub mod state;
 pub mod stats;
 pub mod step_size;
+mod team;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trajectory;

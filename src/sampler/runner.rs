@@ -1,23 +1,19 @@
 //! A run: chains on background threads, with progress, abort and errors as values.
 
-use std::any::Any;
 use std::fmt;
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{
-    AtomicBool, AtomicUsize,
-    Ordering::{Relaxed, SeqCst},
-};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use thiserror::Error;
 
-use super::chain::{self, ChainError, Ended};
-use super::control::{ChainProgress, Control, Progress};
+use super::chain::{Chain, ChainError};
+use super::control::ChainProgress;
+use super::ensemble::Ensemble;
 use super::settings::Settings;
 use super::stats::{ChainDraws, Keep, RunArrays};
+use super::team::Team;
 use crate::density::Density;
 use crate::kernels::crew::Crew;
 
@@ -68,6 +64,8 @@ pub struct RunResult {
     pub chains: Vec<ChainDraws>,
     /// What the chains' draws are parts of.
     pub arrays: RunArrays,
+    /// Draws of warm-up, fewer than asked for where it ended early.
+    pub tune: u64,
     /// Whether the run was aborted before every chain had all its draws.
     pub aborted: bool,
     /// Seconds of warm-up of the slowest chain.
@@ -84,42 +82,14 @@ impl fmt::Debug for RunResult {
     }
 }
 
-/// One chain's input.
-struct Task {
-    density: Box<dyn Density>,
-    start: Vec<f64>,
-    seed: u64,
-    draws: ChainDraws,
-}
-
-/// One chain's output: its draws and how it ended.
-type Finished = (ChainDraws, Result<Ended, RunError>);
-
-/// What the threads of a run share.
-struct Shared {
-    settings: Settings,
-    abort: AtomicBool,
-    progress: Vec<Progress>,
-    /// Chains that no thread has begun.
-    tasks: Vec<Mutex<Option<Task>>>,
-    next_task: AtomicUsize,
-    finished: Mutex<Vec<Option<Finished>>>,
-    chain_finished: Condvar,
-    arrays: Mutex<Option<RunArrays>>,
-    /// Threads that have chains to run.
-    working: AtomicUsize,
-    /// Threads without, which help those that have.
-    helping: AtomicUsize,
-    /// Most threads that have or help with chains, as far as there is no chain for each.
-    processors: usize,
-    crew: Option<Arc<Crew>>,
-}
-
 /// Sampling in background threads, which begin at once.
 ///
 /// Dropping a run aborts it.
 pub struct Run {
-    shared: Arc<Shared>,
+    settings: Settings,
+    team: Arc<Team>,
+    /// Until they are taken.
+    arrays: Option<RunArrays>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -168,49 +138,35 @@ impl Run {
             draws: kept,
             dim,
         })?;
+        let ensemble = Ensemble::new(&settings, chains);
         let inputs = densities.into_iter().zip(starts).zip(seeds).zip(draws);
-        let tasks = inputs.map(|(((density, start), seed), draws)| {
-            Mutex::new(Some(Task {
-                density,
-                start,
-                seed,
-                draws,
-            }))
+        let members = inputs.map(|(((density, start), seed), draws)| {
+            Box::new(Chain::new(density, &start, seed, &settings, draws, chains))
         });
-        let tasks = tasks.collect();
+        let members = members.enumerate().collect();
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let working = cores.min(chains);
         let threads = match crew {
             Some(_) => working.max(cores.min(processors)),
             None => working,
         };
-        let shared = Arc::new(Shared {
-            settings,
-            abort: AtomicBool::new(false),
-            progress: (0..chains).map(|_| Progress::default()).collect(),
-            tasks,
-            next_task: AtomicUsize::new(0),
-            finished: Mutex::new((0..chains).map(|_| None).collect()),
-            chain_finished: Condvar::new(),
-            arrays: Mutex::new(Some(arrays)),
-            working: AtomicUsize::new(working),
-            helping: AtomicUsize::new(0),
-            processors: cores.min(processors),
-            crew,
-        });
+        let team = Team::new(members, ensemble, working, cores.min(processors), crew);
         let mut run = Self {
-            shared,
+            settings,
+            team: Arc::new(team),
+            arrays: Some(arrays),
             threads: Vec::new(),
         };
         for i in 0..threads {
-            let shared = Arc::clone(&run.shared);
+            let team = Arc::clone(&run.team);
             let thread = thread::Builder::new()
                 .name(format!("rustmc-{i}"))
                 .spawn(move || {
                     if i < working {
-                        shared.work();
+                        team.work()
+                    } else {
+                        team.help()
                     }
-                    shared.help();
                 })
                 .map_err(|e| RunError::Thread(e.to_string()))?;
             run.threads.push(thread);
@@ -220,13 +176,13 @@ impl Run {
 
     /// The settings with all defaults.
     pub fn settings(&self) -> &Settings {
-        &self.shared.settings
+        &self.settings
     }
 
     /// How far each chain is.
     pub fn progress(&self) -> Vec<ChainProgress> {
-        let Settings { tune, draws, .. } = self.shared.settings;
-        let chains = self.shared.progress.iter();
+        let Settings { tune, draws, .. } = self.settings;
+        let chains = self.team.progress().iter();
         chains
             .map(|progress| progress.snapshot(tune, draws))
             .collect()
@@ -234,27 +190,17 @@ impl Run {
 
     /// Whether every chain has ended.
     pub fn is_finished(&self) -> bool {
-        all_ended(&lock(&self.shared.finished))
+        self.team.is_finished()
     }
 
     /// Waits until every chain has ended, but no longer than `timeout`; says whether they have.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
-        let mut finished = lock(&self.shared.finished);
-        while !all_ended(&finished) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            let woken = self.shared.chain_finished.wait_timeout(finished, left);
-            finished = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
+        self.team.wait(timeout)
     }
 
     /// Stops every chain before its next gradient; what they have drawn is kept.
     pub fn abort(&self) {
-        self.shared.abort.store(true, Relaxed);
+        self.team.abort();
     }
 
     /// Waits for the end and gives the draws.
@@ -263,24 +209,25 @@ impl Run {
     /// The first chain, by number, that failed.
     pub fn into_result(mut self) -> Result<RunResult, RunError> {
         for thread in self.threads.drain(..) {
-            // Chains cannot unwind out of `work`; were a thread lost all the same, its chain would
-            // be found missing below.
+            // Threads cannot unwind; were one lost all the same, its chain would be found missing below.
             let _ = thread.join();
         }
         let mut chains = Vec::new();
         let mut aborted = false;
-        for (chain, finished) in lock(&self.shared.finished).drain(..).enumerate() {
-            let (draws, ended) = finished.ok_or_else(|| RunError::Panic {
+        for (chain, finished) in self.team.take_finished().into_iter().enumerate() {
+            let (draws, was_aborted) = finished.ok_or_else(|| RunError::Panic {
                 chain,
                 message: "its thread was lost".to_string(),
-            })?;
-            aborted |= ended? == Ended::Aborted;
+            })??;
+            aborted |= was_aborted;
             chains.push(draws);
         }
-        let arrays = lock(&self.shared.arrays).take();
+        let arrays = self.arrays.take();
+        let tune = chains.iter().map(|chain| chain.tune).min();
         let slowest = |time: fn(&ChainDraws) -> f64| chains.iter().map(time).fold(0.0, f64::max);
         Ok(RunResult {
             aborted,
+            tune: tune.unwrap_or(self.settings.tune),
             warmup_time: slowest(|chain| chain.warmup_time),
             sampling_time: slowest(|chain| chain.sampling_time),
             arrays: arrays.expect("a result is taken once"),
@@ -292,86 +239,7 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.abort();
-        if let Some(crew) = &self.shared.crew {
-            crew.dismiss(); // also where a thread could not be started
-        }
-    }
-}
-
-impl Shared {
-    /// Takes chains until none is left.
-    fn work(&self) {
-        let _leaving = Leaving(self);
-        loop {
-            let chain = self.next_task.fetch_add(1, Relaxed);
-            let Some(task) = self.tasks.get(chain).and_then(|task| lock(task).take()) else {
-                return;
-            };
-            let finished = self.run_chain(chain, task);
-            if finished.1.is_err() {
-                self.abort.store(true, Relaxed);
-            }
-            lock(&self.finished)[chain] = Some(finished);
-            self.chain_finished.notify_all();
-        }
-    }
-
-    /// Helps threads that have a chain, if there is a processor free for it.
-    fn help(&self) {
-        let Some(crew) = &self.crew else { return };
-        let helping = self.helping.fetch_add(1, Relaxed) + 1;
-        if helping + self.working.load(Relaxed) <= self.processors {
-            crew.help();
-        }
-    }
-
-    fn run_chain(&self, chain: usize, task: Task) -> Finished {
-        let Task {
-            mut density,
-            start,
-            seed,
-            mut draws,
-        } = task;
-        let progress = &self.progress[chain];
-        let control = Control {
-            abort: &self.abort,
-            progress,
-        };
-        progress.start();
-        // After a panic the density is dropped and the draws, whole or not, are not looked at.
-        let ended = catch_unwind(AssertUnwindSafe(|| {
-            chain::run(
-                &mut *density,
-                &start,
-                seed,
-                &self.settings,
-                control,
-                &mut draws,
-            )
-        }));
-        progress.end();
-        let ended = match ended {
-            Ok(Ok(ended)) => Ok(ended),
-            Ok(Err(error)) => Err(RunError::Chain { chain, error }),
-            Err(panic) => Err(RunError::Panic {
-                chain,
-                message: panic_message(&*panic),
-            }),
-        };
-        (draws, ended)
-    }
-}
-
-/// A thread has no chain any more, whatever happened; the last one sends the helpers home.
-struct Leaving<'a>(&'a Shared);
-
-impl Drop for Leaving<'_> {
-    fn drop(&mut self) {
-        if self.0.working.fetch_sub(1, SeqCst) == 1
-            && let Some(crew) = &self.0.crew
-        {
-            crew.dismiss();
-        }
+        self.team.dismiss(); // also where a thread could not be started
     }
 }
 
@@ -413,258 +281,5 @@ fn check_inputs(
     Ok(())
 }
 
-fn all_ended(finished: &[Option<Finished>]) -> bool {
-    finished.iter().all(Option::is_some)
-}
-
-/// Locks; no code that can panic runs under a lock, so a poisoned one holds good data.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "unknown panic".to_string())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::density::DensityError;
-    use crate::sampler::stats::Column;
-    use crate::sampler::testing::{EightSchools, Funnel, Normal};
-
-    /// A standard normal that runs a piece of code before each evaluation, given its number.
-    struct Hooked<F>(F, u64);
-
-    impl<F: FnMut(u64) -> Result<(), DensityError> + Send> Density for Hooked<F> {
-        fn dim(&self) -> usize {
-            2
-        }
-
-        fn logp_and_gradient(
-            &mut self,
-            position: &[f64],
-            gradient: &mut [f64],
-        ) -> Result<f64, DensityError> {
-            self.1 += 1;
-            (self.0)(self.1)?;
-            Normal::standard(2).logp_and_gradient(position, gradient)
-        }
-    }
-
-    fn hooked(
-        hook: impl FnMut(u64) -> Result<(), DensityError> + Send + 'static,
-    ) -> Box<dyn Density> {
-        Box::new(Hooked(hook, 0))
-    }
-
-    fn normal() -> Box<dyn Density> {
-        hooked(|_| Ok(()))
-    }
-
-    /// Starts a chain a density, from 0.5 everywhere.
-    fn start(settings: &str, densities: Vec<Box<dyn Density>>, cores: usize) -> Run {
-        let starts = densities.iter().map(|d| vec![0.5; d.dim()]).collect();
-        let seeds = (0..densities.len() as u64).collect();
-        let settings = Settings::from_json(settings).unwrap();
-        Run::start(settings, densities, starts, seeds, cores).unwrap()
-    }
-
-    fn finish(
-        settings: &str,
-        densities: Vec<Box<dyn Density>>,
-        cores: usize,
-    ) -> Result<RunResult, RunError> {
-        start(settings, densities, cores).into_result()
-    }
-
-    fn flags<'a>(chain: &'a ChainDraws, name: &str) -> &'a [bool] {
-        match chain.stats().into_iter().find(|(n, _)| *n == name) {
-            Some((_, Column::Bool(flags))) => flags,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn draws_do_not_depend_on_the_number_of_threads() {
-        let run = |cores| {
-            let densities = (0..5)
-                .map(|_| Box::new(EightSchools) as Box<dyn Density>)
-                .collect();
-            finish(r#"{"tune": 60, "draws": 50}"#, densities, cores)
-                .unwrap()
-                .chains
-        };
-        let (one, four) = (run(1), run(4));
-        for (a, b) in one.iter().zip(&four) {
-            assert_eq!(a.positions(), b.positions());
-            for ((name, a), (_, b)) in a.stats().into_iter().zip(b.stats()) {
-                assert!(name == "draw_time" || a == b, "{name}");
-            }
-        }
-        assert_ne!(one[0].positions(), one[1].positions());
-    }
-
-    #[test]
-    fn a_run_reports_its_progress_and_keeps_what_was_asked() {
-        let settings = r#"{"tune": 20, "draws": 30, "save_warmup": true}"#;
-        let run = start(settings, vec![normal(), normal()], 2);
-        assert!(run.wait(Duration::from_secs(60)));
-        assert!(run.is_finished());
-        for progress in run.progress() {
-            assert!(progress.started && !progress.tuning);
-            assert_eq!((progress.finished_draws, progress.total_draws), (50, 50));
-            assert!(progress.step_size > 0.0 && progress.tree_size > 0);
-        }
-        let result = run.into_result().unwrap();
-        assert!(!result.aborted);
-        for chain in &result.chains {
-            assert_eq!((chain.len(), chain.warmup_draws), (50, 20));
-            assert_eq!(chain.positions().len(), 100);
-            let tuning = flags(chain, "tuning");
-            assert!(tuning[..20].iter().all(|&t| t) && !tuning[20..].iter().any(|&t| t));
-            assert!(chain.gradients > 50);
-        }
-    }
-
-    #[test]
-    fn without_save_warmup_only_draws_are_kept() {
-        let result = finish(r#"{"tune": 20, "draws": 30}"#, vec![normal()], 1).unwrap();
-        assert_eq!(
-            (result.chains[0].len(), result.chains[0].warmup_draws),
-            (30, 0)
-        );
-    }
-
-    #[test]
-    fn no_warmup_one_dimension_or_no_draws_work() {
-        let single = || vec![Box::new(Normal::standard(1)) as Box<dyn Density>];
-        for (settings, len) in [
-            (r#"{"tune": 0, "draws": 7}"#, 7),
-            (r#"{"tune": 1, "draws": 1}"#, 1),
-            (r#"{"tune": 9, "draws": 0, "save_warmup": true}"#, 9),
-            (r#"{"tune": 0, "draws": 7, "initial_step_size": 0.3}"#, 7),
-            (r#"{"kind": "hmc", "tune": 0, "draws": 7}"#, 7),
-        ] {
-            let result = finish(settings, single(), 1).unwrap();
-            assert_eq!(result.chains[0].len(), len, "{settings}");
-        }
-    }
-
-    #[test]
-    fn a_start_at_the_mode_works() {
-        let density: Vec<Box<dyn Density>> = vec![Box::new(Normal::standard(3))];
-        let settings = Settings::default();
-        let run = Run::start(settings, density, vec![vec![0.0; 3]], vec![1], 1).unwrap();
-        assert_eq!(run.into_result().unwrap().chains[0].len(), 1000);
-    }
-
-    #[test]
-    fn abort_keeps_the_draws_so_far() {
-        let slow = || {
-            hooked(|_| {
-                thread::sleep(Duration::from_micros(50));
-                Ok(())
-            })
-        };
-        let run = start(
-            r#"{"tune": 10, "draws": 1000000}"#,
-            vec![slow(), slow(), slow()],
-            2,
-        );
-        while run.progress()[0].finished_draws < 20 {
-            thread::yield_now();
-        }
-        assert!(!run.wait(Duration::ZERO));
-        run.abort();
-        assert!(run.wait(Duration::from_secs(10)));
-        let result = run.into_result().unwrap();
-        assert!(result.aborted);
-        let first = &result.chains[0];
-        assert!(first.len() >= 10 && first.len() < 1_000_000);
-        assert_eq!(first.positions().len(), 2 * first.len());
-        assert!(result.chains[2].is_empty());
-    }
-
-    #[test]
-    fn a_panic_in_the_density_is_an_error_of_its_chain() {
-        let panicking = hooked(|n| {
-            if n == 100 {
-                panic!("out of cheese")
-            } else {
-                Ok(())
-            }
-        });
-        let run = start("{}", vec![normal(), panicking], 1);
-        assert!(run.wait(Duration::from_secs(60)));
-        let error = run.into_result().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "chain 1: internal error: out of cheese; please report it"
-        );
-    }
-
-    #[test]
-    fn an_error_of_the_density_ends_the_run() {
-        let failing = hooked(|n| match n {
-            50 => Err(DensityError("x: index 7 is out of range".to_string())),
-            _ => Ok(()),
-        });
-        // The other chain would take forever.
-        let run = start(r#"{"draws": 10000000}"#, vec![failing, normal()], 2);
-        assert!(run.wait(Duration::from_secs(60)));
-        let error = run.into_result().unwrap_err();
-        assert_eq!(error.to_string(), "chain 0: x: index 7 is out of range");
-    }
-
-    #[test]
-    fn a_start_without_density_is_an_error() {
-        for (x, message) in [
-            (f64::NAN, "log density NaN"),
-            (f64::INFINITY, "log density -inf"),
-        ] {
-            let density: Vec<Box<dyn Density>> = vec![Box::new(Normal::standard(1))];
-            let run = Run::start(Settings::default(), density, vec![vec![x]], vec![1], 1);
-            let error = run.unwrap().into_result().unwrap_err().to_string();
-            assert!(
-                error.starts_with("chain 0") && error.contains(message),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn overflow_in_a_trajectory_is_a_divergence() {
-        // Steps of 100 from this start overflow exp() and give NaN and infinite gradients.
-        let density: Vec<Box<dyn Density>> = vec![Box::new(Funnel { dim: 3, scale: 3.0 })];
-        let settings = r#"{"tune": 0, "draws": 20, "initial_step_size": 1e200}"#;
-        let result = finish(settings, density, 1).unwrap();
-        assert!(flags(&result.chains[0], "diverging").iter().all(|&d| d));
-    }
-
-    #[test]
-    fn inputs_that_do_not_fit_are_named() {
-        let message = |starts: Vec<Vec<f64>>, seeds: Vec<u64>, cores| {
-            Run::start(Settings::default(), vec![normal()], starts, seeds, cores)
-                .err()
-                .unwrap()
-                .to_string()
-        };
-        assert!(message(vec![], vec![1], 1).contains("got 0 and 1"));
-        assert!(message(vec![vec![0.0; 2]], vec![1, 2], 1).contains("got 1 and 2"));
-        assert!(message(vec![vec![0.0; 3]], vec![1], 1).contains("3 entries"));
-        assert!(message(vec![vec![0.0; 2]], vec![1], 0).contains("cores"));
-    }
-
-    #[test]
-    fn draws_beyond_memory_are_refused() {
-        let settings = Settings {
-            draws: 1 << 60,
-            ..Settings::default()
-        };
-        let run = Run::start(settings, vec![normal()], vec![vec![0.0; 2]], vec![1], 1);
-        assert!(matches!(run.err(), Some(RunError::Memory { .. })));
-    }
-}
+mod tests;

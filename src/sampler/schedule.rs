@@ -18,6 +18,8 @@ const SHORT_DRAWS: u64 = 10;
 const SHORT_DEPTH: u32 = 5;
 /// Doublings of a trajectory in the first half of warm-up.
 const HALF_DEPTH: u32 = 6;
+/// Draws of the final part where warm-up ends early, at most.
+const FINAL_DRAWS: u64 = 50;
 /// Power of the acceptance asked for that is the target while the metric adapts.
 const ROUGHNESS: f64 = 1.75;
 
@@ -46,6 +48,31 @@ impl Schedule {
             window: settings.window,
             growth: settings.growth,
         }
+    }
+
+    /// Draws of warm-up.
+    pub fn tune(&self) -> u64 {
+        self.tune
+    }
+
+    /// Draws after which chains that have made so many meet next: at the ends of early windows, as often after them, and
+    /// where the metric is frozen.
+    pub fn next_meeting(&self, made: u64) -> Option<u64> {
+        let next = (made / self.early_switch + 1) * self.early_switch;
+        (made < self.final_start).then_some(next.min(self.final_start))
+    }
+
+    /// Whether chains have met after so many draws, or are about to.
+    pub fn has_met(&self, made: u64) -> bool {
+        self.next_meeting(0).is_some_and(|first| made >= first)
+    }
+
+    /// Freezes the metric after `made` draws, earlier than planned: a final part follows, no longer than planned.
+    pub fn settle(&mut self, made: u64) {
+        let planned = self.tune - self.final_start;
+        self.tune = made + planned.min(FINAL_DRAWS);
+        self.final_start = made;
+        self.half = self.half.min(made);
     }
 
     /// Whether the metric still adapts at `draw`, counted from 0.
@@ -180,6 +207,34 @@ mod tests {
             ..ScheduleSettings::default()
         };
         assert_eq!(Schedule::new(200, &endless).target(199, 0.85), 0.85);
+    }
+
+    #[test]
+    fn chains_meet_until_the_metric_is_frozen() {
+        let schedule = Schedule::new(47, &ScheduleSettings::default());
+        let mut made = 0;
+        let meetings = std::iter::from_fn(|| {
+            made = schedule.next_meeting(made)?;
+            Some(made)
+        });
+        assert_eq!(meetings.collect::<Vec<u64>>(), [10, 20, 30, 35]);
+        assert!(!schedule.has_met(9) && schedule.has_met(10));
+        let shortest = Schedule::new(1, &ScheduleSettings::default());
+        assert_eq!(shortest.next_meeting(0), None);
+        assert!(!shortest.has_met(1));
+    }
+
+    #[test]
+    fn a_final_part_follows_an_early_end() {
+        for (tune, expected) in [(200, 120), (1000, 120), (100, 95)] {
+            let mut schedule = Schedule::new(tune, &ScheduleSettings::default());
+            schedule.settle(70);
+            assert_eq!(schedule.tune(), expected);
+            assert!(schedule.settles(70) && !schedule.adapts_metric(70));
+            assert_eq!(schedule.next_meeting(70), None);
+            assert_eq!(schedule.max_treedepth(70), None);
+            assert_eq!(schedule.target(70, 0.85), 0.85);
+        }
     }
 
     #[test]

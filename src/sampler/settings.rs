@@ -99,6 +99,10 @@ pub struct Settings {
     pub path_length: Option<f64>,
     /// HMC: leapfrog steps a trajectory, instead of `path_length`.
     pub n_steps: Option<u64>,
+    /// Whether the chains of a run learn one metric from the points of all.
+    pub pool: bool,
+    /// Whether warm-up ends as soon as the chains agree on the metric and the step size.
+    pub early_stop: bool,
     /// Windows of warm-up.
     pub schedule: ScheduleSettings,
 }
@@ -119,6 +123,8 @@ impl Default for Settings {
             max_local_error: 1.0,
             path_length: None,
             n_steps: None,
+            pool: false,
+            early_stop: false,
             schedule: ScheduleSettings::default(),
         }
     }

@@ -141,6 +141,8 @@ pub struct ChainDraws {
     len: usize,
     /// How many of the draws, from the first, are warm-up.
     pub warmup_draws: usize,
+    /// Draws of warm-up that were made or are still to be made, kept or not.
+    pub tune: u64,
     /// Seconds spent in warm-up.
     pub warmup_time: f64,
     /// Seconds spent after warm-up.
@@ -193,6 +195,7 @@ impl ChainDraws {
             columns,
             len: 0,
             warmup_draws: 0,
+            tune: 0,
             warmup_time: 0.0,
             sampling_time: 0.0,
             gradients: 0,

@@ -124,9 +124,10 @@ impl Twin<'_> {
     /// The next state, or none if there is none; notes it in the statistics.
     fn step(&mut self, from: &Point, direction: f64) -> Option<Point> {
         self.attempts += 1;
-        let point = if self.max_local_error.is_some() {
+        let point = if let Some(bound) = self.max_local_error {
             let step = self.local_step(from, direction);
-            let coarse = self.coarse_range.map(|range| (-range).exp());
+            let coarse = self.coarse_range;
+            let coarse = coarse.map(|range| (-range / bound.min(1.0)).exp());
             let Some((point, true)) = step else {
                 self.outcome.diverging = step.is_none();
                 self.outcome.acceptance_rate += coarse.unwrap();

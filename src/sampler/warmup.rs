@@ -25,6 +25,10 @@ pub struct Warmup {
     target_accept: f64,
     metric: MetricAdaptation,
     metric_known: bool,
+    /// Whether the chain meets others.
+    meets: bool,
+    /// Whether the metric comes from these meetings, from the first on.
+    pools: bool,
     /// Draws in the background.
     background: u64,
     /// States of the current trajectory so far.
@@ -33,16 +37,47 @@ pub struct Warmup {
 }
 
 impl Warmup {
-    /// Nothing learned yet, for a density of `dim` dimensions and so many nanoseconds' work.
-    pub fn new(settings: &Settings, dim: usize, work: f64) -> Self {
+    /// Nothing learned yet by one of so many chains, for a density of `dim` dimensions and so many nanoseconds' work.
+    pub fn new(settings: &Settings, dim: usize, work: f64, chains: usize) -> Self {
+        let pools = settings.pool && chains > 1;
         Self {
             schedule: Schedule::new(settings.tune, &settings.schedule),
             target_accept: settings.target_accept,
             metric: MetricAdaptation::new(settings.metric, dim, work),
             metric_known: false,
+            meets: pools || settings.early_stop,
+            pools,
             background: 0,
             seen: 0,
             visited: Vec::new(),
+        }
+    }
+
+    /// Draws of warm-up.
+    pub fn tune(&self) -> u64 {
+        self.schedule.tune()
+    }
+
+    /// Draws after which the chain, having made so many, meets the others.
+    pub fn next_meeting(&self, made: u64) -> Option<u64> {
+        self.meets.then(|| self.schedule.next_meeting(made))?
+    }
+
+    /// Its windows.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The points that it has learned from.
+    pub fn metric(&self) -> &MetricAdaptation {
+        &self.metric
+    }
+
+    /// Fits the metric for the last time, after `made` draws, earlier than planned.
+    pub fn settle(&mut self, made: u64, metric: &mut Metric) {
+        self.schedule.settle(made);
+        if !self.pools {
+            self.metric.fit(metric, true);
         }
     }
 
@@ -108,7 +143,9 @@ impl Warmup {
         }
         let settled = !self.schedule.is_early(draw);
         let metric = &mut hamiltonian.metric;
-        let updated = if self.schedule.adapts_metric(draw + 1) {
+        let updated = if self.pools && self.schedule.has_met(draw + 1) {
+            false
+        } else if self.schedule.adapts_metric(draw + 1) {
             self.metric.update(metric, settled)
         } else {
             self.metric.fit(metric, true)

@@ -78,6 +78,27 @@ impl MetricAdaptation {
         (self.background, self.fitted, self.judged) = (0, 0, 0);
     }
 
+    /// Takes the foregrounds of several chains in place of its own.
+    pub fn pool(&mut self, chains: &[&Self]) {
+        let points: Vec<&Points> = chains.iter().map(|chain| &chain.points).collect();
+        self.points = Points::by_turns(&points);
+        if self.points.len() < self.fitted {
+            (self.fitted, self.judged) = (0, 0); // they have switched
+        }
+    }
+
+    /// The metric, of the kind that is chosen now, of another's foreground alone.
+    pub fn metric_of(&self, other: &Self) -> Metric {
+        let points = other.points.typical();
+        fitted(self.chosen, &points, &mut self.diagonal.clone())
+    }
+
+    /// The metrics of the older and of the newer half of the foreground.
+    pub fn metrics_of_halves(&self) -> [Metric; 2] {
+        let halves = self.points.typical().halves();
+        halves.map(|points| fitted(self.chosen, &points, &mut self.diagonal.clone()))
+    }
+
     /// Fits `metric` to the foreground if that has grown enough since the last time, by a fifth, but at
     /// least ten points and as many as dimensions; says whether it did. Once warm-up has settled, the kind is
     /// chosen anew whenever the foreground has doubled.

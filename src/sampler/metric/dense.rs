@@ -54,4 +54,18 @@ impl Dense {
             rows = rest;
         }
     }
+
+    /// Replaces `g` by `T'^-1 g`.
+    pub fn unpull(&self, g: &mut [f64]) {
+        let mut rows = &self.rows[..];
+        for i in (0..self.dim).rev() {
+            let (rest, row) = rows.split_at(i * (i + 1) / 2);
+            g[i] /= row[i];
+            let (known, known_row) = (g[i], &row[..i]);
+            g.iter_mut()
+                .zip(known_row)
+                .for_each(|(g, t)| *g -= t * known);
+            rows = rest;
+        }
+    }
 }

@@ -56,6 +56,11 @@ impl Diagonal {
     pub fn whiten(&self, x: &mut [f64]) {
         x.iter_mut().zip(&self.scale).for_each(|(x, s)| *x /= s);
     }
+
+    /// Replaces `g` by `T'^-1 g`.
+    pub fn unpull(&self, g: &mut [f64]) {
+        self.whiten(g);
+    }
 }
 
 #[cfg(test)]

@@ -60,4 +60,10 @@ impl LowRank {
         x.iter_mut().zip(&self.scale).for_each(|(x, s)| *x /= s);
         stretch(&self.directions, &self.back, x);
     }
+
+    /// Replaces `g` by `T'^-1 g`.
+    pub fn unpull(&self, g: &mut [f64]) {
+        stretch(&self.directions, &self.back, g);
+        g.iter_mut().zip(&self.scale).for_each(|(g, s)| *g /= s);
+    }
 }

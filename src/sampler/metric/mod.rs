@@ -5,6 +5,7 @@
 //! need two things of a metric and nothing else: velocities pushed to x, gradients pulled to y.
 
 mod adaptation;
+mod agreement;
 mod choice;
 mod covariance;
 mod dense;
@@ -15,6 +16,7 @@ mod points;
 mod tests;
 
 pub use adaptation::MetricAdaptation;
+pub use agreement::distance;
 pub use dense::Dense;
 pub use diagonal::Diagonal;
 pub use low_rank::LowRank;
@@ -84,5 +86,10 @@ impl Metric {
     /// Replaces `x` by `T^-1 x`; not for trajectories.
     pub fn whiten(&self, x: &mut [f64]) {
         any!(self, whiten(x));
+    }
+
+    /// Replaces `g` by `T'^-1 g`; not for trajectories.
+    pub fn unpull(&self, g: &mut [f64]) {
+        any!(self, unpull(g));
     }
 }

@@ -25,6 +25,28 @@ impl Points {
         }
     }
 
+    /// The points of several, the newest last: those of equal age, counted back from the end, stand together.
+    pub fn by_turns(parts: &[&Self]) -> Self {
+        let mut all = Self::new(parts[0].dim);
+        let longest = parts.iter().map(|part| part.len()).max().unwrap_or(0);
+        for age in (1..=longest).rev() {
+            for part in parts {
+                if let Some(i) = part.len().checked_sub(age) {
+                    all.push(part, i);
+                }
+            }
+        }
+        all
+    }
+
+    /// Adds point number `i` of another.
+    fn push(&mut self, other: &Self, i: usize) {
+        let row = i * self.dim..(i + 1) * self.dim;
+        self.draws.extend_from_slice(&other.draws[row.clone()]);
+        self.gradients.extend_from_slice(&other.gradients[row]);
+        self.logps.push(other.logps[i]);
+    }
+
     /// Dimensions of a point.
     pub fn dim(&self) -> usize {
         self.dim
@@ -61,12 +83,7 @@ impl Points {
     /// The points with these numbers.
     pub fn select(&self, numbers: impl Iterator<Item = usize>) -> Self {
         let mut selected = Self::new(self.dim);
-        for i in numbers {
-            let row = i * self.dim..(i + 1) * self.dim;
-            selected.draws.extend_from_slice(&self.draws[row.clone()]);
-            selected.gradients.extend_from_slice(&self.gradients[row]);
-            selected.logps.push(self.logps[i]);
-        }
+        numbers.for_each(|i| selected.push(self, i));
         selected
     }
 
@@ -168,5 +185,25 @@ mod tests {
     #[test]
     fn variances_around_the_mean() {
         assert_eq!(variances(&[1.0, 5.0, 3.0, 5.0], 2), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn points_of_several_take_turns_the_newest_last() {
+        let points = |values: &[f64]| {
+            let mut points = Points::new(1);
+            values
+                .iter()
+                .for_each(|&x| assert!(points.add(&[x], &[-x], x)));
+            points
+        };
+        let parts = [
+            &points(&[1.0, 2.0, 3.0]),
+            &points(&[]),
+            &points(&[20.0, 30.0]),
+        ];
+        let all = Points::by_turns(&parts);
+        assert_eq!(all.draws, [1.0, 2.0, 20.0, 3.0, 30.0]);
+        assert_eq!(all.gradients, [-1.0, -2.0, -20.0, -3.0, -30.0]);
+        assert_eq!(all.logps, all.draws);
     }
 }

@@ -316,3 +316,45 @@ fn few_points_more_do_not_fit_anew() {
     }
     assert_eq!(fits, [2, 12, 22, 32, 42, 52]);
 }
+
+#[test]
+fn the_pooled_metric_is_that_of_all_chains_points() {
+    let normal = Normal {
+        scales: spread(6),
+        rho: 0.6,
+    };
+    let mut rng = ChainRng::new(4);
+    // Gradients of heavier tails than the normal's, so that metrics depend on the points.
+    let mut points = |n: usize| -> Vec<(Vec<f64>, Vec<f64>)> {
+        let mut bent = || {
+            let (x, mut g) = normal.point(&mut rng);
+            g.iter_mut().for_each(|g| *g *= 1.0 + g.abs());
+            (x, g)
+        };
+        (0..n).map(|_| bent()).collect()
+    };
+    let chains = [points(50), points(50), points(50)];
+    for kind in KINDS {
+        let adapted = |points: &mut dyn Iterator<Item = &(Vec<f64>, Vec<f64>)>| {
+            let mut adaptation = MetricAdaptation::new(kind, 6, f64::INFINITY);
+            points.for_each(|(x, g)| adaptation.add(x, g, 0.0));
+            adaptation
+        };
+        let fit = |mut adaptation: MetricAdaptation| {
+            let mut metric = Metric::unit(6);
+            assert!(adaptation.fit(&mut metric, false));
+            metric
+        };
+        let each = chains.each_ref().map(|chain| adapted(&mut chain.iter()));
+        let mut pool = adapted(&mut [].iter());
+        pool.pool(&each.each_ref());
+        let pooled = fit(pool);
+        // Alone, in any order, they are fitted to the same; one chain's are not.
+        let apart = |metric| super::distance(&pooled, &metric, 6);
+        assert!(apart(fit(adapted(&mut chains.iter().flatten()))) < 1e-9);
+        assert!(
+            apart(fit(adapted(&mut chains[0].iter()))) > 0.05,
+            "{kind:?}"
+        );
+    }
+}
