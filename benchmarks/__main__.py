@@ -4,12 +4,14 @@ import argparse
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import (
     batch,
+    batch_quality,
+    batch_sizes,
     efficiency,
     efficiency_table,
     exact_algebra,
@@ -28,6 +30,17 @@ from benchmarks.measure import IMPORTS
 from benchmarks.models import MODELS
 
 RESULTS = ROOT / "benchmarks" / "results"
+
+
+BATCH_PARTS: dict[str, Callable[[argparse.Namespace], str]] = {
+    "speed": lambda o: batch.table(o.series, o.cores, o.rivals, o.looped),
+    "exact": lambda o: batch_quality.table(o.compared, o.cores),
+    "warm": lambda o: batch_sizes.warm_starts(o.compared, o.cores),
+    "ragged": lambda o: batch_sizes.ragged(o.ragged, o.cores),
+    "bad": lambda o: batch_sizes.one_bad(o.series, o.cores),
+    "memory": lambda o: batch_sizes.memory(o.memory),
+}
+"""What `python -m benchmarks batch` can show, by name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,7 +116,20 @@ def parser() -> argparse.ArgumentParser:
     warmup_parser.set_defaults(texts=lambda o: warmup.table(o.models, o.traps, o.seeds))
 
     batch_parser = commands.add_parser("batch", help="fit thousands of series by one call, and by rivals")
-    batch_parser.add_argument("--series", type=int, default=10_000, help="default: 10000")
+    batch_parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=BATCH_PARTS,
+        default=["speed"],
+        metavar="PART",
+        help=f"{', '.join(BATCH_PARTS)}; default: speed",
+    )
+    batch_parser.add_argument("--series", type=int, default=10_000, help="of speed and bad (default: 10000)")
+    batch_parser.add_argument("--ragged", type=int, default=2000, help="data sets of ragged (default: 2000)")
+    batch_parser.add_argument("--compared", type=int, default=200, help="of exact and warm (default: 200)")
+    batch_parser.add_argument(
+        "--memory", nargs="+", type=int, default=[10_000, 30_000, 100_000], help="default: 10000 30000 100000"
+    )
     batch_parser.add_argument("--cores", type=int, help="default: the machine's")
     rivals = [name for name in batch.RIVALS if importlib.util.find_spec(name)]
     batch_parser.add_argument(
@@ -115,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"{', '.join(batch.RIVALS)}; default: those installed",
     )
     batch_parser.add_argument("--looped", type=int, default=50, help="series a rival fits (default: 50)")
-    batch_parser.set_defaults(texts=lambda o: [batch.table(o.series, o.cores, o.rivals, o.looped)])
+    batch_parser.set_defaults(texts=lambda o: (BATCH_PARTS[part](o) for part in o.parts))
 
     algebra_parser = commands.add_parser("algebra", help="time gradients with and without exact algebra")
     algebra_parser.add_argument("--repeats", type=int, default=5, help="measurements a model (default: 5)")

@@ -101,6 +101,30 @@ def checked_rewrites(rewrites: bool | Mapping[str, bool] | None) -> dict[str, bo
     return {name: checked_option(f"rewrites[{name!r}]", on, bool) for name, on in rewrites.items()}
 
 
+def checked_metric(metric: Any) -> list[float]:
+    """Return the variances or the covariance that a metric starts with as a flat list.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a vector nor a symmetric matrix of finite numbers.
+    """
+    try:
+        array = np.asarray(metric, dtype=np.float64)
+        is_metric = array.ndim == 1 or (
+            array.ndim == 2 and array.shape[0] == array.shape[1] and np.allclose(array, array.T)
+        )
+    except (TypeError, ValueError):
+        is_metric = False
+    if not is_metric or not array.size or not np.isfinite(array).all():
+        raise ValueError(
+            "`initial_metric` must be variances, (dim,), or a symmetric covariance matrix, (dim, dim), of finite "
+            f"numbers, got {metric!r}."
+        )
+    flat: list[float] = array.ravel().tolist()
+    return flat
+
+
 def unknown_options(names: Iterable[str], accepted: Sequence[str]) -> str:
     """Name the unknown options, their nearest relatives, and the accepted options."""
     parts = []

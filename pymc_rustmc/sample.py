@@ -18,7 +18,7 @@ from pymc.sampling.parallel import _cpu_count
 
 from pymc_rustmc._core import complete_settings
 from pymc_rustmc.approximate import pathfinder_starts
-from pymc_rustmc.arguments import check_counts, checked_option, checked_rewrites, unknown_options
+from pymc_rustmc.arguments import check_counts, checked_metric, checked_option, checked_rewrites, unknown_options
 from pymc_rustmc.begin import as_dtypes, begin, chosen_model, kept, recorded, seeds_of
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.description import InitVals
@@ -98,6 +98,9 @@ class RustMC(Sampler):  # type: ignore[misc]
         Each draw's step size is the tuned one times a number uniform on 1 ± ``step_size_jitter`` (0.1).
     initial_step_size
         First step size; searched for where left out.
+    initial_metric
+        First metric, in place of a guess from the first gradient: variances of all unconstrained values, ``(dim,)``, or
+        their covariance, ``(dim, dim)``. Warm-up keeps it until it has seen enough to fit a better one.
     max_energy_error
         Energy error above which a trajectory counts as divergent (1000).
     max_local_error
@@ -146,6 +149,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         metric: Literal["auto", "diag", "dense", "low_rank", "draw_diag"] | None = None,
         step_size_jitter: float | None = None,
         initial_step_size: float | None = None,
+        initial_metric: Any = None,
         max_energy_error: float | None = None,
         max_local_error: float | None = None,
         n_steps: int | None = None,
@@ -177,6 +181,8 @@ class RustMC(Sampler):  # type: ignore[misc]
         if other:
             raise TypeError(unknown_options(other, option_names()))
         self._settings = _checked(settings, _KINDS)
+        if initial_metric is not None:
+            self._settings["initial_metric"] = checked_metric(initial_metric)
         if schedule is not None:
             self._settings["schedule"] = _checked(schedule, _SCHEDULE_KINDS)
         self.init = checked_option("init", init, str)

@@ -3,7 +3,7 @@
 use crate::bind::{self, Data};
 use crate::bound::{BindError, Builder, Op};
 use crate::graph::Graph;
-use crate::kernels::machine::{Instruction, Kernel, Operand, Place, Program, Step, Workspace};
+use crate::kernels::machine::{Instruction, Kernel, Operand, Place, Program, Step};
 use crate::model::{Model, differentiate};
 use crate::plan;
 use crate::rewrite::algebra::Rules;
@@ -66,9 +66,10 @@ pub fn explain(
     let plain = Builder::plain().limited_to(room);
     let plain = bind::bind_with(plain, graph, data.iter().map(copy).collect(), shapes)?;
     let (plain, plain_roots) = differentiate(&plain, Rules::NONE)?;
-    let model = Model::within(room, rules, graph, data, shapes)?;
-    let (fused, roots, program) = (&model.fused, &model.roots, &model.program);
-    let mut workspace = Workspace::new(program.clone());
+    let model = Model::within(room, rules, None, graph, data, shapes)?;
+    let (fused, roots) = (&model.fused, &model.roots);
+    let program = &model.planned.program;
+    let mut workspace = model.planned.workspace(None);
     workspace.evaluate(position)?;
     let times = workspace.time_steps()?;
     let foreign = |id| match &fused.node(id).op {

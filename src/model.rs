@@ -7,10 +7,11 @@ use crate::diff;
 use crate::foreign::Meter;
 use crate::graph::Graph;
 use crate::kernels::crew::{Caller, Crew};
-use crate::kernels::machine::{Program, Workspace};
+use crate::kernels::machine::Workspace;
 use crate::kernels::whole::Failure;
 use crate::parallel;
 use crate::plan;
+use crate::plan::shared::{Planned, Programs};
 use crate::recorder::{Recorded, Recorder, Wanted};
 use crate::rewrite::algebra::{self, Rules};
 use crate::rewrite::fuse::fuse;
@@ -31,7 +32,9 @@ pub struct Model {
     /// The log density with its gradient, fused; `roots` are its nodes.
     pub(crate) fused: Builder,
     pub(crate) roots: Vec<Id>,
-    pub(crate) program: Arc<Program>,
+    pub(crate) planned: Planned,
+    /// Where programs of graphs of the same form are found, if models share them.
+    programs: Option<Arc<Programs>>,
     /// How often each rule was applied to the log density and its gradient, and to the outputs.
     pub(crate) rewrites: BTreeMap<&'static str, usize>,
 }
@@ -43,14 +46,16 @@ impl Model {
         data: HashMap<String, Data>,
         shapes: &HashMap<String, Vec<usize>>,
     ) -> Result<Model, BindError> {
-        Model::within(usize::MAX, Rules::ALL, graph, data, shapes)
+        Model::within(usize::MAX, Rules::ALL, None, graph, data, shapes)
     }
 
     /// As [`Model::new`], under some rules of exact algebra; no array, not all constants together, and not all values
-    /// of an evaluation have more elements than `room`.
+    /// of an evaluation have more elements than `room`. Models with the same `programs` share those that differ in
+    /// constants alone; values have the same bits.
     pub fn within(
         room: usize,
         rules: Rules,
+        programs: Option<Arc<Programs>>,
         graph: &Graph,
         data: HashMap<String, Data>,
         shapes: &HashMap<String, Vec<usize>>,
@@ -58,7 +63,8 @@ impl Model {
         let bound = bind::bind_with(Builder::default().limited_to(room), graph, data, shapes)?;
         let (density, roots) = differentiate(&bound, rules)?;
         let (fused, roots) = fuse(&density, &roots);
-        let program = Arc::new(plan::plan(&fused, &roots));
+        let planned = plan_with(programs.as_deref(), &fused, &roots, bound.dim);
+        let program = &planned.program;
         if program.arena > room {
             return Err(BindError::Misfit(format!(
                 "an evaluation would need {} MB of memory, where there are {}: check the data and the lengths",
@@ -76,7 +82,8 @@ impl Model {
             bound,
             fused,
             roots,
-            program,
+            planned,
+            programs,
             rewrites,
         })
     }
@@ -126,6 +133,9 @@ impl Model {
         let settings = settings
             .validated()
             .map_err(|error| RunError::Input(error.to_string()))?;
+        settings
+            .check_dimensions(self.dim())
+            .map_err(|error| RunError::Input(error.to_string()))?;
         let chains = starts.len();
         let (recorded, keep) = match wanted {
             None => (None, starts.iter().map(|_| None).collect()),
@@ -155,7 +165,7 @@ impl Model {
     fn helped_density(&self, caller: Option<Caller>) -> ModelDensity {
         ModelDensity {
             dim: self.dim(),
-            workspace: Workspace::helped(self.program.clone(), caller),
+            workspace: self.planned.workspace(caller),
         }
     }
 
@@ -170,8 +180,9 @@ impl Model {
         positions: &[f64],
         draws: usize,
     ) -> Result<Vec<Vec<f64>>, DensityError> {
-        let program = self.output_program(names)?;
-        let sizes: Vec<usize> = program.outputs.iter().map(|(_, size)| *size).collect();
+        let planned = self.output_program(names)?;
+        let outputs = planned.program.outputs.iter();
+        let sizes: Vec<usize> = outputs.map(|(_, size)| *size).collect();
         let mut columns: Vec<Vec<f64>> = sizes.iter().map(|size| vec![0.0; size * draws]).collect();
         // Blocks of draws, each with its stretch of every column.
         let block = DRAWS_A_BLOCK;
@@ -202,7 +213,7 @@ impl Model {
             }
             Ok(())
         };
-        let start = || Workspace::new(program.clone());
+        let start = || planned.workspace(None);
         let evaluated: Result<(), Failure> = parallel::map(blocks.len(), threads, start, evaluate)
             .into_iter()
             .collect();
@@ -211,7 +222,7 @@ impl Model {
     }
 
     /// The program that computes the named outputs.
-    pub(crate) fn output_program(&self, names: &[String]) -> Result<Arc<Program>, DensityError> {
+    pub(crate) fn output_program(&self, names: &[String]) -> Result<Planned, DensityError> {
         let roots: Result<Vec<Id>, DensityError> = names
             .iter()
             .map(|name| {
@@ -222,7 +233,8 @@ impl Model {
             })
             .collect();
         let (fused, roots) = fuse(&self.bound.builder, &roots?);
-        Ok(Arc::new(plan::plan(&fused, &roots)))
+        let programs = self.programs.as_deref();
+        Ok(plan_with(programs, &fused, &roots, self.dim()))
     }
 
     /// The bound graph of the log density and its gradient as text.
@@ -241,6 +253,13 @@ impl Model {
     /// The plan of the log density and its gradient as text.
     pub fn plan_text(&self) -> String {
         plan::text(&self.fused, &self.roots)
+    }
+}
+
+fn plan_with(programs: Option<&Programs>, fused: &Builder, roots: &[Id], dim: usize) -> Planned {
+    match programs {
+        Some(programs) => programs.plan(fused, roots, dim),
+        None => plan::plan(fused, roots).into(),
     }
 }
 

@@ -123,12 +123,13 @@ impl Recorder {
         draws: u64,
     ) -> Result<(Recorded, Vec<Recorder>), RunError> {
         let names: Vec<String> = wanted.iter().filter_map(|w| w.output.clone()).collect();
-        let program = model
-            .output_program(&names)
+        let planned = (!names.is_empty()).then(|| model.output_program(&names));
+        let planned = planned
+            .transpose()
             .map_err(|error| RunError::Input(error.0))?;
         let mut recorders: Vec<Recorder> = (0..chains)
             .map(|_| Recorder {
-                outputs: (!names.is_empty()).then(|| Workspace::new(program.clone())),
+                outputs: planned.as_ref().map(|planned| planned.workspace(None)),
                 fields: vec![],
             })
             .collect();

@@ -1,8 +1,48 @@
 //! A constant array: shape, row-major values, and a hash so that equal constants are one node.
 
 use crate::kernels::buffer::Buffer;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+
+/// A hash of few operations, for values that nobody chooses to collide; equality is always checked.
+#[derive(Default)]
+pub struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words
+            .iter()
+            .for_each(|word| self.write_u64(u64::from_le_bytes(*word)));
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(byte.into());
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(word.into());
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    /// The high bits, where multiplications have left most, brought down.
+    fn finish(&self) -> u64 {
+        let mixed = (self.0 ^ self.0 >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ mixed >> 29
+    }
+}
 
 /// Number of elements of a shape; the largest number where there are more.
 pub fn size_of(shape: &[usize]) -> usize {
@@ -61,7 +101,7 @@ impl Tensor {
             values.len(),
             "values do not fill the shape"
         );
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Mixer::default();
         shape.hash(&mut hasher);
         for value in values {
             hasher.write_u64(value.to_bits());
@@ -132,7 +172,7 @@ pub struct Table {
 impl Table {
     /// A table of flat positions.
     pub fn new(positions: Vec<u32>) -> Table {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Mixer::default();
         positions.hash(&mut hasher);
         Table {
             positions,

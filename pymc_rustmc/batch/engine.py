@@ -151,6 +151,7 @@ def _batch(bound: BoundModel, settings: BatchSettings, starts: Starts, threads: 
         }
         for name in settings.variables
     ]
+    warm = settings.warm_sampler
     specification = {
         "inputs": inputs,
         "parameters": list(template.parameters),
@@ -159,6 +160,7 @@ def _batch(bound: BoundModel, settings: BatchSettings, starts: Starts, threads: 
         "jitter": starts.jitter,
         "retries": settings.retries,
         "variables": variables,
+        "warm_start": warm and [settings.warm_start["shapes"], warm],  # type: ignore[index]
         "chains": settings.chains,
         "seed": settings.seed,
         "interval": settings.interval,

@@ -168,6 +168,16 @@ class BatchResult:
         """
         return chain_seeds(self.settings.seed, self._position(id), self.settings.chains)
 
+    def warm_start(self, id: Hashable) -> dict[str, Any]:
+        """Options of `RustMC` that a data set's fit had from the pilot of ``warm_start``; none without a pilot.
+
+        ``compiled.bind(data).sample(random_seed=result.seeds(id), nuts=result.warm_start(id), ...)`` gives the
+        same draws, bit for bit. Data sets whose parameters have other shapes than those of the pilot, and so began
+        with an ordinary warm-up, have none.
+        """
+        was_warm = bool(self.stats.warm_start[self._index(id), 0])
+        return dict(self.settings.warm_start["options"]) if was_warm and self.settings.warm_start else {}
+
     def idata(self, id: Hashable) -> Any:
         """Return what ``pm.sample`` would have returned for a data set, of the draws that were kept.
 
@@ -185,7 +195,7 @@ class BatchResult:
             warmup=0,
             tune=fit.tune,
             seconds=fit.seconds,
-            settings=self.settings.sampler,
+            settings=(self.warm_start(id) and self.settings.warm_sampler) or self.settings.sampler,
         )
         return to_inference_data(drawn, self._template.bind(fit.data.data, fit.data.coords), {})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import pymc as pm
@@ -20,6 +21,7 @@ from pymc_rustmc.batch.result import BatchResult
 from pymc_rustmc.batch.settings import BatchSettings, Keep, checked_keep, one_seed
 from pymc_rustmc.batch.store import BatchStore, settings_in
 from pymc_rustmc.batch.stored_result import StoredBatchResult
+from pymc_rustmc.batch.warm_start import pilot_size, with_pilot
 from pymc_rustmc.begin import kept
 from pymc_rustmc.compiled import CompiledModel, compile_model
 from pymc_rustmc.errors import DataSetError, warn_user
@@ -55,6 +57,7 @@ def sample_batch(
     store: str | os.PathLike[str] | None = None,
     resume: bool = False,
     client: Any = None,
+    warm_start: bool | int = False,
     progressbar: bool = True,
     quiet: bool = False,
     **nuts: Any,
@@ -112,6 +115,10 @@ def sample_batch(
     client
         A `dask.distributed.Client`, whose workers then do the work; the fits are the same. Needs the extra
         ``pymc_rustmc[dask]`` here and on the workers.
+    warm_start
+        Number of data sets, the first ones, that a pilot fits before all others, or True for 8. All data sets then
+        begin with its metric and step size in place of a search for them, if their parameters have the same shapes, and
+        a shorter ``tune`` is enough; see `BatchResult.warm_start`.
     progressbar, quiet
         Whether to show a bar; whether to show nothing at all.
     **nuts
@@ -147,9 +154,10 @@ def sample_batch(
         bound = bound.with_rewrites(sampler.rewrites)
     if resume and store is None:
         raise TypeError("`resume=True` continues the run in a store: give its path as `store`.")
-    if resume and random_seed is None and store is not None:
-        stored = settings_in(store)
-        random_seed = None if stored is None else stored.seed
+    stored = settings_in(store) if resume and store is not None else None
+    if random_seed is None and stored is not None:
+        random_seed = stored.seed
+    pilot = pilot_size(warm_start)
     settings = _settings(bound, draws, tune, chains, random_seed, keep, var_names, interval, prob, sampler)
     if cores is None:
         cores = _processors() if client is None else 1
@@ -161,6 +169,10 @@ def sample_batch(
     description = bound.template.description
     names = [name for name, item in description.data.items() if item.length_of is None]
     source = source_of(datasets, names, known_dims(bound), ids=ids, dim=dim, columns=columns)
+    if pilot and stored is not None and stored.warm_start and stored.warm_start["data_sets"] == pilot:
+        settings = replace(settings, warm_start=stored.warm_start)
+    elif pilot:
+        source, settings = with_pilot(bound, source, settings, pilot, cores if client is None else _processors())
     writer = None if store is None else BatchStore(store, bound, settings, resume=resume)
 
     held = Joined()

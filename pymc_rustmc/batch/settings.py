@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
@@ -9,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pymc as pm
 
+from pymc_rustmc._core import complete_settings
 from pymc_rustmc.arguments import check_integer
 
 Keep: TypeAlias = Literal["summary", "draws"] | Mapping[str, Any] | Sequence[str]
@@ -36,6 +38,9 @@ class BatchSettings:
         Every how manieth draw is kept; 0 for none.
     kept
         Variables whose draws are kept.
+    warm_start
+        None, or ``data_sets``, how many the pilot had, with the ``shapes`` of the value variables that it is good
+        for and the ``options`` of the sampler that it found.
     jitter, retries
         Whether starting points are jittered, and how often one without a finite density is drawn again.
     """
@@ -50,6 +55,18 @@ class BatchSettings:
     kept: tuple[str, ...]
     jitter: bool
     retries: int
+    warm_start: Mapping[str, Any] | None = None
+
+    @property
+    def warm_sampler(self) -> str | None:
+        """Settings of the sampler of data sets that begin where the pilot ended."""
+        if self.warm_start is None or "options" not in self.warm_start:
+            return None
+        options = self.warm_start["options"]
+        metric = np.ravel(options["initial_metric"]).tolist()
+        return complete_settings(
+            json.dumps({**json.loads(self.sampler), **options, "initial_metric": metric})
+        )
 
     @property
     def statistics(self) -> list[str]:

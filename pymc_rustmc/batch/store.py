@@ -346,7 +346,8 @@ def settings_in(path: str | os.PathLike[str]) -> BatchSettings | None:
 
 
 def _flat_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {**settings, **json.loads(settings["sampler"]), "sampler": None}
+    warm_start = settings["warm_start"] and settings["warm_start"]["data_sets"]
+    return {**settings, **json.loads(settings["sampler"]), "sampler": None, "warm_start": warm_start}
 
 
 def id_text(key: Hashable) -> str:

@@ -250,8 +250,8 @@ impl Shared {
             Ok(prepared) => {
                 let chains = self.plan.chains;
                 let job = Arc::new(Job {
+                    ensemble: Ensemble::new(self.plan.settings_of(&prepared).0, chains),
                     prepared,
-                    ensemble: Ensemble::new(&self.plan.settings, chains),
                     ended: Mutex::new(((0..chains).map(|_| None).collect(), chains)),
                     failure: Mutex::default(),
                 });

@@ -1,33 +1,24 @@
 //! One data set, from its data to its summary.
 
 use super::starts::Base;
-use super::summary::{Interval, summarise};
+use super::summary::{Interval, STATISTICS, summarise};
 use super::template::{Array, DataSet, Template};
 use crate::diagnostics::{self, bfmi};
-use crate::kernels::machine::Workspace;
 use crate::model::Model;
+use crate::recorder::{Elements, Recorded, Recorder, Wanted};
 use crate::sampler::chain::{Chain, Reached};
 use crate::sampler::control::{Control, Progress};
 use crate::sampler::rng::ChainRng;
-use crate::sampler::{ChainDraws, Column, Settings};
-use std::sync::Arc;
+use crate::sampler::{ChainDraws, Column, Keep, Settings};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// Where the draws of a variable come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// An output of the graph.
-    Output(String),
-    /// A value variable, by its number.
-    Parameter(usize),
-}
-
 /// A variable of the result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Variable {
-    /// Where its draws come from.
-    pub source: Source,
+    /// What it is, as real numbers.
+    pub wanted: Wanted,
     /// Whether its draws are kept.
     pub is_kept: bool,
 }
@@ -38,6 +29,8 @@ pub struct Plan {
     pub template: Template,
     /// Settings of the sampler.
     pub settings: Settings,
+    /// Settings of data sets whose parameters have these shapes, if there are others for them.
+    pub warm_start: Option<(Vec<Vec<usize>>, Settings)>,
     /// Number of chains.
     pub chains: usize,
     /// The seed of all.
@@ -79,6 +72,8 @@ pub struct ChainSummary {
     pub tune: i64,
     /// Seconds, warm-up included.
     pub seconds: f64,
+    /// Whether it began with the metric and the step size of other data sets.
+    pub warm_start: bool,
 }
 
 impl ChainSummary {
@@ -106,6 +101,7 @@ impl ChainSummary {
             gradients: draws.gradients as i64,
             tune: draws.tune as i64,
             seconds: draws.warmup_time + draws.sampling_time,
+            warm_start: false,
         }
     }
 }
@@ -140,11 +136,8 @@ impl Fit {
     pub fn bytes(&self) -> usize {
         let kept = self.kept.iter().map(|kept| {
             let values = kept.values.iter().map(Vec::len).sum::<usize>();
-            // Positions and fifteen statistics.
-            let chains = kept
-                .chains
-                .iter()
-                .map(|chain| chain.positions().len() + 12 * chain.len());
+            // Fifteen statistics, of which some are flags.
+            let chains = kept.chains.iter().map(|chain| 12 * chain.len());
             values + chains.sum::<usize>()
         });
         let summary = self.summary.iter().map(Vec::len).sum::<usize>();
@@ -161,6 +154,9 @@ pub struct Prepared {
     base: Arc<Base>,
     seeds: Vec<u64>,
     began: Instant,
+    /// Who keeps the draws of each chain, until that runs; and what they keep.
+    recorders: Vec<Mutex<Option<Recorder>>>,
+    recorded: Mutex<Option<Recorded>>,
 }
 
 impl Plan {
@@ -174,7 +170,14 @@ impl Plan {
         let data = self.template.complete(given)?;
         let base = self.template.starts.base(&data)?;
         let model = self.template.bind(&data, &base)?;
+        let wanted: Vec<Wanted> = self.variables.iter().map(|v| v.wanted.clone()).collect();
+        let draws = self.settings.draws;
+        let (recorded, recorders) = Recorder::for_chains(&model, &wanted, self.chains, draws)
+            .map_err(|error| error.to_string())?;
+        let recorders = recorders.into_iter().map(|one| Mutex::new(Some(one)));
         Ok(Prepared {
+            recorders: recorders.collect(),
+            recorded: Mutex::new(Some(recorded)),
             position,
             model,
             data,
@@ -182,6 +185,14 @@ impl Plan {
             seeds: chain_seeds(self.seed, position, self.chains),
             began,
         })
+    }
+
+    /// Settings of a data set, and whether they are those of a warm start.
+    pub fn settings_of(&self, prepared: &Prepared) -> (&Settings, bool) {
+        match &self.warm_start {
+            Some((shapes, settings)) if *shapes == prepared.base.shapes => (settings, true),
+            _ => (&self.settings, false),
+        }
     }
 
     /// A chain that has yet to begin.
@@ -193,14 +204,18 @@ impl Plan {
         let (seed, dim) = (prepared.seeds[number], prepared.model.dim());
         let starts = &self.template.starts;
         let start = starts.start(&prepared.data, &prepared.base, seed, &mut density)?;
-        let draws = ChainDraws::with_capacity(self.settings.draws as usize, dim)
+        let recorder = take(&prepared.recorders[number]).map(|one| Box::new(one) as Box<dyn Keep>);
+        let draws = ChainDraws::for_chains(vec![recorder], self.settings.draws as usize, dim);
+        let draws = draws
+            .and_then(|(_, mut chains)| chains.pop())
             .ok_or("there is no memory for its draws")?;
         let density = Box::new(density);
+        let settings = self.settings_of(prepared).0;
         Ok(Chain::new(
             density,
             &start,
             seed,
-            &self.settings,
+            settings,
             draws,
             self.chains,
         ))
@@ -225,42 +240,55 @@ impl Plan {
         reached.map_err(|error| format!("chain {number}: {error}"))
     }
 
-    /// Evaluates the variables at all draws and summarises them.
+    /// Summarises the draws of all chains.
     ///
     /// # Errors
     /// Why that failed.
     pub fn finish(
         &self,
         prepared: &Prepared,
-        chains: Vec<ChainDraws>,
+        mut chains: Vec<ChainDraws>,
         workspace: &mut diagnostics::Workspace,
     ) -> Result<Fit, String> {
+        chains.iter_mut().for_each(ChainDraws::release);
+        let recorded = take(&prepared.recorded).and_then(Recorded::into_elements);
+        let recorded = recorded.ok_or("its draws were taken before")?;
         let rows = self.settings.draws as usize;
-        let evaluated = self.evaluate(prepared, &chains)?;
         let mut fit = Fit {
             seeds: prepared.seeds.clone(),
             shapes: vec![],
             summary: vec![],
-            chains: chains.iter().map(ChainSummary::of).collect(),
+            chains: chains
+                .iter()
+                .map(|draws| ChainSummary {
+                    warm_start: self.settings_of(prepared).1,
+                    ..ChainSummary::of(draws)
+                })
+                .collect(),
             kept: None,
             seconds: 0.0,
         };
         let mut kept = Kept::default();
-        for (variable, columns) in self.variables.iter().zip(evaluated) {
-            let mut summary = vec![];
-            for element in columns.values.chunks_exact(chains.len() * rows) {
-                let parts: Vec<&[f64]> = element.chunks_exact(rows).collect();
+        let mut column = vec![0.0; chains.len() * rows];
+        for (variable, (_, shape, elements)) in self.variables.iter().zip(recorded) {
+            let Elements::F64(draws) = elements else {
+                return Err("its draws are not real numbers".into());
+            };
+            let size = draws.len() / column.len();
+            let mut summary = Vec::with_capacity(size * STATISTICS);
+            for element in 0..size {
+                let values = draws[element..].iter().step_by(size);
+                column
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(x, value)| *x = *value);
+                let parts: Vec<&[f64]> = column.chunks_exact(rows).collect();
                 summarise(workspace, &parts, self.interval, &mut summary);
             }
             if self.thin > 0 && variable.is_kept {
-                kept.values.push(thinned(
-                    &columns.values,
-                    chains.len() * rows,
-                    rows,
-                    self.thin,
-                ));
+                kept.values.push(thinned(draws, rows, size, self.thin));
             }
-            fit.shapes.push(columns.shape);
+            fit.shapes.push(shape);
             fit.summary.push(summary);
         }
         if self.thin > 0 {
@@ -270,85 +298,18 @@ impl Plan {
         fit.seconds = prepared.began.elapsed().as_secs_f64();
         Ok(fit)
     }
+}
 
-    /// Draws of all variables.
-    fn evaluate(&self, prepared: &Prepared, chains: &[ChainDraws]) -> Result<Vec<Columns>, String> {
-        let model = &prepared.model;
-        let mut names = vec![];
-        let all = chains.len() * self.settings.draws as usize;
-        let found = self
-            .variables
-            .iter()
-            .map(|variable| match &variable.source {
-                Source::Parameter(index) => {
-                    let parameter = &model.parameters()[*index];
-                    Columns::zeros(&parameter.shape, all, From::Position(parameter.offset))
-                }
-                Source::Output(name) => {
-                    names.push(name.clone());
-                    let mut outputs = model.outputs();
-                    let shape = outputs.find_map(|(other, shape)| (other == name).then_some(shape));
-                    Columns::zeros(shape.unwrap_or(&[]), all, From::Output(names.len() - 1))
-                }
-            });
-        let mut found: Vec<Columns> = found.collect();
-        let program = model.output_program(&names);
-        let mut workspace = Workspace::new(program.map_err(|error| error.to_string())?);
-        let positions = chains
-            .iter()
-            .flat_map(|chain| chain.positions().chunks_exact(chain.dim()));
-        for (row, position) in positions.enumerate() {
-            if !names.is_empty() {
-                let evaluated = workspace.evaluate(position);
-                evaluated.map_err(|failure| failure.0)?;
-            }
-            for columns in &mut found {
-                let draw = match columns.from {
-                    From::Position(offset) => &position[offset..],
-                    From::Output(number) => workspace.output(number),
-                };
-                let elements = columns.values.chunks_exact_mut(all);
-                elements
-                    .zip(draw)
-                    .for_each(|(column, value)| column[row] = *value);
-            }
-        }
-        Ok(found)
+fn take<T>(of: &Mutex<Option<T>>) -> Option<T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Every `step`-th draw of each chain of `rows` draws of `size` elements.
+fn thinned(draws: Vec<f64>, rows: usize, size: usize, step: usize) -> Vec<f64> {
+    if step == 1 || size == 0 {
+        return draws;
     }
-}
-
-/// Where draws are read.
-enum From {
-    /// In the position vector, from an offset on.
-    Position(usize),
-    /// In an output, by its number.
-    Output(usize),
-}
-
-/// Draws of a variable: those of its first element, of all chains, then of the next.
-struct Columns {
-    shape: Vec<usize>,
-    values: Vec<f64>,
-    from: From,
-}
-
-impl Columns {
-    fn zeros(shape: &[usize], draws: usize, from: From) -> Columns {
-        Columns {
-            shape: shape.to_vec(),
-            values: vec![0.0; shape.iter().product::<usize>() * draws],
-            from,
-        }
-    }
-}
-
-/// Every `step`-th draw of each chain, from `(elements, chains, draws)` to `(chains, draws, elements)`.
-fn thinned(columns: &[f64], all: usize, rows: usize, step: usize) -> Vec<f64> {
-    let elements = columns.len() / all;
-    let kept = (0..all).filter(|row| (row % rows).is_multiple_of(step));
-    let mut values = Vec::with_capacity(elements * all.div_ceil(step));
-    for row in kept {
-        values.extend((0..elements).map(|k| columns[k * all + row]));
-    }
-    values
+    let chains = draws.chunks_exact(rows * size);
+    let kept = chains.flat_map(|chain| chain.chunks_exact(size).step_by(step));
+    kept.flatten().copied().collect()
 }

@@ -4,6 +4,7 @@ use super::starts::{Base, StartRule};
 use crate::bind::Data;
 use crate::graph::{DType, Graph};
 use crate::model::Model;
+use crate::plan::shared::Programs;
 use crate::rewrite::algebra::Rules;
 use crate::tensor::Tensor;
 use std::collections::HashMap;
@@ -78,6 +79,8 @@ pub struct Template {
     pub room: usize,
     /// Rules of exact algebra that are on.
     pub rules: Rules,
+    /// Programs that data sets share.
+    pub programs: Arc<Programs>,
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -212,7 +215,8 @@ impl Template {
         let shapes = shapes
             .map(|(name, shape)| (name.clone(), shape.clone()))
             .collect();
-        Model::within(self.room, self.rules, &self.graph, data, &shapes)
+        let programs = Some(self.programs.clone());
+        Model::within(self.room, self.rules, programs, &self.graph, data, &shapes)
             .map_err(|error| error.to_string())
     }
 }

@@ -1,14 +1,22 @@
 //! Tests of batches: NumPy's generators, data that do not fit, and fits that do not depend on threads.
 
 use super::engine::Engine;
-use super::fit::{Fit, Plan, Source, Variable, chain_seeds};
+use super::fit::{Fit, Plan, Variable, chain_seeds};
 use super::numpy::Generator;
 use super::starts::{Base, Jitter, StartRule, StartSource};
 use super::summary::Interval;
 use super::template::{Array, DataSet, Input, Template};
+use crate::bind::Data;
+use crate::density::Density;
 use crate::graph::{DType, Graph, Op};
+use crate::model::Model;
+use crate::recorder::{Kind, Wanted};
 use crate::rewrite::algebra::Rules;
 use crate::sampler::Settings;
+use crate::tensor::Tensor;
+use crate::testing::Random;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +123,7 @@ fn template(jitter: Jitter) -> Template {
         starts: StartRule::new(Box::new(Origin), jitter, 10, vec![]),
         room: usize::MAX,
         rules: Rules::ALL,
+        programs: Arc::default(),
     }
 }
 
@@ -122,10 +131,15 @@ fn plan(chains: usize) -> Plan {
     Plan {
         template: template(Jitter::Spawned(vec![Some(0)])),
         settings: Settings::from_json(r#"{"tune": 100, "draws": 50}"#).unwrap(),
+        warm_start: None,
         chains,
         seed: 4,
         variables: vec![Variable {
-            source: Source::Parameter(0),
+            wanted: Wanted {
+                name: "x".into(),
+                output: None,
+                kind: Kind::F64,
+            },
             is_kept: true,
         }],
         interval: Interval::Hdi(0.9),
@@ -189,6 +203,56 @@ fn fits_do_not_depend_on_threads() {
         }
         let positions: Vec<u64> = one.iter().map(|(position, _)| *position).collect();
         assert_eq!(positions, (5..25).collect::<Vec<_>>());
+    }
+}
+
+/// The values of y of a data set, some of which make another graph: equal values, zeros, one element alone.
+fn data_set(kind: u8, random: &mut Random) -> Vec<f64> {
+    let mut y = random.vector(5, -2.0, 2.0);
+    match kind {
+        0 => y.fill(1.5),
+        1 => y.fill(0.0),
+        2 => y[3] = y[1],
+        3 => y.truncate(1),
+        4 => y[0] *= 1e6,
+        _ => {}
+    }
+    y
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 20,
+        rng_seed: RngSeed::Fixed(2),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn models_that_share_programs_have_the_bits_of_those_that_do_not(
+        kinds in prop::collection::vec(0..10u8, 2..12),
+    ) {
+        let mut random = Random::new(3);
+        let template = template(Jitter::None);
+        let shapes = [("x".to_string(), vec![])].into();
+        for kind in kinds {
+            let y = data_set(kind, &mut random);
+            let arrays = template.complete(set(0, &[("y", real(&[y.len()], &y))])).unwrap();
+            let base = template.starts.base(&arrays).unwrap();
+            let mut shared = template.bind(&arrays, &base).unwrap().density();
+            let value = Tensor::new(vec![y.len()], &y);
+            let data = [("y".to_string(), Data { value, dtype: DType::Float64 })].into();
+            let mut alone = Model::new(&template.graph, data, &shapes).unwrap().density();
+            prop_assert_eq!(shared.work(), alone.work());
+            for x in random.vector(3, -3.0, 3.0) {
+                let mut evaluate = |density: &mut dyn Density| {
+                    let mut gradient = [0.0];
+                    let logp = density.logp_and_gradient(&[x], &mut gradient).unwrap();
+                    [logp, gradient[0]].map(f64::to_bits)
+                };
+                prop_assert_eq!(evaluate(&mut shared), evaluate(&mut alone));
+            }
+        }
     }
 }
 

@@ -7,15 +7,19 @@ use crate::kernels::evaluate;
 use crate::kernels::whole::Failure;
 use crate::rewrite;
 use crate::scalar::ScalarFn;
-use crate::tensor::{Table, Tensor, broadcast_shapes, contiguous_strides, is_contiguous, size_of};
+use crate::tensor::{
+    Mixer, Table, Tensor, broadcast_shapes, contiguous_strides, is_contiguous, size_of,
+};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
 /// A growing bound graph.
 #[derive(Clone)]
 pub struct Builder {
     nodes: Vec<Node>,
-    known: HashMap<Node, Id>,
+    /// Nodes by their hash; one whose hash another node has takes the next that is free.
+    known: HashMap<u64, Id, BuildHasherDefault<Mixer>>,
     /// Nodes that are zero where a branch was not selected, and all that is computed from them.
     selected: Vec<bool>,
     simplifies: bool,
@@ -38,7 +42,7 @@ impl Default for Builder {
     fn default() -> Builder {
         Builder {
             nodes: vec![],
-            known: HashMap::new(),
+            known: HashMap::default(),
             selected: vec![],
             simplifies: true,
             depth: 0,
@@ -172,6 +176,45 @@ impl Builder {
         (part, ids[root.index()])
     }
 
+    /// What `roots` need, in which constants that only ops of a kind read are parameters, from entry `dim` of the
+    /// position on; the roots in it, and the constants in the order of their places.
+    pub fn opened(
+        &self,
+        roots: &[Id],
+        dim: usize,
+        may_read: impl Fn(&Op) -> bool,
+    ) -> (Builder, Vec<Id>, Vec<Arc<Tensor>>) {
+        let reachable = self.reachable(roots);
+        let mut stays = vec![false; self.nodes.len()];
+        roots.iter().for_each(|root| stays[root.index()] = true);
+        for &id in &reachable {
+            let node = self.node(id);
+            if !may_read(&node.op) {
+                node.inputs.iter().for_each(|x| stays[x.index()] = true);
+            }
+        }
+        let mut opened = self.sibling();
+        let (mut constants, mut offset) = (vec![], dim);
+        let mut ids = vec![Id(0); self.nodes.len()];
+        for id in reachable {
+            let mut node = self.node(id).clone();
+            for input in &mut node.inputs {
+                *input = ids[input.index()];
+            }
+            if let Op::Constant(value) = &node.op
+                && !stays[id.index()]
+            {
+                constants.push(value.clone());
+                let name = "constant".into();
+                node.op = Op::Parameter { name, offset };
+                offset += node.size();
+            }
+            ids[id.index()] = opened.append(node, self.selected[id.index()]);
+        }
+        let roots = roots.iter().map(|root| ids[root.index()]).collect();
+        (opened, roots, constants)
+    }
+
     /// A node's shape.
     pub fn shape(&self, id: Id) -> &[usize] {
         &self.node(id).shape
@@ -200,10 +243,13 @@ impl Builder {
             shape,
             dtype,
         };
-        if let Some(&id) = self.known.get(&node) {
-            self.count("equal nodes are one");
-            return id;
-        }
+        let place = match self.find(&node) {
+            Ok(id) => {
+                self.count("equal nodes are one");
+                return id;
+            }
+            Err(place) => place,
+        };
         let size = size_of(&node.shape);
         // Nothing is computed of what is too large; who asked for it learns so from `take_failure`.
         let fits = match node.op {
@@ -240,14 +286,36 @@ impl Builder {
             }
         }
         let selected = node.inputs.iter().any(|input| self.selected[input.index()]);
-        self.append(node, selected)
+        self.append_at(place, node, selected)
     }
 
+    /// The node that equals this one, or the hash that it would have.
+    fn find(&self, node: &Node) -> Result<Id, u64> {
+        let mut hasher = Mixer::default();
+        node.hash(&mut hasher);
+        let mut place = hasher.finish();
+        loop {
+            match self.known.get(&place) {
+                Some(&id) if self.nodes[id.index()] == *node => return Ok(id),
+                Some(_) => place = place.wrapping_add(1),
+                None => return Err(place),
+            }
+        }
+    }
+
+    /// Adds a node that no other equals.
     fn append(&mut self, node: Node, selected: bool) -> Id {
+        match self.find(&node) {
+            Ok(id) => id,
+            Err(place) => self.append_at(place, node, selected),
+        }
+    }
+
+    fn append_at(&mut self, place: u64, node: Node, selected: bool) -> Id {
         let id = Id(self.nodes.len() as u32);
         self.selected.push(selected);
-        self.nodes.push(node.clone());
-        self.known.insert(node, id);
+        self.nodes.push(node);
+        self.known.insert(place, id);
         id
     }
 

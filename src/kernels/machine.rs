@@ -110,6 +110,8 @@ pub struct Input {
 pub struct Program {
     /// Parameters copied in first.
     pub inputs: Vec<Input>,
+    /// Inputs from this entry of the position vector on keep their values from one evaluation to the next.
+    pub kept_from: usize,
     /// In order.
     pub steps: Vec<Step>,
     /// Results and their numbers of elements.
@@ -395,7 +397,18 @@ impl Workspace {
         self.steps.iter().any(shared)
     }
 
-    /// Carries out all steps at a position.
+    /// Gives the inputs that keep their values these values, in the order of their positions.
+    pub fn hold(&mut self, constants: &[Arc<Tensor>]) {
+        let inputs = self.program.inputs.iter().enumerate();
+        let kept = inputs.filter(|(_, input)| input.position >= self.program.kept_from);
+        let mut kept: Vec<(usize, usize)> = kept.map(|(k, input)| (input.position, k)).collect();
+        kept.sort_unstable();
+        for ((_, index), constant) in kept.into_iter().zip(constants) {
+            self.load(index, constant.values());
+        }
+    }
+
+    /// Carries out all steps at a position, with the inputs that keep their values as they are.
     pub fn evaluate(&mut self, position: &[f64]) -> Result<(), Failure> {
         for index in 0..self.program.inputs.len() {
             let Input {
@@ -403,7 +416,9 @@ impl Workspace {
                 size,
                 ..
             } = self.program.inputs[index];
-            self.load(index, &position[start..start + size]);
+            if start < self.program.kept_from {
+                self.load(index, &position[start..start + size]);
+            }
         }
         self.run()
     }

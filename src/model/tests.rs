@@ -56,13 +56,35 @@ fn outputs_have_names_and_shapes_and_values() {
     let outputs: Vec<(&str, &[usize])> = model.outputs().collect();
     assert_eq!(outputs, [("e", &[2][..]), ("empty", &[0, 3]), ("s", &[])]);
     let names = ["s", "empty", "e"].map(String::from);
-    let mut workspace = Workspace::new(model.output_program(&names).unwrap());
+    let mut workspace = model.output_program(&names).unwrap().workspace(None);
     workspace.evaluate(&[0.0, 1.0, 4.0]).unwrap();
     assert_eq!(workspace.output(0), [4.0]);
     assert_eq!(workspace.output(1), [0.0; 0]);
     assert!(close(workspace.output(2)[1], 1f64.exp(), 1e-15));
     let error = model.output_program(&["f".into()]).unwrap_err();
     assert_eq!(error.0, "the model has no output \"f\"");
+}
+
+#[test]
+fn a_first_metric_has_the_dimensions_of_the_model() {
+    let model = model(&template());
+    let sample = |metric: &str| {
+        let settings = format!(r#"{{"tune": 5, "draws": 5, "initial_metric": {metric}}}"#);
+        let settings = Settings::from_json(&settings).unwrap();
+        let run = model.sample(settings, vec![vec![0.5; 3]], vec![1], 1, None);
+        run.err().map(|error| error.to_string())
+    };
+    assert_eq!(sample("[1, 2, 3]"), None);
+    assert_eq!(sample("[2, 1, 0, 1, 2, 0, 0, 0, 1]"), None);
+    for wrong in [
+        "[1, 2]",
+        "[1, 2, -3]",
+        "[1, 2, 0, 2, 1, 0, 0, 0, 1]",
+        "[1, 0, 0, 1]",
+    ] {
+        let error = sample(wrong).unwrap();
+        assert!(error.contains("the 3 variances"), "{wrong}: {error}");
+    }
 }
 
 #[test]

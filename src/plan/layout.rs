@@ -14,17 +14,13 @@ use crate::tensor::Table;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The program of a schedule; parameters keep their places throughout if asked to.
-pub fn layout(
-    builder: &Builder,
-    roots: &[Id],
-    schedule: &Schedule,
-    keeps_parameters: bool,
-) -> Program {
+/// The program of a schedule; parameters from entry `kept_from` of the position vector on keep their places throughout.
+pub fn layout(builder: &Builder, roots: &[Id], schedule: &Schedule, kept_from: usize) -> Program {
     let mut last_reads = last_reads(builder, roots, schedule);
-    if keeps_parameters {
-        last_reads.retain(|&id, _| !matches!(builder.node(id).op, Op::Parameter { .. }));
-    }
+    last_reads.retain(|&id, _| match builder.node(id).op {
+        Op::Parameter { offset, .. } => offset < kept_from,
+        _ => true,
+    });
     let mut layout = Layout {
         builder,
         schedule,
@@ -32,7 +28,10 @@ pub fn layout(
         offsets: HashMap::new(),
         packed: HashMap::new(),
         runs: HashMap::new(),
-        program: Program::default(),
+        program: Program {
+            kept_from,
+            ..Program::default()
+        },
     };
     layout.place_parameters(roots);
     let mut dying: HashMap<usize, Vec<Id>> = HashMap::new();

@@ -298,6 +298,76 @@ proptest! {
         roots.extend([made.pool[0], made.pool[3]]);
         check(&made.b, &roots, &position)?;
     }
+
+    #[test]
+    fn a_shared_program_computes_what_one_of_its_own_does(
+        recipe in recipes(),
+        sizes in prop::array::uniform2(prop::sample::select(&SIZES[..])),
+    ) {
+        // The same steps on two data sets.
+        let made = [8, 9].map(|seed| {
+            let mut made = Made::new(Builder::plain(), sizes);
+            made.random = Random::new(seed);
+            for id in [3, 4] {
+                made.pool[id] = made.constant(&[sizes[id - 3]]);
+            }
+            for &(kind, first, second) in &recipe {
+                made.step(kind, first, second);
+            }
+            made
+        });
+        let programs = shared::Programs::default();
+        for (number, made) in made.into_iter().enumerate() {
+            let mut made = made;
+            let roots: Vec<Id> = made.pool.iter().rev().step_by(4).copied().collect();
+            let planned = programs.plan(&made.b, &roots, made.dim);
+            let mut of_its_own = Workspace::new(Arc::new(plan(&made.b, &roots)));
+            let mut shared = planned.workspace(None);
+            for _ in 0..2 {
+                let position = made.random.vector(made.dim, -1.0, 1.0);
+                let bits = |workspace: &mut Workspace| -> Vec<u64> {
+                    let found = results(workspace, &position).concat();
+                    found.iter().map(|value| value.to_bits()).collect()
+                };
+                prop_assert_eq!(bits(&mut shared), bits(&mut of_its_own), "data set {}", number);
+            }
+        }
+    }
+}
+
+#[test]
+fn graphs_that_differ_in_constants_alone_share_a_program() {
+    // sum((y - x)^2) with m times the vector v for a constant matrix m, which stays a constant.
+    let graph = |y: &[f64], entry: f64| {
+        let mut b = Builder::default();
+        let x = b.parameter("x".into(), 0, vec![]);
+        let v = b.parameter("v".into(), 1, vec![2, 1]);
+        let n = y.len();
+        let y = b.constant(Tensor::new(vec![n], y));
+        let residual = b.sub(y, x);
+        let square = b.mul(residual, residual);
+        let sum = b.reduce(Reduction::Sum, square, &[0]);
+        let matrix = b.constant(Tensor::new(vec![2, 2], &[1.0, 2.0, 3.0, entry]));
+        let product = b.matmul(matrix, v, [false, false]);
+        (b, [sum, product])
+    };
+    let programs = shared::Programs::default();
+    let planned = |y: &[f64], entry: f64| {
+        let (b, roots) = graph(y, entry);
+        programs.plan(&b, &roots, 3)
+    };
+    let first = planned(&[1.0, 2.0, 4.0], 4.0);
+    for (y, entry, is_shared) in [
+        (&[5.0, 1.0, -2.0][..], 4.0, true),
+        (&[5.0, 1.0, -2.0], 4.5, false), // another matrix
+        (&[5.0, 1.0], 4.0, false),       // another length
+    ] {
+        let other = planned(y, entry);
+        assert_eq!(Arc::ptr_eq(&first.program, &other.program), is_shared);
+        let found = results(&mut other.workspace(None), &[0.5, 1.0, -1.0]);
+        let wanted: f64 = y.iter().map(|y| (y - 0.5) * (y - 0.5)).sum();
+        assert_eq!(found, [vec![wanted], vec![-1.0, 3.0 - entry]]);
+    }
 }
 
 /// A builder with a parameter of `size` elements and a scalar one.

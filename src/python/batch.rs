@@ -3,13 +3,16 @@
 use super::graph::{self, Graph, dtype_of};
 use super::guarded;
 use crate::batch::engine::{Engine, Outcome};
-use crate::batch::fit::{self, ChainSummary, Fit, Plan, Source, Variable};
+use crate::batch::fit::{self, ChainSummary, Fit, Plan, Variable};
 use crate::batch::numpy::Generator;
 use crate::batch::starts::{Base, Jitter, StartRule, StartSource};
 use crate::batch::summary::{Interval, STATISTICS};
 use crate::batch::template::{Array, DataSet, Input, Template};
 use crate::graph::DType;
-use crate::sampler::{Column, Settings};
+use crate::plan::shared::Programs;
+use crate::recorder::{Kind, Wanted};
+use crate::sampler::{Column, Settings, SettingsError};
+use crate::tensor::size_of;
 use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -47,6 +50,8 @@ struct Specification {
     jitter: JitterSpecification,
     retries: u32,
     variables: Vec<VariableSpecification>,
+    /// Shapes of the parameters and settings of the data sets that have them, if not those of all.
+    warm_start: Option<(Vec<Vec<usize>>, String)>,
     chains: usize,
     seed: u64,
     interval: String,
@@ -224,20 +229,21 @@ impl Specification {
             starts: StartRule::new(source, jitter, self.retries, reads),
             room: graph::room(memory),
             rules: graph::rules(self.rewrites)?,
+            programs: Arc::new(Programs::default()),
         };
         let variables = self.variables.iter().map(|variable| {
-            let source = match (&variable.output, variable.parameter) {
-                (Some(name), None) => Source::Output(name.clone()),
-                (None, Some(index)) if index < template.parameters.len() => {
-                    Source::Parameter(index)
-                }
-                _ => {
-                    let text = format!("variable {:?} has no source", variable.name);
-                    return Err(PyValueError::new_err(text));
-                }
+            let name = match (&variable.output, variable.parameter) {
+                (Some(_), None) => Some(&variable.name),
+                (None, Some(index)) => template.parameters.get(index),
+                _ => None,
             };
+            let name = name.cloned().ok_or_else(|| {
+                PyValueError::new_err(format!("variable {:?} has no source", variable.name))
+            })?;
+            let output = variable.output.clone();
+            let kind = Kind::F64;
             Ok(Variable {
-                source,
+                wanted: Wanted { name, output, kind },
                 is_kept: variable.keep,
             })
         });
@@ -261,9 +267,18 @@ impl Specification {
             draws: settings.draws as usize,
             thin: self.thin,
         };
+        let warm_start = self.warm_start.map(|(shapes, settings)| {
+            let settings = Settings::from_json(&settings)?;
+            settings.check_dimensions(shapes.iter().map(|shape| size_of(shape)).sum())?;
+            Ok((shapes, settings))
+        });
+        let warm_start = warm_start
+            .transpose()
+            .map_err(|error: SettingsError| PyValueError::new_err(error.to_string()))?;
         let plan = Plan {
             template,
             settings,
+            warm_start,
             chains: self.chains,
             seed: self.seed,
             variables,
@@ -392,11 +407,12 @@ const REALS: [ChainColumn<f64>; 6] = [
     ("seconds", |chain| chain.seconds),
 ];
 
-const COUNTS: [ChainColumn<i64>; 4] = [
+const COUNTS: [ChainColumn<i64>; 5] = [
     ("divergences", |chain| chain.divergences),
     ("reached_max_treedepth", |chain| chain.reached_max_treedepth),
     ("gradients", |chain| chain.gradients),
     ("tune", |chain| chain.tune),
+    ("warm_start", |chain| i64::from(chain.warm_start)),
 ];
 
 impl Shape {

@@ -223,7 +223,16 @@ impl Graph {
         let (data, rules) = (arrays(data)?, rules(rewrites.unwrap_or_default())?);
         guarded(|| {
             let model = py
-                .detach(|| Model::within(room(memory), rules, &self.graph, data, &parameter_shapes))
+                .detach(|| {
+                    Model::within(
+                        room(memory),
+                        rules,
+                        None,
+                        &self.graph,
+                        data,
+                        &parameter_shapes,
+                    )
+                })
                 .map_err(|error| self.exceptions.bind_error(py, error))?;
             Ok(Density::new(model, self.exceptions.clone()))
         })

@@ -277,6 +277,11 @@ impl Chain {
     /// Starts dual averaging from the caller's first step size or from a search.
     fn search_step_size(&mut self, control: &Control<'_>) -> Result<(), Stop> {
         let initial = match self.settings.initial_step_size {
+            Some(initial) if self.settings.initial_metric.is_some() => {
+                self.step_size = DualAveraging::near(initial);
+                self.searches = false;
+                return Ok(());
+            }
             Some(initial) => initial,
             None => {
                 step_size::search(

@@ -1,5 +1,6 @@
 //! What a caller can choose: every option of the sampler with its default, validated once.
 
+use super::metric::Metric;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -91,6 +92,9 @@ pub struct Settings {
     pub step_size_jitter: f64,
     /// First step size; searched where absent.
     pub initial_step_size: Option<f64>,
+    /// First metric, as variances of the position's entries or as their row-major covariance; found from the first
+    /// gradient where absent.
+    pub initial_metric: Option<Vec<f64>>,
     /// Energy error above which a trajectory is divergent.
     pub max_energy_error: f64,
     /// WALNUTS: most by which the energies along one step may differ, else it is divided.
@@ -119,6 +123,7 @@ impl Default for Settings {
             metric: MetricKind::Auto,
             step_size_jitter: 0.1,
             initial_step_size: None,
+            initial_metric: None,
             max_energy_error: 1000.0,
             max_local_error: 1.0,
             path_length: None,
@@ -157,6 +162,24 @@ impl Settings {
     /// Warm-up draws a chain that are kept.
     pub fn kept_warmup(&self) -> u64 {
         if self.save_warmup { self.tune } else { 0 }
+    }
+
+    /// Checks what depends on the number of dimensions.
+    ///
+    /// # Errors
+    /// A first metric of other dimensions, or that is not positive definite.
+    pub fn check_dimensions(&self, dim: usize) -> Result<(), SettingsError> {
+        let Some(values) = &self.initial_metric else {
+            return Ok(());
+        };
+        match Metric::of_covariance(dim, values) {
+            Some(_) => Ok(()),
+            None => Err(SettingsError(format!(
+                "initial_metric must be the {dim} variances of the unconstrained values, or their ({dim}, {dim}) covariance \
+                 matrix, and positive definite; it has {} entries",
+                values.len()
+            ))),
+        }
     }
 
     /// Checks every value and fills in the path length of HMC.
@@ -215,6 +238,13 @@ impl Settings {
                 "initial_step_size must be positive and finite, got {}",
                 self.initial_step_size.unwrap_or_default()
             ),
+        )?;
+        require(
+            self.initial_metric
+                .as_ref()
+                .is_none_or(|values| !values.is_empty() && values.iter().all(|x| x.is_finite())),
+            "initial_metric must be variances or a covariance matrix, of finite numbers"
+                .to_string(),
         )?;
         require(
             positive(self.max_energy_error),
@@ -340,6 +370,7 @@ mod tests {
             (r#"{"max_treedepth": 0}"#, "max_treedepth"),
             (r#"{"step_size_jitter": 1.0}"#, "step_size_jitter"),
             (r#"{"initial_step_size": -1.0}"#, "initial_step_size"),
+            (r#"{"initial_metric": []}"#, "initial_metric"),
             (r#"{"max_energy_error": 0.0}"#, "max_energy_error"),
             (r#"{"max_local_error": -1.0}"#, "max_local_error"),
             (r#"{"n_steps": 5}"#, "belong to kind=\"hmc\""),

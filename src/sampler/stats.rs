@@ -219,6 +219,11 @@ impl ChainDraws {
         Ok(())
     }
 
+    /// Lets go of what was kept in place of positions, which can then be taken as a whole.
+    pub fn release(&mut self) {
+        self.keep = None;
+    }
+
     /// Number of draws kept, warm-up included.
     pub fn len(&self) -> usize {
         self.len

@@ -50,6 +50,14 @@ impl DualAveraging {
         }
     }
 
+    /// Starts at `initial`, a good step size, with mu = log(initial).
+    pub fn near(initial: f64) -> Self {
+        Self {
+            mu: libm::log(initial),
+            ..Self::new(initial)
+        }
+    }
+
     /// Starts the average anew, with equal weights.
     pub fn average_anew(&mut self) {
         (self.averaged, self.kappa) = (0, 1.0);
@@ -132,6 +140,13 @@ mod tests {
         adaptation.update(0.5, 0.8);
         assert!((adaptation.current().ln() + 0.1178511302).abs() < 1e-9);
         assert!((adaptation.averaged().ln() + 0.0516475903).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_good_step_size_is_kept_where_it_does_what_is_asked() {
+        let mut near = DualAveraging::near(0.3);
+        (0..20).for_each(|_| near.update(0.8, 0.8));
+        assert!((near.current() - 0.3).abs() < 1e-12 && (near.averaged() - 0.3).abs() < 1e-12);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Warmup {
     schedule: Schedule,
     target_accept: f64,
     metric: MetricAdaptation,
+    /// The caller's first metric.
+    initial: Option<Metric>,
     metric_known: bool,
     /// Whether the chain meets others.
     meets: bool,
@@ -40,11 +42,18 @@ impl Warmup {
     /// Nothing learned yet by one of so many chains, for a density of `dim` dimensions and so many nanoseconds' work.
     pub fn new(settings: &Settings, dim: usize, work: f64, chains: usize) -> Self {
         let pools = settings.pool && chains > 1;
+        let initial = settings.initial_metric.as_deref();
+        let initial = initial.and_then(|values| Metric::of_covariance(dim, values));
+        let metric = MetricAdaptation::new(settings.metric, dim, work);
         Self {
             schedule: Schedule::new(settings.tune, &settings.schedule),
             target_accept: settings.target_accept,
-            metric: MetricAdaptation::new(settings.metric, dim, work),
-            metric_known: false,
+            metric: match initial {
+                Some(_) => metric.with_good_start(),
+                None => metric,
+            },
+            metric_known: initial.is_some(),
+            initial,
             meets: pools || settings.early_stop,
             pools,
             background: 0,
@@ -83,7 +92,10 @@ impl Warmup {
 
     /// The metric to start with.
     pub fn first_metric(&mut self, start: &State) -> Metric {
-        self.metric.first(&start.gradient)
+        match &self.initial {
+            Some(metric) => metric.clone(),
+            None => self.metric.first(&start.gradient),
+        }
     }
 
     /// Doublings after which a trajectory of this draw ends, as far as warm-up is concerned.
@@ -162,5 +174,39 @@ fn informative(state: &State, outcome: &Outcome) -> bool {
         steps > MIN_DIVERGENT_STEPS
     } else {
         steps > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_metric_is_kept_until_many_points_have_been_seen() {
+        let json =
+            r#"{"tune": 100, "initial_metric": [4, 9], "schedule": {"early_fraction": 0.0}}"#;
+        let settings = Settings::from_json(json).unwrap();
+        let mut warmup = Warmup::new(&settings, 2, 1.0, 1);
+        let mut state = State::new(2);
+        state.gradient = vec![1.0, 100.0];
+        let mut hamiltonian = Hamiltonian {
+            metric: warmup.first_metric(&state),
+            step_size: 0.5,
+            max_energy_error: 1000.0,
+        };
+        let given =
+            |metric: &Metric| matches!(metric, Metric::Diagonal(d) if d.scale() == [2.0, 3.0]);
+        let mut step_size = DualAveraging::near(0.5);
+        let outcome = Outcome::default();
+        for draw in 0..60 {
+            assert_eq!(given(&hamiltonian.metric), draw < 42, "{draw}");
+            // A normal with the standard deviations 1 and 5.
+            let angle = draw as f64;
+            state.position = vec![angle.sin(), 5.0 * angle.cos()];
+            state.gradient = vec![-angle.sin(), -angle.cos() / 5.0];
+            state.index = 1;
+            let searches = warmup.learn(draw, &state, &outcome, &mut step_size, &mut hamiltonian);
+            assert!(!searches);
+        }
     }
 }

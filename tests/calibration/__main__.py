@@ -1,4 +1,4 @@
-"""Command of the full size: ``python -m tests.calibration --fits 500``."""
+"""Command of the full size: ``python -m tests.calibration --fits 500``, of batches ``--batch --fits 3000``."""
 
 import argparse
 import sys
@@ -18,6 +18,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--kind", nargs="+", default=choices("kind"), help="kinds of trajectory (all)")
     parser.add_argument("--model", nargs="+", default=list(CASES), choices=CASES, help="models (all)")
     parser.add_argument("--reparametrise", action="store_true", help="with the option of that name")
+    parser.add_argument("--batch", action="store_true", help="by sample_batch, all data sets in one call")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--alarm", type=float, default=1e-6, help="probability of any false alarm (1e-6)")
     return parser.parse_args()
@@ -32,7 +33,7 @@ def main() -> int:
             for model in arguments.model:
                 began = time.perf_counter()
                 options = {"metric": metric, "kind": kind, "reparametrise": arguments.reparametrise}
-                found = ranks(CASES[model], arguments.fits, arguments.seed, options)
+                found = ranks(CASES[model], arguments.fits, arguments.seed, options, arguments.batch)
                 p = {name: p_value(r, LEVELS) for name, r in found.items()}
                 values.update({(metric, kind, model, name): value for name, value in p.items()})
                 least = min(p, key=p.__getitem__)

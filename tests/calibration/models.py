@@ -62,6 +62,12 @@ def linear_regression():
 
 
 @_case()
+def series_with_a_trend():
+    mu = pm.Normal("intercept", 0, 200) + pm.Normal("trend", 0, 20) * (np.arange(52) / 52)
+    pm.Normal("y", mu, pm.HalfNormal("sigma", 10), observed=_data(52))
+
+
+@_case()
 def hierarchical_centred():
     theta = pm.Normal("theta", pm.Normal("mu", 0, 2), pm.Gamma("tau", 4, 4), shape=6)
     pm.Normal("y", theta[_GROUP], 0.5, observed=_data(24))

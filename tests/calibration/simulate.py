@@ -1,5 +1,6 @@
 """From a model to ranks: prior and data by PyMC's own random draws, fits by this package."""
 
+from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -37,7 +38,9 @@ def _prior(case: Case, model: pm.Model, names: list[str], fits: int, seed: int) 
     return accepted[:fits]
 
 
-def ranks(case: Case, fits: int, seed: int, nuts: dict[str, Any]) -> dict[str, NDArray[np.int64]]:
+def ranks(
+    case: Case, fits: int, seed: int, nuts: dict[str, Any], batch: bool = False
+) -> dict[str, NDArray[np.int64]]:
     """Ranks of the true values, by the name of each element that varies; from 0 to ``LEVELS`` - 1.
 
     Parameters
@@ -50,26 +53,61 @@ def ranks(case: Case, fits: int, seed: int, nuts: dict[str, Any]) -> dict[str, N
         Draws of the prior, and of the sampler, follow from it.
     nuts
         Options of the sampler.
+    batch
+        Whether one `sample_batch` fits all data sets; else they are bound and sampled one by one.
     """
     model = case.build()
     names = list(case.quantities or (variable.name for variable in model.free_RVs))
-    compiled = pymc_rustmc.compile_model(model)
+    compiled = pymc_rustmc.compile_model(model, var_names=names)
+    points = _prior(case, model, names, fits, seed)
+    draws_of = _batch if batch else _one_by_one
     found: dict[str, list[int]] = {}
-    for fit, point in enumerate(_prior(case, model, names, fits, seed)):
+    for point, drawn in zip(points, draws_of(compiled, points, seed, nuts), strict=True):
+        for name in names:
+            draws = drawn[name]
+            below = (draws < point[name]).sum(axis=0)
+            for index in np.argwhere(np.ptp(draws, axis=0) > 1e-9):  # not the diagonal of a correlation
+                found.setdefault(name + str(index.tolist()), []).append(int(below[tuple(index)]))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+_Drawn = dict[str, NDArray[np.float64]]
+
+
+def _one_by_one(
+    compiled: pymc_rustmc.CompiledModel, points: list[dict[str, Any]], seed: int, nuts: dict[str, Any]
+) -> Iterator[_Drawn]:
+    """``LEVELS`` - 1 draws of each variable, for each data set."""
+    for fit, point in enumerate(points):
         idata = compiled.bind({"data": point["y"]}).sample(
             draws=(LEVELS - 1) * THINNING,
             chains=1,
             cores=1,
-            var_names=names,
             random_seed=[seed * 100_000 + fit],
             nuts=nuts,
             progressbar=False,
             quiet=True,
             compute_convergence_checks=False,
         )
-        for name in names:
-            draws = idata.posterior[name].values[0, THINNING - 1 :: THINNING]
-            below = (draws < point[name]).sum(axis=0)
-            for index in np.argwhere(np.ptp(draws, axis=0) > 1e-9):  # not the diagonal of a correlation
-                found.setdefault(name + str(index.tolist()), []).append(int(below[tuple(index)]))
-    return {name: np.array(values) for name, values in found.items()}
+        yield {name: draws.values[0, THINNING - 1 :: THINNING] for name, draws in idata.posterior.items()}
+
+
+def _batch(
+    compiled: pymc_rustmc.CompiledModel, points: list[dict[str, Any]], seed: int, nuts: dict[str, Any]
+) -> Iterator[_Drawn]:
+    """As `_one_by_one`, by one call."""
+    result = pymc_rustmc.sample_batch(
+        compiled,
+        {"data": np.array([point["y"] for point in points])},
+        draws=(LEVELS - 1) * THINNING,
+        chains=1,
+        random_seed=seed,
+        keep={"thin": THINNING},
+        errors="raise",
+        progressbar=False,
+        quiet=True,
+        **nuts,
+    )
+    values = {name: draws.values[:, 0] for name, draws in result.posterior.items()}
+    for fit in range(len(points)):
+        yield {name: draws[fit] for name, draws in values.items()}

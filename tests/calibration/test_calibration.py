@@ -12,9 +12,9 @@ ALARM = 1e-8
 """Of one test; there are about a hundred."""
 
 
-def _assert_calibrated(model, nuts):
-    for name, found in ranks(CASES[model], FITS, 1, nuts).items():
-        assert len(found) == FITS
+def _assert_calibrated(model, nuts, fits=FITS, batch=False):
+    for name, found in ranks(CASES[model], fits, 1, nuts, batch).items():
+        assert len(found) == fits
         assert p_value(found, LEVELS) > ALARM, name
 
 
@@ -27,6 +27,11 @@ def test_calibrated(model):
 @pytest.mark.parametrize("kind", choices("kind"))
 def test_every_metric_and_kind_is_calibrated(metric, kind):
     _assert_calibrated("linear_regression", {"metric": metric, "kind": kind})
+
+
+@pytest.mark.parametrize("model", ["series_with_a_trend", "poisson_regression", "hierarchical_centred"])
+def test_batches_are_calibrated(model):
+    _assert_calibrated(model, {}, fits=200, batch=True)
 
 
 def test_p_values_of_uniform_ranks():

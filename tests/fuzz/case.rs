@@ -84,7 +84,7 @@ fn bind(graph: &Graph, case: &Value) -> Reached {
             _ => {}
         }
     }
-    let Ok(model) = Model::within(ROOM, Rules::ALL, graph, data, &shapes) else {
+    let Ok(model) = Model::within(ROOM, Rules::ALL, None, graph, data, &shapes) else {
         return Reached::Graph;
     };
     let position: Vec<f64> = (0..model.dim()).map(|i| (i as f64 * 0.7).sin()).collect();

@@ -8,6 +8,8 @@ use crate::sampler::settings::MetricKind;
 const MIN_POINTS: usize = 3;
 /// With fewer points there is no telling which metric is best.
 const MIN_POINTS_TO_CHOOSE: usize = 40;
+/// With fewer points than dimensions and these, a metric from elsewhere is kept: some ten draws with their states.
+const MIN_POINTS_TO_REPLACE: usize = 40;
 /// More dimensions than this take the low-rank metric where fewer take the dense one.
 const MOST_DENSE: usize = 128;
 /// A metric that costs less to fit and to apply is kept unless another promises this share of its steps.
@@ -36,6 +38,8 @@ pub struct MetricAdaptation {
     diagonal: Diagonal,
     /// Nanoseconds that a gradient takes.
     work: f64,
+    /// Points before the first fit.
+    patience: usize,
 }
 
 impl MetricAdaptation {
@@ -55,7 +59,14 @@ impl MetricAdaptation {
             judged: 0,
             diagonal: Diagonal::unit(dim),
             work: work.max(1.0),
+            patience: MIN_POINTS,
         }
+    }
+
+    /// The same where the first metric is a good one: a fit to few points would be worse.
+    pub fn with_good_start(self) -> Self {
+        let patience = MIN_POINTS_TO_REPLACE + self.points.dim();
+        Self { patience, ..self }
     }
 
     /// The metric from the first gradient alone: sigma_i^2 = 1 / |g_i|, as a normal at one standard
@@ -105,7 +116,7 @@ impl MetricAdaptation {
     pub fn update(&mut self, metric: &mut Metric, settled: bool) -> bool {
         let (n, dim) = (self.points.len(), self.points.dim());
         let grown = n.saturating_sub(self.fitted);
-        if n < MIN_POINTS || self.fitted > 0 && grown < (n / 5).max(10).max(dim) {
+        if n < self.patience || self.fitted > 0 && grown < (n / 5).max(10).max(dim) {
             return false;
         }
         self.fit(metric, settled && n >= 2 * self.judged)
@@ -115,7 +126,7 @@ impl MetricAdaptation {
     /// chosen anew if `choosing`.
     pub fn fit(&mut self, metric: &mut Metric, choosing: bool) -> bool {
         let points = self.points.typical();
-        if points.len() < MIN_POINTS {
+        if points.len() < MIN_POINTS || self.points.len() < self.patience {
             return false;
         }
         self.fitted = self.points.len();

@@ -15,6 +15,8 @@ mod points;
 #[cfg(test)]
 mod tests;
 
+use crate::kernels::linalg::cholesky;
+
 pub use adaptation::MetricAdaptation;
 pub use agreement::distance;
 pub use dense::Dense;
@@ -49,6 +51,24 @@ impl Metric {
     /// The identity in `dim` dimensions.
     pub fn unit(dim: usize) -> Self {
         Self::Diagonal(Diagonal::unit(dim))
+    }
+
+    /// The metric of a normal with these variances, or with this row-major covariance; none if they are not positive, or
+    /// of another number of dimensions.
+    pub fn of_covariance(dim: usize, values: &[f64]) -> Option<Self> {
+        if values.len() == dim {
+            let mut diagonal = Diagonal::unit(dim);
+            diagonal.set_variances(values.iter().copied());
+            let sound = values.iter().all(|v| *v > 0.0 && v.is_finite());
+            return sound.then_some(Self::Diagonal(diagonal));
+        }
+        if values.len() != dim * dim {
+            return None;
+        }
+        let mut lower = vec![0.0; dim * dim];
+        let mut scratch = vec![0.0; cholesky::factor_scratch(dim)];
+        cholesky::factor([1, dim], values, &mut lower, &mut scratch);
+        Dense::new(&vec![1.0; dim], &lower).map(Self::Dense)
     }
 
     /// The diagonal metric with these scales.
