@@ -57,14 +57,14 @@ def shops(number: int) -> Made:
         mu = pm.Normal("mu", 0, 3)
         tau = pm.Gamma("tau", 4, 4)
         level = pm.Normal("level", mu, tau, dims="shop")
-        sigma = pm.HalfNormal("sigma", 1)
+        sigma = pm.HalfNormal("sigma", 0.5)
         pm.Normal("sales", level[shop], sigma, observed=y, dims="sale")
     sets, truths = [], []
     for _ in range(number):
         rows = rng.integers(20, 401)
         groups = int(rng.integers(3, min(12, rows // 5) + 1))
         index = np.arange(rows) % groups
-        truth = {"mu": rng.normal(0, 3), "tau": rng.gamma(4, 1 / 4), "sigma": abs(rng.normal())}
+        truth = {"mu": rng.normal(0, 3), "tau": rng.gamma(4, 1 / 4), "sigma": abs(rng.normal(0, 0.5))}
         levels = rng.normal(truth["mu"], truth["tau"], groups)
         data = {"shop_index": index, "y": rng.normal(levels[index], truth["sigma"])}
         coords = {"shop": [f"shop {k}" for k in range(groups)]}
@@ -74,18 +74,21 @@ def shops(number: int) -> Made:
 
 
 def measurements(number: int) -> Made:
-    """Return a regression on 20 correlated covariates with heavy-tailed errors, 200 rows a data set, and the truth."""
+    """Return a regression on 20 correlated covariates with heavy-tailed errors, 200 rows a data set, and the truth.
+
+    Posteriors differ little from data set to data set but for where they lie: errors are of one instrument.
+    """
     rng = np.random.default_rng(3)
     mixing = rng.normal(size=(20, 20))
     with pm.Model() as model:
         x = pm.Data("x", np.zeros((200, 20)))
         y = pm.Data("y", np.zeros(200))
-        beta = pm.Normal("beta", 0, 2, shape=20)
+        beta = pm.Normal("beta", 0, 1, shape=20)
         sigma = pm.HalfNormal("sigma", 2)
         pm.StudentT("value", nu=4, mu=x @ beta, sigma=sigma, observed=y)
     sets, truths = [], []
     for _ in range(number):
-        truth = {"beta": rng.normal(0, 2, 20), "sigma": abs(rng.normal(0, 2))}
+        truth = {"beta": rng.normal(0, 1, 20), "sigma": rng.lognormal(0, 0.1)}
         design = rng.normal(size=(200, 20)) @ mixing + 5
         sets.append({"x": design, "y": design @ truth["beta"] + truth["sigma"] * rng.standard_t(4, 200)})
         truths.append(truth)
@@ -99,16 +102,17 @@ RAGGED: dict[str, Callable[[int], Made]] = {"counts": counts, "shops": shops}
 def ragged(number: int, cores: int | None) -> str:
     """Fit data sets of 20 to 400 rows, 2 chains of 300 + 500 draws each; return a table.
 
-    The share of true values inside the 94 % intervals is 94 % but for chance, since they are draws from the prior.
+    True values are draws from the prior, so the 94 % intervals hold 94 % of them, a little less since the shortest
+    interval of few draws is too short.
     """
-    rows = [["data sets", "s", "ms a set", "failed", "divergent", "R-hat > 1.05", "ESS < 100", "inside 94 %"]]
+    rows = [["data sets", "s", "processor ms a set", "failed", "divergent", "R-hat > 1.05", "ESS < 100", "inside 94 %"]]
     for name, make in RAGGED.items():
         model, sets, truths = make(number)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         result = pymc_rustmc.sample_batch(
             model, sets, draws=DRAWS, tune=TUNE, chains=2, cores=cores, random_seed=1, **QUIET
         )
-        seconds = time.perf_counter() - began
+        seconds, used = time.perf_counter() - began, time.process_time() - used
         inside = [
             ((low <= truth[key]) & (truth[key] <= high)).ravel()
             for key in truths[0]
@@ -128,7 +132,7 @@ def ragged(number: int, cores: int | None) -> str:
             [
                 f"{number} of {name}",
                 f"{seconds:.1f}",
-                f"{1e3 * seconds / number:.1f}",
+                f"{1e3 * used / number:.1f}",
                 *map(str, (len(result.failures), divergent, *flags)),
                 f"{100 * np.concatenate(inside).mean():.2f} %",
             ]

@@ -48,11 +48,12 @@ class Chunk(TypedDict):
 
 
 def join(chunks: Sequence[Chunk]) -> Chunk:
-    """Put chunks together; at least one."""
+    """Put chunks together; at least one. They are used up, so that memory holds one array twice, not all."""
 
     def arrays(key: str) -> dict[str, NDArray[Any]]:
+        parts: list[dict[str, NDArray[Any]]]
         parts = [chunk[key] for chunk in chunks if len(chunk["id"])] or [chunks[0][key]]  # type: ignore[literal-required]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
 
     return Chunk(
         id=[key for chunk in chunks for key in chunk["id"]],
@@ -116,7 +117,8 @@ class Joined:
 
     def add(self, chunk: Chunk) -> None:
         """Add a chunk."""
-        self._chunks.append(chunk)
+        own = {key: dict(part) if isinstance(part, Mapping) else part for key, part in chunk.items()}
+        self._chunks.append(own)  # type: ignore[arg-type]
         while len(self._chunks) > 1 and _size(self._chunks[-2]) < 2 * _size(self._chunks[-1]):
             last = self._chunks.pop()
             self._chunks[-1] = join([self._chunks[-1], last])

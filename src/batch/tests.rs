@@ -245,7 +245,7 @@ proptest! {
             let mut alone = Model::new(&template.graph, data, &shapes).unwrap().density();
             prop_assert_eq!(shared.work(), alone.work());
             for x in random.vector(3, -3.0, 3.0) {
-                let mut evaluate = |density: &mut dyn Density| {
+                let evaluate = |density: &mut dyn Density| {
                     let mut gradient = [0.0];
                     let logp = density.logp_and_gradient(&[x], &mut gradient).unwrap();
                     [logp, gradient[0]].map(f64::to_bits)

@@ -204,7 +204,7 @@ mod tests {
             let angle = draw as f64;
             state.position = vec![angle.sin(), 5.0 * angle.cos()];
             state.gradient = vec![-angle.sin(), -angle.cos() / 5.0];
-            state.index = 1;
+            (state.index, state.logp) = (1, -0.5);
             let searches = warmup.learn(draw, &state, &outcome, &mut step_size, &mut hamiltonian);
             assert!(!searches);
         }

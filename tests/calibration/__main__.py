@@ -19,6 +19,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--model", nargs="+", default=list(CASES), choices=CASES, help="models (all)")
     parser.add_argument("--reparametrise", action="store_true", help="with the option of that name")
     parser.add_argument("--batch", action="store_true", help="by sample_batch, all data sets in one call")
+    parser.add_argument("--warm-start", action="store_true", help="with a pilot, with --batch")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--alarm", type=float, default=1e-6, help="probability of any false alarm (1e-6)")
     return parser.parse_args()
@@ -33,6 +34,8 @@ def main() -> int:
             for model in arguments.model:
                 began = time.perf_counter()
                 options = {"metric": metric, "kind": kind, "reparametrise": arguments.reparametrise}
+                if arguments.warm_start:
+                    options["warm_start"] = True
                 found = ranks(CASES[model], arguments.fits, arguments.seed, options, arguments.batch)
                 p = {name: p_value(r, LEVELS) for name, r in found.items()}
                 values.update({(metric, kind, model, name): value for name, value in p.items()})

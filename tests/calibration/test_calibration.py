@@ -30,8 +30,9 @@ def test_every_metric_and_kind_is_calibrated(metric, kind):
 
 
 @pytest.mark.parametrize("model", ["series_with_a_trend", "poisson_regression", "hierarchical_centred"])
-def test_batches_are_calibrated(model):
-    _assert_calibrated(model, {}, fits=200, batch=True)
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_batches_are_calibrated(model, warm_start):
+    _assert_calibrated(model, {"warm_start": warm_start}, fits=200, batch=True)
 
 
 def test_p_values_of_uniform_ranks():
