@@ -57,7 +57,7 @@ def table(count: int, cores: int | None, rivals: list[str], looped: int) -> str:
         How many series rivals fit; their time is extrapolated to all.
     """
     data = series(count)
-    rows = [("", f"{count} series", "a series", "with summaries")]
+    rows = [("", f"{count} series", "a series", "processor ms a series", "with summaries")]
     start, used = time.perf_counter(), time.process_time()
     model = template()
     result = pymc_rustmc.sample_batch(
@@ -72,23 +72,24 @@ def table(count: int, cores: int | None, rivals: list[str], looped: int) -> str:
         quiet=True,
     )
     seconds, used = time.perf_counter() - start, time.process_time() - used
-    rows.append(("rustmc, sample_batch", f"{seconds:.1f} s", f"{1e3 * seconds / count:.2f} ms", "included"))
+    rows.append(("rustmc, sample_batch", f"{seconds:.1f} s", f"{1e3 * seconds / count:.2f} ms", f"{1e3 * used / count:.2f}", "included"))
     for rival in rivals:
         fit = RIVALS[rival](model)
         summarise(fit(data[0]))
         times = []
         for y in data[:looped]:
-            start = time.perf_counter()
+            start, used_before = time.perf_counter(), time.process_time()
             posterior = fit(y)
-            between = time.perf_counter()
+            between, processors = time.perf_counter(), time.process_time() - used_before
             summarise(posterior)
-            times.append((between - start, time.perf_counter() - start))
-        alone, both = np.mean(times, axis=0)
+            times.append((between - start, processors, time.perf_counter() - start))
+        alone, processors, both = np.mean(times, axis=0)
         rows.append(
             (
                 f"{rival}, loop over {looped}",
                 f"{alone * count:.0f} s (extrapolated)",
                 f"{1e3 * alone:.1f} ms",
+                f"{1e3 * processors:.1f}",
                 f"{both * count:.0f} s",
             )
         )

@@ -7,7 +7,7 @@ from benchmarks import batch
 
 def test_the_table_counts_every_series():
     table = batch.table(4, 1, [], 0)
-    assert re.search(r"rustmc, sample_batch\s+\d+\.\d s\s+\d+\.\d\d ms\s+included", table)
+    assert re.search(r"rustmc, sample_batch\s+\d+\.\d s\s+\d+\.\d\d ms\s+\d+\.\d\d\s+included", table)
     assert "4 series" in table
     assert "0 failures" in table
 
