@@ -72,7 +72,15 @@ def table(count: int, cores: int | None, rivals: list[str], looped: int) -> str:
         quiet=True,
     )
     seconds, used = time.perf_counter() - start, time.process_time() - used
-    rows.append(("rustmc, sample_batch", f"{seconds:.1f} s", f"{1e3 * seconds / count:.2f} ms", f"{1e3 * used / count:.2f}", "included"))
+    rows.append(
+        (
+            "rustmc, sample_batch",
+            f"{seconds:.1f} s",
+            f"{1e3 * seconds / count:.2f} ms",
+            f"{1e3 * used / count:.2f}",
+            "included",
+        )
+    )
     for rival in rivals:
         fit = RIVALS[rival](model)
         summarise(fit(data[0]))

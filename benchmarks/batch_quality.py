@@ -20,8 +20,8 @@ def exact(y: Series) -> Moments:
     """Return the posterior means and standard deviations of intercept, trend and sigma, ``(2, 3)``.
 
     Given sigma, intercept and trend are normal; what is left is an integral over log sigma, taken by the
-    trapezoidal rule, whose error falls exponentially with the step for a smooth integrand that vanishes at both
-    ends.
+    trapezoidal rule, whose error falls exponentially with the step for a smooth integrand that vanishes at
+    both ends.
     """
     fitted = _X @ np.linalg.lstsq(_X, y, rcond=None)[0]
     middle = 0.5 * np.log(((y - fitted) ** 2).sum() / (POINTS - 2))

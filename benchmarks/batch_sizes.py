@@ -1,4 +1,4 @@
-"""A batch at full size: ragged data sets, a pilot for all, memory that stays, and one data set that is no good."""
+"""A batch at full size: ragged data sets, warm starts, memory that stays, and a data set that is no good."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Made = tuple[pm.Model, list[Data], list[Truth]]
 
 
 def counts(number: int) -> Made:
-    """Return a Poisson regression on 4 covariates, data sets of 20 to 400 rows, and what they were made of."""
+    """Return a Poisson regression on 4 covariates, data sets of 20 to 400 rows, and the truth."""
     rng = np.random.default_rng(1)
     with pm.Model() as model:
         x = pm.Data("x", np.zeros((20, 4)))
@@ -47,7 +47,7 @@ def counts(number: int) -> Made:
 
 
 def shops(number: int) -> Made:
-    """Return a hierarchical template, data sets of 20 to 400 rows with 3 to 12 groups of their own, and the truth."""
+    """Return a hierarchical template, data sets of 20 to 400 rows with 3 to 12 groups, and the truth."""
     rng = np.random.default_rng(2)
     with pm.Model() as model:
         model.add_coord("shop", ["a", "b", "c"], length=3)
@@ -74,7 +74,7 @@ def shops(number: int) -> Made:
 
 
 def measurements(number: int) -> Made:
-    """Return a regression on 20 correlated covariates with heavy-tailed errors, 200 rows a data set, and the truth.
+    """Return a heavy-tailed regression on 20 correlated covariates, data sets of 200 rows, and the truth.
 
     Posteriors differ little from data set to data set but for where they lie: errors are of one instrument.
     """
@@ -102,10 +102,21 @@ RAGGED: dict[str, Callable[[int], Made]] = {"counts": counts, "shops": shops}
 def ragged(number: int, cores: int | None) -> str:
     """Fit data sets of 20 to 400 rows, 2 chains of 300 + 500 draws each; return a table.
 
-    True values are draws from the prior, so the 94 % intervals hold 94 % of them, a little less since the shortest
-    interval of few draws is too short.
+    True values are draws from the prior, so the 94 % intervals hold 94 % of them, a little less since the
+    shortest interval of few draws is too short.
     """
-    rows = [["data sets", "s", "processor ms a set", "failed", "divergent", "R-hat > 1.05", "ESS < 100", "inside 94 %"]]
+    rows = [
+        [
+            "data sets",
+            "s",
+            "processor ms a set",
+            "failed",
+            "divergent",
+            "R-hat > 1.05",
+            "ESS < 100",
+            "inside 94 %",
+        ]
+    ]
     for name, make in RAGGED.items():
         model, sets, truths = make(number)
         began, used = time.perf_counter(), time.process_time()
@@ -141,7 +152,7 @@ def ragged(number: int, cores: int | None) -> str:
 
 
 def warm_starts(number: int, cores: int | None) -> str:
-    """Compare gradients and effective sample sizes with and without a pilot, for warm-ups that grow shorter."""
+    """Compare gradients and effective sample sizes with and without a pilot, for ever shorter warm-ups."""
     made: dict[str, Made] = {
         "series": (template(), [{"y": y} for y in series(number)], []),
         "counts": counts(number),
@@ -205,7 +216,7 @@ def series_like(rng: np.random.Generator) -> Any:
 
 
 def measure(number: int, stored: bool) -> dict[str, float]:
-    """Fit series from a generator in this process, which should be fresh; peak bytes, and bytes of the result."""
+    """Fit series from a generator in this process, which should be fresh; return bytes."""
     compiled = pymc_rustmc.compile_model(template())
     run = {"draws": 50, "tune": 50, "chains": 1, "cores": 2, "random_seed": 1, **QUIET}
     pymc_rustmc.sample_batch(compiled, {"y": series(100)}, **run)

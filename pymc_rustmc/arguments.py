@@ -118,8 +118,8 @@ def checked_metric(metric: Any) -> list[float]:
         is_metric = False
     if not is_metric or not array.size or not np.isfinite(array).all():
         raise ValueError(
-            "`initial_metric` must be variances, (dim,), or a symmetric covariance matrix, (dim, dim), of finite "
-            f"numbers, got {metric!r}."
+            "`initial_metric` must be variances, (dim,), or a symmetric covariance matrix, (dim, dim), of "
+            f"finite numbers, got {metric!r}."
         )
     flat: list[float] = array.ravel().tolist()
     return flat

@@ -18,7 +18,13 @@ from pymc.sampling.parallel import _cpu_count
 
 from pymc_rustmc._core import complete_settings
 from pymc_rustmc.approximate import pathfinder_starts
-from pymc_rustmc.arguments import check_counts, checked_metric, checked_option, checked_rewrites, unknown_options
+from pymc_rustmc.arguments import (
+    check_counts,
+    checked_metric,
+    checked_option,
+    checked_rewrites,
+    unknown_options,
+)
 from pymc_rustmc.begin import as_dtypes, begin, chosen_model, kept, recorded, seeds_of
 from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.description import InitVals
@@ -99,8 +105,9 @@ class RustMC(Sampler):  # type: ignore[misc]
     initial_step_size
         First step size; searched for where left out.
     initial_metric
-        First metric, in place of a guess from the first gradient: variances of all unconstrained values, ``(dim,)``, or
-        their covariance, ``(dim, dim)``. Warm-up keeps it until it has seen enough to fit a better one.
+        First metric, in place of a guess from the first gradient: variances of all unconstrained values,
+        ``(dim,)``, or their covariance, ``(dim, dim)``. Warm-up keeps it until it has seen enough to fit a
+        better one.
     max_energy_error
         Energy error above which a trajectory counts as divergent (1000).
     max_local_error

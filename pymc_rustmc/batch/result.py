@@ -169,11 +169,11 @@ class BatchResult:
         return chain_seeds(self.settings.seed, self._position(id), self.settings.chains)
 
     def warm_start(self, id: Hashable) -> dict[str, Any]:
-        """Options of `RustMC` that a data set's fit had from the pilot of ``warm_start``; none without a pilot.
+        """Return the options of `RustMC` that a fit had from the pilot of ``warm_start``, if there was one.
 
-        ``compiled.bind(data).sample(random_seed=result.seeds(id), nuts=result.warm_start(id), ...)`` gives the
-        same draws, bit for bit. Data sets whose parameters have other shapes than those of the pilot, and so began
-        with an ordinary warm-up, have none.
+        ``compiled.bind(data).sample(random_seed=result.seeds(id), nuts=result.warm_start(id), ...)`` gives
+        the same draws, bit for bit. Data sets whose parameters have other shapes than those of the pilot, and
+        so began with an ordinary warm-up, have none.
         """
         was_warm = bool(self.stats.warm_start[self._index(id), 0])
         return dict(self.settings.warm_start["options"]) if was_warm and self.settings.warm_start else {}

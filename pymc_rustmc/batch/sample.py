@@ -116,9 +116,9 @@ def sample_batch(
         A `dask.distributed.Client`, whose workers then do the work; the fits are the same. Needs the extra
         ``pymc_rustmc[dask]`` here and on the workers.
     warm_start
-        Number of data sets, the first ones, that a pilot fits before all others, or True for 8. All data sets then
-        begin with its metric and step size in place of a search for them, if their parameters have the same shapes, and
-        a shorter ``tune`` is enough; see `BatchResult.warm_start`.
+        Number of data sets, the first ones, that a pilot fits before all others, or True for 8. All data sets
+        then begin with its metric and step size in place of a search for them, if their parameters have the
+        same shapes; see `BatchResult.warm_start`, and ``docs/batch.md`` for when it pays.
     progressbar, quiet
         Whether to show a bar; whether to show nothing at all.
     **nuts
@@ -172,7 +172,9 @@ def sample_batch(
     if pilot and stored is not None and stored.warm_start and stored.warm_start["data_sets"] == pilot:
         settings = replace(settings, warm_start=stored.warm_start)
     elif pilot:
-        source, settings = with_pilot(bound, source, settings, pilot, cores if client is None else _processors())
+        source, settings = with_pilot(
+            bound, source, settings, pilot, cores if client is None else _processors()
+        )
     writer = None if store is None else BatchStore(store, bound, settings, resume=resume)
 
     held = Joined()

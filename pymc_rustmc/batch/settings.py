@@ -39,8 +39,8 @@ class BatchSettings:
     kept
         Variables whose draws are kept.
     warm_start
-        None, or ``data_sets``, how many the pilot had, with the ``shapes`` of the value variables that it is good
-        for and the ``options`` of the sampler that it found.
+        None, or ``data_sets``, how many the pilot had, with the ``shapes`` of the value variables that it is
+        good for and the ``options`` of the sampler that it found.
     jitter, retries
         Whether starting points are jittered, and how often one without a finite density is drawn again.
     """

@@ -1,7 +1,7 @@
-"""Warm starts: the metric and the step size that every data set begins warm-up with, from a pilot on the first ones.
+"""Warm starts: the metric and the step size that every data set begins with, from a pilot on the first ones.
 
-The pilot's draws serve for nothing else, and its random numbers are its own: a fit depends on the pilot's result
-as on any other setting, and adapts from there before it samples, so its draws are as exact as without.
+The pilot's draws serve for nothing else, and its random numbers are its own: a fit depends on the pilot's
+result as on any other setting, and adapts from there before it samples, so its draws are as exact as without.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def with_pilot(
         thin=1,
         kept=tuple(parameters),
     )
-    fits = [fit for chunk in fit_all(template, _Again(blocks), pilot, threads=threads) for fit in _fits(chunk)]
+    fits = [
+        fit for chunk in fit_all(template, _Again(blocks), pilot, threads=threads) for fit in _fits(chunk)
+    ]
     warm_start: dict[str, Any] = {"data_sets": count}
     if fits:
         alike = [fit for fit in fits if fit.shapes == fits[0].shapes]
@@ -129,7 +131,7 @@ def _fits(chunk: Chunk) -> Iterator[_PilotFit]:
 
 
 def _pooled(fits: Iterable[_PilotFit], run: dict[str, Any]) -> dict[str, Any]:
-    """Options of `RustMC` that start where these fits ended: geometric means of scales, means of correlations."""
+    """Options of `RustMC` that start where these fits ended: geometric means of scales, mean correlations."""
     fits = list(fits)
     sd = np.exp(np.mean([np.log(fit.sd) for fit in fits], axis=0))
     metric = sd**2

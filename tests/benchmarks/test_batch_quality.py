@@ -18,7 +18,14 @@ def test_exact_moments_are_those_of_a_grid():
     # Sums of squares from few numbers, since the grid is large.
     n, st, stt = POINTS, TIME.sum(), (TIME**2).sum()
     sy, syt, syy = y.sum(), (y * TIME).sum(), (y**2).sum()
-    squares = syy + n * intercept**2 + stt * trend**2 - 2 * intercept * sy - 2 * trend * syt + 2 * intercept * trend * st
+    squares = (
+        syy
+        + n * intercept**2
+        + stt * trend**2
+        - 2 * intercept * sy
+        - 2 * trend * syt
+        + 2 * intercept * trend * st
+    )
     logp = -n * np.log(sigma) - 0.5 * squares / sigma**2
     logp -= 0.5 * ((intercept / 200) ** 2 + (trend / 20) ** 2 + (sigma / 10) ** 2)
     weights = np.nan_to_num(np.exp(logp - np.nanmax(logp)))
@@ -31,7 +38,7 @@ def test_exact_moments_are_those_of_a_grid():
 
 
 def test_table():
-    header, *rows = table(4, None).splitlines()
+    _, *rows = table(4, None).splitlines()
     assert len(rows) == 6
     assert all(float(row.split()[-7]) < 6 for row in rows)
 

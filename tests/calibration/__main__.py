@@ -1,4 +1,4 @@
-"""Command of the full size: ``python -m tests.calibration --fits 500``, of batches ``--batch --fits 3000``."""
+"""Command of the full size: ``python -m tests.calibration --fits 500``, also with ``--batch``."""
 
 import argparse
 import sys
