@@ -68,8 +68,8 @@ def table(count: int, cores: int | None) -> str:
     for number, name in enumerate(("intercept", "trend", "sigma")):
         summary = result.summary[name]
         for row, moment in enumerate(("mean", "sd")):
-            errors = summary.sel(statistic=moment) - wanted[:, row, number]
-            z = np.abs(errors / summary.sel(statistic=f"mcse_{moment}")).values
+            errors = summary.sel(statistic=moment).values - wanted[:, row, number]
+            z = np.abs(errors / summary.sel(statistic=f"mcse_{moment}").values)
             counts = [f"{(z > bound).sum()} of {count}" for bound in (3, 4)]
             rms = f"{np.sqrt((z**2).mean()):.2f}"
             rows.append([f"{moment} of {name}", rms, f"{z.max():.2f}", *counts])

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from benchmarks.report import aligned
 
 QUIET: dict[str, Any] = {"progressbar": False, "quiet": True}
 
-Data = dict[str, Any]
+Data = dict[str, Any] | pymc_rustmc.DataSet
 Truth = dict[str, Any]
-Made = tuple[pm.Model, list[Data], list[Truth]]
+Made = tuple[pm.Model, Sequence[Data], list[Truth]]
 
 
 def counts(number: int) -> Made:
@@ -38,7 +38,7 @@ def counts(number: int) -> Made:
         pm.Poisson("count", pm.math.exp(intercept + x @ beta), observed=y)
     sets, truths = [], []
     for _ in range(number):
-        truth = {"intercept": rng.normal(1, 1), "beta": rng.normal(0, 0.5, 4)}
+        truth: Truth = {"intercept": rng.normal(1, 1), "beta": rng.normal(0, 0.5, 4)}
         design = rng.normal(size=(rng.integers(20, 401), 4))
         rate = np.exp(truth["intercept"] + design @ truth["beta"])
         sets.append({"x": design, "y": rng.poisson(rate)})
@@ -61,10 +61,10 @@ def shops(number: int) -> Made:
         pm.Normal("sales", level[shop], sigma, observed=y, dims="sale")
     sets, truths = [], []
     for _ in range(number):
-        rows = rng.integers(20, 401)
+        rows = int(rng.integers(20, 401))
         groups = int(rng.integers(3, min(12, rows // 5) + 1))
         index = np.arange(rows) % groups
-        truth = {"mu": rng.normal(0, 3), "tau": rng.gamma(4, 1 / 4), "sigma": abs(rng.normal(0, 0.5))}
+        truth: Truth = {"mu": rng.normal(0, 3), "tau": rng.gamma(4, 1 / 4), "sigma": abs(rng.normal(0, 0.5))}
         levels = rng.normal(truth["mu"], truth["tau"], groups)
         data = {"shop_index": index, "y": rng.normal(levels[index], truth["sigma"])}
         coords = {"shop": [f"shop {k}" for k in range(groups)]}
@@ -88,7 +88,7 @@ def measurements(number: int) -> Made:
         pm.StudentT("value", nu=4, mu=x @ beta, sigma=sigma, observed=y)
     sets, truths = [], []
     for _ in range(number):
-        truth = {"beta": rng.normal(0, 1, 20), "sigma": rng.lognormal(0, 0.1)}
+        truth: Truth = {"beta": rng.normal(0, 1, 20), "sigma": rng.lognormal(0, 0.1)}
         design = rng.normal(size=(200, 20)) @ mixing + 5
         sets.append({"x": design, "y": design @ truth["beta"] + truth["sigma"] * rng.standard_t(4, 200)})
         truths.append(truth)
@@ -218,12 +218,12 @@ def series_like(rng: np.random.Generator) -> Any:
 def measure(number: int, stored: bool) -> dict[str, float]:
     """Fit series from a generator in this process, which should be fresh; return bytes."""
     compiled = pymc_rustmc.compile_model(template())
-    run = {"draws": 50, "tune": 50, "chains": 1, "cores": 2, "random_seed": 1, **QUIET}
+    run: dict[str, Any] = {"draws": 50, "tune": 50, "chains": 1, "cores": 2, "random_seed": 1, **QUIET}
     pymc_rustmc.sample_batch(compiled, {"y": series(100)}, **run)
     before = peak()
     with tempfile.TemporaryDirectory() as folder:
-        store = {"store": Path(folder) / "fits"} if stored else {}
-        result = pymc_rustmc.sample_batch(compiled, generated(number), **store, **run)
+        store = Path(folder) / "fits" if stored else None
+        result = pymc_rustmc.sample_batch(compiled, generated(number), store=store, **run)
         held = 0 if stored else sum(v.nbytes for d in (result.summary, result.stats) for v in d.values())
         return {"peak": peak(), "grown": peak() - before, "result": held}
 

@@ -40,10 +40,13 @@ impl Planned {
     }
 }
 
+/// Nodes, and those of them that are wanted.
+type Graph = (Vec<Node>, Vec<Id>);
+
 /// Programs by the graphs that they carry out.
 #[derive(Default)]
 pub struct Programs {
-    known: Mutex<HashMap<(Vec<Node>, Vec<Id>), Arc<Program>>>,
+    known: Mutex<HashMap<Graph, Arc<Program>>>,
 }
 
 /// Programs that are kept; with more, they are forgotten.
