@@ -112,8 +112,9 @@ def parser() -> argparse.ArgumentParser:
     warmup_parser.add_argument(
         "--traps", nargs="*", choices=warmup.TRAPS, default=[*warmup.TRAPS], help="chains that get stuck"
     )
+    warmup_parser.add_argument("--tune", type=int, help="draws of warm-up (default: the sampler's own)")
     add_models(warmup_parser, metrics.MODELS)
-    warmup_parser.set_defaults(texts=lambda o: warmup.table(o.models, o.traps, o.seeds))
+    warmup_parser.set_defaults(texts=lambda o: warmup.table(o.models, o.traps, o.seeds, o.tune))
 
     batch_parser = commands.add_parser("batch", help="fit thousands of series by one call, and by rivals")
     batch_parser.add_argument(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pymc as pm
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 import pymc_rustmc
 from benchmarks.efficiency import BUILDERS
 from benchmarks.efficiency_table import number
-from benchmarks.metrics import MODELS
 from pymc_rustmc import diagnostics
 
 OPTIONS: Mapping[str, Mapping[str, bool]] = {
@@ -112,7 +111,7 @@ def outcome(
     gradients = sum(idata[group]["n_steps"].values.sum() for group in groups)
     draws = [idata["posterior"][name].values for name in free]
 
-    def log_cost(method: str) -> float:
+    def log_cost(method: Literal["bulk", "tail"]) -> float:
         least = min(float(np.min(diagnostics.ess(values, method=method))) for values in draws)
         return float(np.log(gradients / least))
 
@@ -136,16 +135,18 @@ def measured(model: pm.Model, seeds: int, **more: Any) -> dict[str, list[Outcome
 
 
 def _ratio(logs: Sequence[float]) -> str:
-    """Geometric mean, with the standard error of its logarithm in percent."""
+    """Geometric mean, with the standard error of its logarithm in percent where there are several."""
+    if len(logs) == 1:
+        return f"{np.exp(logs[0]):.2f}"
     error = 100 * np.std(logs, ddof=1) / len(logs) ** 0.5
     return f"{np.exp(np.mean(logs)):.2f} ± {error:.0f} %"
 
 
-def table(models: Sequence[str], traps: Sequence[str], seeds: int) -> Iterator[str]:
+def table(models: Sequence[str], traps: Sequence[str], seeds: int, tune: int | None = None) -> Iterator[str]:
     """Yield the lines of two Markdown tables, each as soon as it is measured.
 
-    The first has the cost of the default, and ratios to it, seed by seed; the second the R-hats of chains
-    that get stuck.
+    ``tune`` is the most that warm-up may take. The first has the cost of the default, and ratios to it, seed
+    by seed; the second the R-hats of chains that get stuck.
     """
     others = [name for name in OPTIONS if name != "default"]
     ratios = [f"{name}, {kind}" for kind in ("bulk", "tail") for name in others]
@@ -156,7 +157,7 @@ def table(models: Sequence[str], traps: Sequence[str], seeds: int) -> Iterator[s
         yield f"|{' --- |' * len(header)}"
     logs: dict[tuple[str, str], list[float]] = {}
     for model in models:
-        found = measured(BUILDERS[model](), seeds)
+        found = measured(BUILDERS[model](), seeds, tune=tune)
         cells = [model]
         for kind in ("bulk", "tail"):
             cells.append(number(float(np.exp(np.mean([getattr(run, kind) for run in found["default"]])))))
@@ -179,10 +180,11 @@ def table(models: Sequence[str], traps: Sequence[str], seeds: int) -> Iterator[s
         yield f"\n| chains that get stuck | {' | '.join(f'R-hat, {name}' for name in OPTIONS)} |"
         yield f"|{' --- |' * (1 + len(OPTIONS))}"
     for trap in traps:
-        runs = measured(TRAPS[trap].build(), seeds, initvals=TRAPS[trap].initvals)
+        runs = measured(TRAPS[trap].build(), seeds, tune=tune, initvals=TRAPS[trap].initvals)
         cells = [trap]
         for found_runs in runs.values():
             values = sorted(run.r_hat for run in found_runs)
             flagged = sum(value > 1.01 for value in values)
-            cells.append(f"{values[0]:.2f} ... {np.median(values):.2f} ... {values[-1]:.2f}, {flagged} above 1.01")
+            spread = " ... ".join(f"{value:.2f}" for value in (values[0], np.median(values), values[-1]))
+            cells.append(f"{spread}, {flagged} above 1.01")
         yield f"| {' | '.join(cells)} |"

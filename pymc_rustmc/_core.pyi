@@ -352,9 +352,9 @@ class Run:
         dict
             "positions", ``(chains, n, dim)``, or where variables were wanted "values", of name to
             ``(chains, n, *shape)``; "stats", of name to ``(chains, n)``; "warmup_draws", how
-            many of the ``n`` are warm-up; "tune", how many draws warm-up took; "warmup_time" and "sampling_time" in seconds; "chains", the
-            numbers of the chains returned; "gradients", the evaluations of each. After an abort, the
-            chains and the common length that give most draws.
+            many of the ``n`` are warm-up; "tune", how many draws warm-up took; "warmup_time" and
+            "sampling_time" in seconds; "chains", the numbers of the chains returned; "gradients", the
+            evaluations of each. After an abort, the chains and the common length that give most draws.
 
         Raises
         ------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pymc.rustmc")
 
 _CAN_RESIZE = "total" in inspect.signature(RichProgressBackend.update).parameters
-"""Whether a bar can become shorter when warm-up ends early: not with PyMC 5, where it then jumps at its end."""
+"""Whether a bar becomes shorter when warm-up ends early: not with PyMC 5, where it then jumps at its end."""
 
 _POLL = 0.05
 """Seconds between two looks at the counters; also the longest wait for a pending Ctrl-C."""

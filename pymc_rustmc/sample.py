@@ -115,10 +115,10 @@ class RustMC(Sampler):  # type: ignore[misc]
     n_steps, path_length
         HMC: leapfrog steps of a trajectory, or its length in whitened coordinates (2.0).
     pool
-        Whether chains learn one metric from the points of all of them (False); without effect on a single chain.
+        Whether chains learn one metric from the points of all (False); without effect on a single chain.
     early_stop
-        Whether warm-up ends before ``tune`` draws, as soon as the chains agree on the metric and the step size
-        (False); a single chain is compared with itself. ``tuning_steps`` of the result is what was used.
+        Whether warm-up ends before ``tune`` draws, as soon as chains agree on metric and step size (False); a
+        single chain is compared with itself. ``tuning_steps`` of the result is what was used.
     schedule
         Windows of warm-up: any of ``early_fraction``, ``early_switch``, ``window``, ``growth``,
         ``final_fraction``.

@@ -40,6 +40,8 @@ class KeptFit:
         Statistics of these draws, ``(chains, draws)``.
     seconds
         From data to summary.
+    tune
+        Draws of warm-up.
     data
         The data set.
     """
@@ -125,8 +127,8 @@ class BatchResult:
         """What the chains tell of themselves after warm-up, dims ``dataset`` and ``chain``.
 
         Number of divergences and of trajectories cut off at the greatest depth, mean tree depth, leapfrog
-        steps and acceptance statistic, step size, BFMI, gradients (of warm-up too) and seconds (with
-        warm-up); and by data set the seconds from its data to its summary, ``total_seconds``.
+        steps and acceptance statistic, step size, BFMI, gradients (of warm-up too), draws of warm-up, and
+        seconds (with warm-up); and by data set the seconds from its data to its summary, ``total_seconds``.
         """
         fits = self._some()
         values: dict[str, tuple[NDArray[Any], Sequence[str]]]

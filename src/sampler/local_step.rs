@@ -10,8 +10,8 @@
 //!
 //! Where it fails, the step size h is too long for the bound, and dual averaging is told so: the range of energies counts
 //! in units of a bound below 1. Else h would stay as long as acceptance alone allows, most steps would be divided, and
-//! many trajectories would end with an irreversible one. Choosing at random between the level found and the next, which
-//! makes such steps reversible, costs more than it gives: docs/walnuts.md.
+//! many trajectories would end with an irreversible one. To choose at random between the level found and the next, so
+//! that such steps become reversible, is exact too, but takes more gradients than it saves, whatever the bound.
 
 use super::hamiltonian::{Hamiltonian, sum_velocities};
 use super::state::{Pool, StateId};

@@ -177,6 +177,22 @@ fn neals_funnel_by_walnuts() {
 }
 
 #[test]
+fn walnuts_takes_steps_that_suit_a_small_bound() {
+    let json = r#"{"kind": "walnuts", "max_local_error": 0.1}"#;
+    let chains = sample(&Normal::standard(10), Settings::from_json(json).unwrap());
+    let leapfrogs = |chain: &ChainDraws| {
+        let mut stats = chain.stats().into_iter();
+        match stats.find(|(name, _)| *name == "n_steps") {
+            Some((_, Column::I64(steps))) => steps.iter().sum::<i64>() as f64 / steps.len() as f64,
+            _ => unreachable!("a statistic of every draw"),
+        }
+    };
+    // Eleven; nineteen where the step size is tuned for acceptance alone.
+    let mean = chains.iter().map(leapfrogs).sum::<f64>() / 4.0;
+    assert!(mean < 14.0, "{mean}");
+}
+
+#[test]
 fn a_funnel_diverges_but_does_not_fail() {
     let settings = Settings {
         draws: 500,

@@ -43,6 +43,22 @@ def test_draws_are_those_of_single_runs(trend, series, cores):
             )
 
 
+@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("chains", [1, 3])
+def test_chains_meet_as_in_single_runs(trend, series, chains, cores):
+    run, nuts = {"draws": 20, "tune": 200, "chains": chains}, {"pool": True, "early_stop": True}
+    data = [{"y": y} for y in series]
+    result = sample_batch(trend, data, keep="draws", cores=cores, random_seed=5, **run, **nuts, **QUIET)
+    compiled = compile_model(trend)
+    for number in (0, 4, 8):
+        reference = single(compiled.bind(data[number]), result.seeds(number), nuts=nuts, **run)
+        assert_same(result.idata(number), reference)
+        steps = reference.posterior.attrs["tuning_steps"]
+        assert result.idata(number).posterior.attrs["tuning_steps"] == steps
+        assert (result.stats.tune.sel(dataset=number) == steps).all()
+    assert (result.stats.tune < 200).any()
+
+
 def test_starts_at_the_jittered_values_of_others_are_those_of_single_runs(shops):
     sets = {
         "small": DataSet({"shop_index": [0, 1, 1], "y": [1.0, 2.0, 2.5]}, {"shop": ["x", "y"]}),

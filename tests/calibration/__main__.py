@@ -17,6 +17,9 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--metric", nargs="+", default=choices("metric"), help="metrics (all)")
     parser.add_argument("--kind", nargs="+", default=choices("kind"), help="kinds of trajectory (all)")
     parser.add_argument("--model", nargs="+", default=list(CASES), choices=CASES, help="models (all)")
+    parser.add_argument("--chains", type=int, default=1, help="chains a fit (1); pooling takes several")
+    parser.add_argument("--pool", action="store_true", help="with the option of that name")
+    parser.add_argument("--early-stop", action="store_true", help="with the option of that name")
     parser.add_argument("--reparametrise", action="store_true", help="with the option of that name")
     parser.add_argument("--batch", action="store_true", help="by sample_batch, all data sets in one call")
     parser.add_argument("--warm-start", action="store_true", help="with a pilot, with --batch")
@@ -33,10 +36,13 @@ def main() -> int:
         for kind in arguments.kind:
             for model in arguments.model:
                 began = time.perf_counter()
-                options = {"metric": metric, "kind": kind, "reparametrise": arguments.reparametrise}
+                flags = ("pool", "early_stop", "reparametrise")
+                given = {flag: getattr(arguments, flag) for flag in flags}
+                options = {"metric": metric, "kind": kind, **given}
                 if arguments.warm_start:
                     options["warm_start"] = True
-                found = ranks(CASES[model], arguments.fits, arguments.seed, options, arguments.batch)
+                how = {"chains": arguments.chains, "batch": arguments.batch}
+                found = ranks(CASES[model], arguments.fits, arguments.seed, options, **how)
                 p = {name: p_value(r, LEVELS) for name, r in found.items()}
                 values.update({(metric, kind, model, name): value for name, value in p.items()})
                 least = min(p, key=p.__getitem__)

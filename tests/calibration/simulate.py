@@ -39,7 +39,7 @@ def _prior(case: Case, model: pm.Model, names: list[str], fits: int, seed: int) 
 
 
 def ranks(
-    case: Case, fits: int, seed: int, nuts: dict[str, Any], batch: bool = False
+    case: Case, fits: int, seed: int, nuts: dict[str, Any], chains: int = 1, batch: bool = False
 ) -> dict[str, NDArray[np.int64]]:
     """Ranks of the true values, by the name of each element that varies; from 0 to ``LEVELS`` - 1.
 
@@ -53,6 +53,8 @@ def ranks(
         Draws of the prior, and of the sampler, follow from it.
     nuts
         Options of the sampler.
+    chains
+        Chains of a fit; the draws of the last are ranked.
     batch
         Whether one `sample_batch` fits all data sets; else they are bound and sampled one by one.
     """
@@ -62,7 +64,7 @@ def ranks(
     points = _prior(case, model, names, fits, seed)
     draws_of = _batch if batch else _one_by_one
     found: dict[str, list[int]] = {}
-    for point, drawn in zip(points, draws_of(compiled, points, seed, nuts), strict=True):
+    for point, drawn in zip(points, draws_of(compiled, points, seed, nuts, chains), strict=True):
         for name in names:
             draws = drawn[name]
             below = (draws < point[name]).sum(axis=0)
@@ -75,32 +77,40 @@ _Drawn = dict[str, NDArray[np.float64]]
 
 
 def _one_by_one(
-    compiled: pymc_rustmc.CompiledModel, points: list[dict[str, Any]], seed: int, nuts: dict[str, Any]
+    compiled: pymc_rustmc.CompiledModel,
+    points: list[dict[str, Any]],
+    seed: int,
+    nuts: dict[str, Any],
+    chains: int,
 ) -> Iterator[_Drawn]:
     """``LEVELS`` - 1 draws of each variable, for each data set."""
     for fit, point in enumerate(points):
         idata = compiled.bind({"data": point["y"]}).sample(
             draws=(LEVELS - 1) * THINNING,
-            chains=1,
+            chains=chains,
             cores=1,
-            random_seed=[seed * 100_000 + fit],
+            random_seed=[seed * 100_000 + fit + 50_000 * chain for chain in range(chains)],
             nuts=nuts,
             progressbar=False,
             quiet=True,
             compute_convergence_checks=False,
         )
-        yield {name: draws.values[0, THINNING - 1 :: THINNING] for name, draws in idata.posterior.items()}
+        yield {name: draws.values[-1, THINNING - 1 :: THINNING] for name, draws in idata.posterior.items()}
 
 
 def _batch(
-    compiled: pymc_rustmc.CompiledModel, points: list[dict[str, Any]], seed: int, nuts: dict[str, Any]
+    compiled: pymc_rustmc.CompiledModel,
+    points: list[dict[str, Any]],
+    seed: int,
+    nuts: dict[str, Any],
+    chains: int,
 ) -> Iterator[_Drawn]:
     """As `_one_by_one`, by one call."""
     result = pymc_rustmc.sample_batch(
         compiled,
         {"data": np.array([point["y"] for point in points])},
         draws=(LEVELS - 1) * THINNING,
-        chains=1,
+        chains=chains,
         random_seed=seed,
         keep={"thin": THINNING},
         errors="raise",
@@ -108,6 +118,6 @@ def _batch(
         quiet=True,
         **nuts,
     )
-    values = {name: draws.values[:, 0] for name, draws in result.posterior.items()}
+    values = {name: draws.values[:, -1] for name, draws in result.posterior.items()}
     for fit in range(len(points)):
         yield {name: draws[fit] for name, draws in values.items()}

@@ -12,8 +12,8 @@ ALARM = 1e-8
 """Of one test; there are about a hundred."""
 
 
-def _assert_calibrated(model, nuts, fits=FITS, batch=False):
-    for name, found in ranks(CASES[model], fits, 1, nuts, batch).items():
+def _assert_calibrated(model, nuts, fits=FITS, **how):
+    for name, found in ranks(CASES[model], fits, 1, nuts, **how).items():
         assert len(found) == fits
         assert p_value(found, LEVELS) > ALARM, name
 
@@ -33,6 +33,11 @@ def test_every_metric_and_kind_is_calibrated(metric, kind):
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_batches_are_calibrated(model, warm_start):
     _assert_calibrated(model, {"warm_start": warm_start}, fits=200, batch=True)
+
+
+@pytest.mark.parametrize("chains", [1, 3])
+def test_chains_that_meet_are_calibrated(chains):
+    _assert_calibrated("linear_regression", {"pool": True, "early_stop": True}, chains=chains)
 
 
 def test_p_values_of_uniform_ranks():

@@ -11,6 +11,7 @@ import pymc.progress_bar.progress as progress
 import pytest
 from rich.theme import Theme
 
+from pymc_rustmc import progress as progress_of_rustmc
 from pymc_rustmc.progress import RunProgressBar, watch
 
 _ENDLESS = 1_000_000
@@ -57,6 +58,24 @@ def test_bars_end_full(form):
         assert task.completed == task.total == 150 * (2 // len(tasks))
         assert task.fields["draw"] == task.total - 50 * (2 // len(tasks))
         assert task.fields["step_size"] == (0 if form in ("combined", "split") else 0.25)
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_bars_end_full_where_warmup_ends_early(form):
+    class Shortened(_Run):
+        def progress(self):
+            total = 150 if len(self.looks) > 2 else 120
+            return [{**chain, "total_draws": total} for chain in super().progress()]
+
+    bar = RunProgressBar(2, 100, 50, form)
+    assert not watch(Shortened([10, 0], [15, 20], [60, 20], [120, 120]), bar)
+    tasks = bar._backend._progress.tasks
+    for task in tasks:
+        assert task.completed == task.total
+        assert task.fields["draw"] == 100 * (2 // len(tasks))
+        if progress_of_rustmc._CAN_RESIZE:
+            assert task.total == 120 * (2 // len(tasks))
+            assert task.fields["marker_pos"] == 20 * (2 // len(tasks))
 
 
 @pytest.fixture
