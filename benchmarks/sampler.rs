@@ -16,11 +16,11 @@ use std::time::Instant;
 use pymc_rustmc::density;
 use pymc_rustmc::diagnostics::{Ess, Workspace};
 use pymc_rustmc::sampler::hamiltonian::Hamiltonian;
-use pymc_rustmc::sampler::metric::{Dense, LowRank, Metric};
+use pymc_rustmc::sampler::metric::{Dense, LowRank, Metric, MetricAdaptation};
 use pymc_rustmc::sampler::rng::ChainRng;
 use pymc_rustmc::sampler::trajectory::Step;
 use pymc_rustmc::sampler::tree::Tree;
-use pymc_rustmc::sampler::{Column, Run, Settings};
+use pymc_rustmc::sampler::{Column, MetricKind, Run, Settings};
 
 #[allow(dead_code)] // the tests use more of it
 #[path = "../src/sampler/testing.rs"]
@@ -293,6 +293,38 @@ fn overhead() {
     }
 }
 
+/// Points that the metrics are fitted to whose fit is timed.
+const POINTS: usize = 400;
+
+/// Time of a fit, by dimension and metric.
+fn fits() {
+    println!("\nus a fit to {POINTS} points");
+    println!("{:>8} {:>10} {:>10}", "", "low-rank", "dense");
+    for dim in [10, 30, 60, 90, 128, 300, 1000] {
+        let time = |kind: MetricKind| {
+            let mut adaptation = MetricAdaptation::new(kind, dim, f64::INFINITY, 1000);
+            let (mut rng, mut draw) = (ChainRng::new(1), vec![0.0; dim]);
+            for _ in 0..POINTS {
+                rng.fill_normal(&mut draw);
+                let gradient: Vec<f64> = draw.iter().map(|x| -x).collect();
+                adaptation.add(&draw, &gradient, 0.0);
+            }
+            let mut metric = Metric::unit(dim);
+            let once = |_| {
+                let clock = Instant::now();
+                adaptation.fit(&mut metric, false);
+                clock.elapsed().as_secs_f64()
+            };
+            1e6 * (0..10).map(once).fold(f64::INFINITY, f64::min)
+        };
+        print!("{dim:8} {:10.0}", time(MetricKind::LowRank));
+        if dim <= 300 {
+            print!(" {:10.0}", time(MetricKind::Dense));
+        }
+        println!();
+    }
+}
+
 fn main() {
     // Cargo passes `--bench` along.
     let settings: Vec<String> = std::env::args()
@@ -303,4 +335,5 @@ fn main() {
         efficiency(json);
     }
     overhead();
+    fits();
 }

@@ -4,7 +4,7 @@ use super::machine::{Kernel, Program, Step};
 use super::sum::BLOCK;
 
 /// Nanoseconds that an instruction takes at least.
-const DISPATCH: f64 = 4.0;
+const DISPATCH: f64 = 2.0;
 
 /// Nanoseconds that an instruction takes for a block.
 pub(super) fn of_block(kernel: &Kernel) -> usize {

@@ -91,7 +91,6 @@ impl State {
     /// Fits one metric to the points of all chains, for the last time or if there are enough new ones; says whether it did.
     fn share_metric(&mut self, chains: &mut [&mut Chain], is_last: bool) -> bool {
         let first = chains[0].warmup();
-        let is_settled = !first.schedule().is_early(chains[0].made() - 1);
         let new = || (first.metric().clone(), chains[0].metric().clone());
         let (adaptation, metric) = self.common.get_or_insert_with(new);
         let each: Vec<&MetricAdaptation> = chains.iter().map(|c| c.warmup().metric()).collect();
@@ -99,7 +98,7 @@ impl State {
         let is_news = if is_last {
             adaptation.fit(metric, true)
         } else {
-            adaptation.update(metric, is_settled)
+            adaptation.update(metric)
         };
         if is_news {
             chains

@@ -44,7 +44,7 @@ impl Warmup {
         let pools = settings.pool && chains > 1;
         let initial = settings.initial_metric.as_deref();
         let initial = initial.and_then(|values| Metric::of_covariance(dim, values));
-        let metric = MetricAdaptation::new(settings.metric, dim, work);
+        let metric = MetricAdaptation::new(settings.metric, dim, work, settings.total_draws());
         Self {
             schedule: Schedule::new(settings.tune, &settings.schedule),
             target_accept: settings.target_accept,
@@ -134,6 +134,7 @@ impl Warmup {
         let target = self.schedule.target(draw, self.target_accept);
         step_size.update(outcome.acceptance_rate, target);
         let seen = std::mem::take(&mut self.seen);
+        self.metric.earn(seen, &hamiltonian.metric);
         if !self.schedule.adapts_metric(draw) {
             return false;
         }
@@ -153,17 +154,18 @@ impl Warmup {
             self.background = 0;
             self.metric.switch();
         }
-        let settled = !self.schedule.is_early(draw);
         let metric = &mut hamiltonian.metric;
+        let kind = std::mem::discriminant(metric);
         let updated = if self.pools && self.schedule.has_met(draw + 1) {
             false
         } else if self.schedule.adapts_metric(draw + 1) {
-            self.metric.update(metric, settled)
+            self.metric.update(metric)
         } else {
             self.metric.fit(metric, true)
         };
         let first = updated && !std::mem::replace(&mut self.metric_known, true);
-        first || self.schedule.searches(draw)
+        let changed = kind != std::mem::discriminant(metric);
+        first || changed && self.schedule.is_early(draw) || self.schedule.searches(draw)
     }
 }
 

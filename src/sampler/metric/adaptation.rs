@@ -1,23 +1,17 @@
 //! Fits the metric to the points of warm-up: in windows, and of the kind that promises most.
 
-use super::points::{Points, variances};
-use super::{Diagonal, Metric, choice, covariance};
+use super::economy::Economy;
+use super::fit::{self, fitted};
+use super::points::Points;
+use super::{Diagonal, Metric, choice};
 use crate::sampler::settings::MetricKind;
 
 /// With fewer points the variances say too little.
 const MIN_POINTS: usize = 3;
-/// With fewer points there is no telling which metric is best.
-const MIN_POINTS_TO_CHOOSE: usize = 40;
 /// With fewer points than dimensions and these, a metric from elsewhere is kept: some ten draws with their states.
 const MIN_POINTS_TO_REPLACE: usize = 40;
-/// More dimensions than this take the low-rank metric where fewer take the dense one.
-const MOST_DENSE: usize = 128;
-/// A metric that costs less to fit and to apply is kept unless another promises this share of its steps.
-const ADVANTAGE: f64 = 0.97;
 /// Below this residual the diagonal metric is kept untried: no direction's variance is off by more than a tenth.
 const SMALL_RESIDUAL: f64 = 0.01;
-/// The dense metric of all points is expected to cost less than that of half of them by dimension / points, or this.
-const MOST_HANDICAP: f64 = 0.2;
 /// Bound of the first scales, from a single gradient: jitter of starting points reaches as far as 1.
 const FIRST_SCALE: f64 = 10.0;
 
@@ -36,18 +30,16 @@ pub struct MetricAdaptation {
     /// Points of the foreground when the kind was chosen last.
     judged: usize,
     diagonal: Diagonal,
-    /// Nanoseconds that a gradient takes.
-    work: f64,
+    economy: Economy,
     /// Points before the first fit.
     patience: usize,
 }
 
 impl MetricAdaptation {
-    /// Two empty estimators, for a density whose gradient takes `work` nanoseconds.
-    pub fn new(kind: MetricKind, dim: usize, work: f64) -> Self {
+    /// Two empty estimators, for a chain of so many draws from a density whose gradient takes `work` nanoseconds.
+    pub fn new(kind: MetricKind, dim: usize, work: f64, draws: u64) -> Self {
         let chosen = match kind {
-            MetricKind::Auto if dim > MOST_DENSE => MetricKind::LowRank,
-            MetricKind::Auto => MetricKind::Dense,
+            MetricKind::Auto => MetricKind::Diag,
             kind => kind,
         };
         Self {
@@ -58,7 +50,7 @@ impl MetricAdaptation {
             fitted: 0,
             judged: 0,
             diagonal: Diagonal::unit(dim),
-            work: work.max(1.0),
+            economy: Economy::new(work, dim, draws),
             patience: MIN_POINTS,
         }
     }
@@ -93,6 +85,8 @@ impl MetricAdaptation {
     pub fn pool(&mut self, chains: &[&Self]) {
         let points: Vec<&Points> = chains.iter().map(|chain| &chain.points).collect();
         self.points = Points::by_turns(&points);
+        let accounts = chains.iter().map(|chain| &chain.economy);
+        self.economy.pool(accounts);
         if self.points.len() < self.fitted {
             (self.fitted, self.judged) = (0, 0); // they have switched
         }
@@ -101,25 +95,52 @@ impl MetricAdaptation {
     /// The metric, of the kind that is chosen now, of another's foreground alone.
     pub fn metric_of(&self, other: &Self) -> Metric {
         let points = other.points.typical();
-        fitted(self.chosen, &points, &mut self.diagonal.clone())
+        fitted(
+            self.chosen,
+            &points,
+            &mut self.diagonal.clone(),
+            &self.economy,
+        )
     }
 
     /// The metrics of the older and of the newer half of the foreground.
     pub fn metrics_of_halves(&self) -> [Metric; 2] {
-        let halves = self.points.typical().halves();
-        halves.map(|points| fitted(self.chosen, &points, &mut self.diagonal.clone()))
+        let halves = self.points.typical().blocks::<2>();
+        halves.map(|points| {
+            fitted(
+                self.chosen,
+                &points,
+                &mut self.diagonal.clone(),
+                &self.economy,
+            )
+        })
+    }
+
+    /// Steps of a trajectory were made under `metric`, which pay for fits to come.
+    pub fn earn(&mut self, steps: u64, metric: &Metric) {
+        self.economy.earn(steps, metric);
+    }
+
+    /// Whether fits take next to nothing.
+    fn is_simple(&self) -> bool {
+        matches!(self.chosen, MetricKind::Diag | MetricKind::DrawDiag)
     }
 
     /// Fits `metric` to the foreground if that has grown enough since the last time, by a fifth, but at
-    /// least ten points and as many as dimensions; says whether it did. Once warm-up has settled, the kind is
-    /// chosen anew whenever the foreground has doubled.
-    pub fn update(&mut self, metric: &mut Metric, settled: bool) -> bool {
-        let (n, dim) = (self.points.len(), self.points.dim());
+    /// least ten points and, unless fits are simple, as many as dimensions; says whether it did. The kind is chosen anew whenever the foreground
+    /// has doubled.
+    pub fn update(&mut self, metric: &mut Metric) -> bool {
+        let n = self.points.len();
         let grown = n.saturating_sub(self.fitted);
-        if n < self.patience || self.fitted > 0 && grown < (n / 5).max(10).max(dim) {
+        let least = if self.is_simple() {
+            10
+        } else {
+            self.points.dim().max(10)
+        };
+        if n < self.patience || self.fitted > 0 && grown < least.max(n / 5) {
             return false;
         }
-        self.fit(metric, settled && n >= 2 * self.judged)
+        self.fit(metric, n >= 2 * self.judged)
     }
 
     /// Fits `metric` to the foreground if that holds enough points; says whether it did. Its kind is
@@ -130,73 +151,30 @@ impl MetricAdaptation {
             return false;
         }
         self.fitted = self.points.len();
-        let auto = self.kind == MetricKind::Auto;
-        if auto {
-            *metric = fitted(MetricKind::Diag, &points, &mut self.diagonal);
+        if self.kind != MetricKind::Auto {
+            *metric = fitted(self.kind, &points, &mut self.diagonal, &self.economy);
+            return true;
         }
-        let needless = auto && choice::residual(metric, &points) < SMALL_RESIDUAL;
-        if choosing && auto && points.len() >= MIN_POINTS_TO_CHOOSE {
+        let diagonal = fitted(MetricKind::Diag, &points, &mut self.diagonal, &self.economy);
+        if choice::residual(&diagonal, &points) < SMALL_RESIDUAL {
+            *metric = diagonal;
+            return true;
+        }
+        let chosen = choosing
+            .then(|| choice::choose(&points, &self.diagonal, &mut self.economy, self.chosen))
+            .flatten();
+        if let Some(chosen) = chosen {
             self.judged = self.points.len();
-            self.chosen = if needless {
-                MetricKind::Diag
-            } else {
-                self.choose(&points)
-            };
+            self.chosen = chosen;
         }
-        let known = needless || auto && self.chosen == MetricKind::Diag;
-        if !known {
-            *metric = fitted(self.chosen, &points, &mut self.diagonal);
+        let price = fit::price(self.chosen, points.dim(), points.len());
+        if !(self.is_simple() || chosen.is_some() || self.economy.pay(price)) {
+            return false;
         }
+        *metric = match self.chosen {
+            MetricKind::Diag => diagonal,
+            chosen => fitted(chosen, &points, &mut self.diagonal, &self.economy),
+        };
         true
     }
-
-    /// The kind that costs least on the half of the points that it was not fitted to. A step's cost is that of its
-    /// gradient and of the metric's own algebra.
-    fn choose(&self, points: &Points) -> MetricKind {
-        let halves = points.halves();
-        let cost = |kind: MetricKind| {
-            let cross = |fit: &Points, judge: &Points| {
-                let metric = fitted(kind, fit, &mut self.diagonal.clone());
-                (1.0 + metric.work(points.dim()) / self.work) * choice::cost(&metric, judge)
-            };
-            cross(&halves[0], &halves[1]) * cross(&halves[1], &halves[0])
-        };
-        let full = if points.dim() > MOST_DENSE {
-            MetricKind::LowRank
-        } else {
-            MetricKind::Dense
-        };
-        let mut best = (MetricKind::Diag, cost(MetricKind::Diag));
-        for kind in [MetricKind::DrawDiag, full] {
-            // Half of the points is a handicap to what has many parameters.
-            let handicap = match kind {
-                MetricKind::Dense => (points.dim() as f64 / points.len() as f64).min(MOST_HANDICAP),
-                _ => 0.0,
-            };
-            let cost = cost(kind);
-            if cost < (ADVANTAGE + handicap).powi(2) * best.1 {
-                best = (kind, cost);
-            }
-        }
-        best.0
-    }
-}
-
-/// The metric of one kind that is fitted to the points; the diagonal one where there is none. `diagonal` is the last one.
-fn fitted(kind: MetricKind, points: &Points, diagonal: &mut Diagonal) -> Metric {
-    let dim = points.dim();
-    let draws = variances(&points.draws, dim);
-    if kind == MetricKind::DrawDiag {
-        diagonal.set_variances(draws.into_iter());
-    } else {
-        let gradients = variances(&points.gradients, dim);
-        diagonal.set_variances(draws.iter().zip(gradients).map(|(x, g)| (x / g).sqrt()));
-    }
-    let scale = diagonal.scale();
-    let full = match kind {
-        MetricKind::Dense | MetricKind::Auto => covariance::dense(points, scale).map(Metric::Dense),
-        MetricKind::LowRank => covariance::low_rank(points, scale).map(Metric::LowRank),
-        MetricKind::Diag | MetricKind::DrawDiag => None,
-    };
-    full.unwrap_or_else(|| Metric::Diagonal(diagonal.clone()))
 }

@@ -26,7 +26,7 @@ const GAMMA: f64 = 1e-6;
 const NOTABLE: f64 = 2.0;
 /// Points that span the low-rank metric's directions, by their draws and gradients: factorisations
 /// cost the dimension times the square of that. All points tell the variances along them.
-const BASIS_POINTS: usize = 100;
+pub(super) const BASIS_POINTS: usize = 100;
 
 /// a b, each stored transposed if said; sizes are rows, inner and columns of the product.
 pub(super) fn multiply(
@@ -132,9 +132,32 @@ pub fn dense(points: &Points, scale: &[f64]) -> Option<Dense> {
     Dense::new(scale, &transposed([dim, dim], &r))
 }
 
+/// The eigenvalues of S that are worth a direction each: outside 1/2 .. 2, the most extreme first, as many as make draws cost least.
+///
+/// Without a direction its eigenvalue w is left to the diagonal metric: a variance w of the draws, 1/w of the gradients, and
+/// leapfrogs a draw go as [`super::choice`] says; `weight` is that of one by the number of directions.
+fn worthwhile(values: &[f64], dim: usize, weight: impl Fn(usize) -> f64) -> Vec<usize> {
+    let notable = |&k: &usize| !(1.0 / NOTABLE..=NOTABLE).contains(&values[k]) && values[k] > 0.0;
+    let mut order: Vec<usize> = (0..values.len()).filter(notable).collect();
+    order.sort_by(|&i, &j| f64::total_cmp(&values[j].ln().abs(), &values[i].ln().abs()));
+    // From all directions to none.
+    let (mut largest, mut squares) = (1.0f64, dim as f64);
+    let mut best = (weight(order.len()), order.len());
+    for (rank, &k) in order.iter().enumerate().rev() {
+        largest = largest.max(values[k]);
+        squares += values[k].powi(-2) - 1.0;
+        let cost = largest.sqrt() * (squares / dim as f64).sqrt().sqrt() * weight(rank);
+        if cost < best.0 {
+            best = (cost, rank);
+        }
+    }
+    order.truncate(best.1);
+    order
+}
+
 /// The low-rank metric of these points, given the scales of the diagonal one: S in the span of some
-/// of the scaled draws and gradients, its notable eigenvectors as directions.
-pub fn low_rank(points: &Points, scale: &[f64]) -> Option<LowRank> {
+/// of the scaled draws and gradients, its eigenvectors as directions, as far as they are worth it: `weight` is that of a step by their number.
+pub fn low_rank(points: &Points, scale: &[f64], weight: impl Fn(usize) -> f64) -> Option<LowRank> {
     let (n, dim) = (points.len(), scale.len());
     let (draws, gradients) = scaled(points, scale);
     let count = 2 * n.min(BASIS_POINTS);
@@ -153,8 +176,7 @@ pub fn low_rank(points: &Points, scale: &[f64]) -> Option<LowRank> {
         None => root(n, m, &draws, &gradients)?,
     };
     let (values, vectors) = eigen(m, &multiply([m, m, m], [false, true], &b, &b))?;
-    let notable = |&k: &usize| !(1.0 / NOTABLE..=NOTABLE).contains(&values[k]) && values[k] > 0.0;
-    let kept: Vec<usize> = (0..m).filter(notable).collect();
+    let kept = worthwhile(&values, dim, weight);
     let coordinate = |&k: &usize| vectors.iter().skip(k).step_by(m).copied();
     let kept_vectors: Vec<f64> = kept.iter().flat_map(coordinate).collect();
     let directions = match &q {

@@ -10,6 +10,8 @@ mod choice;
 mod covariance;
 mod dense;
 mod diagonal;
+mod economy;
+mod fit;
 mod low_rank;
 mod points;
 #[cfg(test)]
@@ -94,13 +96,23 @@ impl Metric {
     /// Nanoseconds, roughly, that a leapfrog step takes beyond the density, U-turn checks included: what
     /// `cargo bench --bench sampler` measured, in round numbers.
     pub fn work(&self, dim: usize) -> f64 {
-        let d = dim as f64;
-        let common = 150.0 + 2.0 * d;
         match self {
-            Self::Diagonal(_) => common,
-            Self::Dense(_) => common + 0.15 * d * d,
-            Self::LowRank(metric) => common + 0.8 * d * metric.rank() as f64,
+            Self::Diagonal(_) => Self::diagonal_work(dim),
+            Self::Dense(_) => Self::dense_work(dim),
+            Self::LowRank(metric) => Self::low_rank_work(dim, metric.rank()),
         }
+    }
+
+    fn diagonal_work(dim: usize) -> f64 {
+        200.0 + 2.5 * dim as f64
+    }
+
+    fn dense_work(dim: usize) -> f64 {
+        Self::diagonal_work(dim) + 50.0 + 0.25 * (dim * dim) as f64
+    }
+
+    fn low_rank_work(dim: usize, rank: usize) -> f64 {
+        Self::diagonal_work(dim) + 100.0 + rank as f64 * (50.0 + 0.6 * dim as f64)
     }
 
     /// Replaces `x` by `T^-1 x`; not for trajectories.

@@ -107,10 +107,10 @@ impl Points {
         self.select((0..self.len()).filter(|&i| self.logps[i] >= floor))
     }
 
-    /// The older and the newer half.
-    pub fn halves(&self) -> [Self; 2] {
-        let half = self.len() / 2;
-        [self.select(0..half), self.select(half..self.len())]
+    /// Stretches of equal length, from the oldest points to the newest; what is left over falls to none.
+    pub fn blocks<const N: usize>(&self) -> [Self; N] {
+        let length = self.len() / N;
+        std::array::from_fn(|k| self.select(k * length..(k + 1) * length))
     }
 
     /// At most `most` points, evenly from the oldest to the newest.
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(points.thinned(4).draws, [1.0, 4.0, 6.0, 9.0]);
         points.keep_last(3);
         assert_eq!(points.draws, [7.0, 8.0, 9.0]);
-        assert_eq!(points.halves()[1].draws, [8.0, 9.0]);
+        assert_eq!(points.blocks::<2>().map(|b| b.draws), [[7.0], [8.0]]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Every kind of metric: maps that fit together, estimates that are exact where they must be, inputs that say nothing.
 
+use super::economy::Economy;
 use super::points::Points;
 use super::{Dense, LowRank, Metric, MetricAdaptation, choice};
 use crate::sampler::rng::ChainRng;
@@ -83,14 +84,20 @@ impl Normal {
 
     /// As [`Normal::metric`], where a gradient takes so many nanoseconds.
     fn metric_for(&self, kind: MetricKind, n: usize, work: f64) -> Metric {
-        let d = self.scales.len();
-        let mut adaptation = MetricAdaptation::new(kind, d, work);
+        self.metric_of(
+            MetricAdaptation::new(kind, self.scales.len(), work, 1000),
+            n,
+        )
+    }
+
+    /// The metric after `n` draws, by this adaptation.
+    fn metric_of(&self, mut adaptation: MetricAdaptation, n: usize) -> Metric {
         let mut rng = ChainRng::new(1);
         for _ in 0..n {
             let (x, g) = self.point(&mut rng);
             adaptation.add(&x, &g, 0.0);
         }
-        let mut metric = Metric::unit(d);
+        let mut metric = Metric::unit(self.scales.len());
         assert!(adaptation.fit(&mut metric, true));
         metric
     }
@@ -182,7 +189,6 @@ fn auto_takes_the_simplest_metric_that_is_good_enough() {
         };
         normal.metric(MetricKind::Auto, n)
     };
-    // Here the dense metric is as good; with fewer points it would be expected to get better.
     assert!(matches!(kind(0.0, 10, 1000), Metric::Diagonal(_)));
     assert!(matches!(kind(0.9, 10, 100), Metric::Dense(_)));
     assert!(matches!(kind(0.0, 150, 100), Metric::Diagonal(_)));
@@ -199,6 +205,71 @@ fn auto_weighs_the_metrics_algebra_against_the_gradient() {
     let kind = |work: f64| normal.metric_for(MetricKind::Auto, 1000, work);
     assert!(matches!(kind(100.0), Metric::Diagonal(_)));
     assert!(matches!(kind(100_000.0), Metric::Dense(_)));
+}
+
+#[test]
+fn auto_fits_nothing_that_takes_longer_than_it_saves() {
+    // A dense metric saves nine tenths of the steps.
+    let normal = Normal {
+        scales: spread(90),
+        rho: 0.9,
+    };
+    let after = |work: f64, draws: u64| {
+        let adaptation = MetricAdaptation::new(MetricKind::Auto, 90, work, draws);
+        normal.metric_of(adaptation, 400)
+    };
+    assert!(matches!(after(1000.0, 1000), Metric::Dense(_)));
+    assert!(matches!(after(1000.0, 10), Metric::Diagonal(_)));
+    assert!(matches!(after(1e6, 10), Metric::Dense(_)));
+}
+
+#[test]
+fn auto_waits_for_enough_points_and_then_for_no_more() {
+    let normal = Normal {
+        scales: spread(12),
+        rho: 0.9,
+    };
+    // Twenty points to fit to; three blocks of six have to be left.
+    let few = normal.metric(MetricKind::Auto, 37);
+    assert!(matches!(few, Metric::Diagonal(_)));
+    let enough = normal.metric(MetricKind::Auto, 38);
+    assert!(matches!(enough, Metric::Dense(_)));
+    assert!(normal.error(&enough) < 1e-3);
+}
+
+#[test]
+fn auto_gives_a_funnel_the_diagonal_metric() {
+    // x_i ~ N(0, exp(v)), v ~ N(0, 9): no matrix fits its mouth and its neck.
+    for seed in 0..10 {
+        for n in [60, 400] {
+            let mut adaptation = MetricAdaptation::new(MetricKind::Auto, 10, 50.0, 1200);
+            let mut rng = ChainRng::new(seed);
+            for _ in 0..n {
+                let mut x = vec![0.0; 10];
+                rng.fill_normal(&mut x);
+                x[0] *= 3.0;
+                let sd = (0.5 * x[0]).exp();
+                let squares: f64 = x[1..].iter().map(|z| z * z).sum();
+                let mut gradient: Vec<f64> = x.iter().map(|z| -z / sd).collect();
+                gradient[0] = -x[0] / 9.0 - 4.5 + 0.5 * squares;
+                x[1..].iter_mut().for_each(|x| *x *= sd);
+                adaptation.add(&x, &gradient, 0.0);
+            }
+            let mut metric = Metric::unit(10);
+            assert!(adaptation.fit(&mut metric, true));
+            assert!(matches!(metric, Metric::Diagonal(_)), "{seed}, {n}");
+        }
+    }
+}
+
+#[test]
+fn refits_are_paid_for_by_steps() {
+    let mut economy = Economy::new(1000.0, 10, 1000);
+    let step = economy.step(Metric::unit(10).work(10));
+    assert!(!economy.pay(1.0));
+    economy.earn(100, &Metric::unit(10));
+    assert!(!economy.pay(51.0 * step));
+    assert!(economy.pay(30.0 * step) && economy.pay(19.0 * step) && !economy.pay(2.0 * step));
 }
 
 #[test]
@@ -260,7 +331,7 @@ fn points_that_say_nothing_do_no_harm() {
         for kind in KINDS {
             for dim in [1, 2, 4] {
                 for n in [0, 1, 3, 50] {
-                    let mut adaptation = MetricAdaptation::new(kind, dim, f64::INFINITY);
+                    let mut adaptation = MetricAdaptation::new(kind, dim, f64::INFINITY, 1000);
                     let mut metric = adaptation.first(&vec![0.0; dim]);
                     for k in 0..n {
                         let (x, g): (Vec<f64>, Vec<f64>) = (0..dim).map(|i| point(k, i)).unzip();
@@ -276,7 +347,7 @@ fn points_that_say_nothing_do_no_harm() {
 
 #[test]
 fn a_first_gradient_gives_bounded_scales() {
-    let mut adaptation = MetricAdaptation::new(MetricKind::Auto, 4, f64::INFINITY);
+    let mut adaptation = MetricAdaptation::new(MetricKind::Auto, 4, f64::INFINITY, 1000);
     let Metric::Diagonal(metric) = adaptation.first(&[0.0, 1e-30, 4.0, -1e6]) else {
         panic!("not diagonal")
     };
@@ -285,7 +356,7 @@ fn a_first_gradient_gives_bounded_scales() {
 
 #[test]
 fn a_switch_forgets_what_came_before_the_background() {
-    let mut adaptation = MetricAdaptation::new(MetricKind::Diag, 1, f64::INFINITY);
+    let mut adaptation = MetricAdaptation::new(MetricKind::Diag, 1, f64::INFINITY, 1000);
     for x in [1e6, -1e6, 2e6] {
         adaptation.add(&[x], &[-x], 0.0);
     }
@@ -295,7 +366,7 @@ fn a_switch_forgets_what_came_before_the_background() {
     }
     adaptation.switch();
     let mut metric = Metric::unit(1);
-    assert!(adaptation.update(&mut metric, false));
+    assert!(adaptation.update(&mut metric));
     let Metric::Diagonal(diagonal) = &metric else {
         panic!("not diagonal")
     };
@@ -304,13 +375,13 @@ fn a_switch_forgets_what_came_before_the_background() {
 
 #[test]
 fn few_points_more_do_not_fit_anew() {
-    let mut adaptation = MetricAdaptation::new(MetricKind::Dense, 2, f64::INFINITY);
+    let mut adaptation = MetricAdaptation::new(MetricKind::Dense, 2, f64::INFINITY, 1000);
     let mut metric = Metric::unit(2);
     let mut fits = Vec::new();
     for k in 0..60 {
         let x = [f64::from(k * k % 7), f64::from(k * 3 % 5)];
         adaptation.add(&x, &[-x[0], -x[1]], 0.0);
-        if adaptation.update(&mut metric, false) {
+        if adaptation.update(&mut metric) {
             fits.push(k);
         }
     }
@@ -336,7 +407,7 @@ fn the_pooled_metric_is_that_of_all_chains_points() {
     let chains = [points(50), points(50), points(50)];
     for kind in KINDS {
         let adapted = |points: &mut dyn Iterator<Item = &(Vec<f64>, Vec<f64>)>| {
-            let mut adaptation = MetricAdaptation::new(kind, 6, f64::INFINITY);
+            let mut adaptation = MetricAdaptation::new(kind, 6, f64::INFINITY, 1000);
             points.for_each(|(x, g)| adaptation.add(x, g, 0.0));
             adaptation
         };
