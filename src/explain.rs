@@ -69,9 +69,11 @@ pub fn explain(
     let model = Model::within(room, rules, None, graph, data, shapes)?;
     let (fused, roots) = (&model.fused, &model.roots);
     let program = &model.planned.program;
-    let mut workspace = model.planned.workspace(None);
-    workspace.evaluate(position)?;
-    let times = workspace.time_steps()?;
+    let times = model
+        .planned
+        .in_steps()
+        .workspace(None)
+        .time_steps(position)?;
     let foreign = |id| match &fused.node(id).op {
         Op::Foreign(call) => Some(call.function.name().to_string()),
         _ => None,

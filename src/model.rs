@@ -329,11 +329,10 @@ impl Density for ModelDensity {
         position: &[f64],
         gradient: &mut [f64],
     ) -> Result<f64, DensityError> {
-        self.workspace
-            .evaluate(position)
-            .map_err(|failure| DensityError(failure.0))?;
         // The results are the log density and one gradient a parameter, in the order of the position vector.
-        self.workspace.copy_outputs(1, gradient);
+        self.workspace
+            .evaluate_into(position, gradient)
+            .map_err(|failure| DensityError(failure.0))?;
         Ok(self.workspace.output(0)[0])
     }
 }

@@ -10,6 +10,7 @@ use crate::graph::DType;
 use crate::kernels::block::{BlockFn, block_fns};
 use crate::kernels::composite::{self, holds};
 use crate::kernels::math;
+use crate::kernels::native::Traced;
 use crate::kernels::simd::{LaneMask, Lanes, per_lane};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{FRAC_1_PI, FRAC_1_SQRT_2, FRAC_2_SQRT_PI, FRAC_PI_2, LN_2, LN_10, SQRT_2};
@@ -78,11 +79,33 @@ macro_rules! scalar_functions {
                 match self { $(ScalarFn::$variant => block_fns!($arity, $kernel),)* }
             }
 
+            /// What the kernel does, on lanes that record it.
+            pub fn trace(self, arguments: &[Traced]) -> Traced {
+                type V = Traced;
+                match self { $(ScalarFn::$variant => traced!($arity, $kernel, arguments),)* }
+            }
+
             /// The rule of reverse mode.
             pub fn adjoint(self) -> Adjoint {
                 match self { $(ScalarFn::$variant => $adjoint,)* }
             }
         }
+    };
+}
+
+/// A kernel of one to four lanes, called on recorded ones.
+macro_rules! traced {
+    (1, $f:expr, $a:ident) => {
+        ($f)($a[0])
+    };
+    (2, $f:expr, $a:ident) => {
+        ($f)($a[0], $a[1])
+    };
+    (3, $f:expr, $a:ident) => {
+        ($f)($a[0], $a[1], $a[2])
+    };
+    (4, $f:expr, $a:ident) => {
+        ($f)($a[0], $a[1], $a[2], $a[3])
     };
 }
 

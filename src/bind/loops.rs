@@ -7,6 +7,7 @@ use crate::bound::{BindError, Builder, Id, Op};
 use crate::graph::{self, DType, Graph, LoopArguments, NodeId};
 use crate::tensor::{Tensor, contiguous_strides, size_of};
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 /// Where an input of the body comes from, in terms of the graph around the loop.
 #[derive(Clone, Copy)]
@@ -194,6 +195,7 @@ impl Binder<'_> {
                 results: rest.results,
                 traces: traces.clone(),
                 program,
+                code: OnceLock::new(),
             }));
             let packed = lift.outer.push(op, arguments, vec![start], DType::Float64);
             for (&id, trace) in traced.iter().zip(&traces) {

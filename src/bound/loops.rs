@@ -4,13 +4,15 @@
 
 use super::elements::elements;
 use super::{Builder, Id};
+use crate::kernels::isa::Isa;
+use crate::kernels::loops::Compiled;
 use crate::kernels::machine::Program;
 use crate::plan;
 use crate::rewrite::fuse::fuse;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A shared value that equals itself alone.
 pub struct Shared<T>(Arc<T>);
@@ -109,6 +111,16 @@ pub struct Loop {
     pub traces: Vec<Trace>,
     /// The body, planned.
     pub program: Arc<Program>,
+    /// The loop as machine code, if it can be, written at its first use.
+    pub code: OnceLock<Option<Compiled>>,
+}
+
+impl Loop {
+    /// The loop as machine code, if it can be.
+    pub fn compiled(&self) -> Option<&Compiled> {
+        let compile = || Compiled::forward(self, Isa::detect());
+        self.code.get_or_init(compile).as_ref()
+    }
 }
 
 /// A trace whose adjoint is carried from step to step, backwards.
@@ -143,6 +155,16 @@ pub struct LoopGradient {
     pub size: usize,
     /// The body, planned.
     pub program: Arc<Program>,
+    /// The loop as machine code, if it can be, written at its first use.
+    pub code: OnceLock<Option<Compiled>>,
+}
+
+impl LoopGradient {
+    /// The loop as machine code, if it can be.
+    pub fn compiled(&self) -> Option<&Compiled> {
+        let compile = || Compiled::backward(self, Isa::detect());
+        self.code.get_or_init(compile).as_ref()
+    }
 }
 
 /// A body's program: what is the same in all steps is loaded once, so no input may be overwritten. Its outputs are

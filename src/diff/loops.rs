@@ -10,6 +10,7 @@ use crate::bound::steps::{self, Lift, Lifted};
 use crate::bound::{BindError, Builder, Id, Node, Op, Reduction};
 use crate::graph::DType;
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 /// One contribution an input of the loop.
 pub fn contributions(
@@ -163,6 +164,7 @@ impl Reverse<'_> {
                 targets: inside,
                 size,
                 program: body_program(&rest.builder, &rest.results),
+                code: OnceLock::new(),
             };
             let arguments = [&[g], rest.arguments.as_slice()].concat();
             let op = Op::LoopGradient(Shared::new(gradient));

@@ -8,7 +8,7 @@ use super::buffer::{Buffer, padded};
 use super::crew::Caller;
 use super::isa::Isa;
 use super::matrix::{self, RowBlocks, RowsFn};
-use super::native::{MOST_SUMS, Native, SegmentFn};
+use super::native::{Function, MOST_SUMS, Native};
 use super::runs::Runs;
 use super::simd::LANES;
 use super::split::Split;
@@ -124,6 +124,18 @@ pub struct Program {
     pub native: Option<Arc<Native>>,
 }
 
+impl Program {
+    /// The same with machine code that does steps one at a time.
+    pub fn in_steps(&self) -> Program {
+        let native = self.native.as_ref();
+        let native = native.and_then(|_| Native::compile_apart(self, Isa::detect()));
+        Program {
+            native: native.map(Arc::new),
+            ..self.clone()
+        }
+    }
+}
+
 /// Kernels that are chosen once for this processor.
 pub(super) struct Kernels {
     sum: unsafe fn(&Source, usize) -> Partial,
@@ -163,7 +175,7 @@ pub(super) enum Pass {
     Kernel(usize),
     /// A segment of them, by machine code.
     Native {
-        function: SegmentFn,
+        function: Function,
         /// Whether elements behind an array's end would count.
         has_sums: bool,
         /// Instructions whose partial sums the code leaves, in their order.
@@ -191,11 +203,18 @@ pub(super) struct Memory {
     pub(super) partial: *const Partial,
 }
 
+/// The vectors that machine code reads and writes itself.
+#[derive(Clone, Copy)]
+struct Vectors {
+    position: *const f64,
+    /// All results but the first, one after the other.
+    results: *mut f64,
+}
+
 enum LinkedStep {
     Region(Region),
-    /// A region of one block that is one segment: its function, the bytes to the end of its last whole chunk, and the
-    /// elements behind that.
-    Native(SegmentFn, usize, usize),
+    /// Steps that are machine code as a whole.
+    Native(Function),
     Whole {
         index: usize,
         inputs: Vec<(*const f64, usize)>,
@@ -213,7 +232,15 @@ pub struct Workspace {
     /// Only addresses refer to the arena and the registers.
     _buffers: [Buffer; 2],
     steps: Vec<LinkedStep>,
+    /// Inputs that are copied to the arena.
+    loaded: Vec<usize>,
     outputs: Vec<(*const f64, usize)>,
+    /// Results that are copied out, and to where.
+    copied: Vec<(usize, usize)>,
+    /// Length of the position vector, and of all results but the first together.
+    lengths: [usize; 2],
+    /// Of evaluations whose results nobody wants copied.
+    unwanted: Vec<f64>,
     cascades: Vec<Cascade>,
     kernels: Kernels,
     /// Whom to ask for help with large regions.
@@ -233,8 +260,9 @@ impl Workspace {
     /// As [`Workspace::new`], with help on large regions; results have the same bits.
     pub fn helped(program: Arc<Program>, caller: Option<Caller>) -> Workspace {
         let mut arena = Buffer::zeros(program.arena);
-        // Behind the blocks: partial sums, and a chunk more than the last block has.
-        let mut registers = Buffer::zeros(program.registers * BLOCK + MOST_SUMS * LANES);
+        // Behind the blocks: partial sums, and what native code needs.
+        let room = program.native.as_ref().map_or(0, |native| native.room);
+        let mut registers = Buffer::zeros(program.registers * BLOCK + MOST_SUMS * LANES + room);
         let (base, register) = (arena.as_mut_ptr(), registers.as_mut_ptr());
         let cached = program.registers * BLOCK;
         let memory = Memory {
@@ -258,119 +286,135 @@ impl Workspace {
             }
         };
         let mut most_sums = 0;
-        let steps = program
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(index, step)| match step {
-                Step::Region { size, instructions } => {
-                    let mut linked = vec![];
-                    let mut ends = vec![];
-                    for (k, instruction) in instructions.iter().enumerate() {
-                        let mut sources = [Source {
-                            pointer: base,
-                            step: 0,
-                        }; MOST_ARGUMENTS];
-                        let mut strides = [0; MOST_ARGUMENTS];
-                        for (i, input) in instruction.inputs.iter().enumerate() {
-                            let (pointer, step, stride) = link(input);
-                            sources[i] = Source { pointer, step };
-                            strides[i] = stride;
-                        }
-                        if matches!(
-                            instruction.kernel,
-                            Kernel::Gather(..) | Kernel::RowsTimes(_)
-                        ) {
-                            strides[0] = 0; // read as a whole in every block
-                        }
-                        let (output, _, output_stride) = link(&instruction.output);
-                        let is_end = matches!(
-                            instruction.kernel,
-                            Kernel::Sum
-                                | Kernel::Dot
-                                | Kernel::ScatterAdd(..)
-                                | Kernel::TimesRows(..)
-                        );
-                        let scratch = match instruction.kernel {
-                            Kernel::TimesRows(_, offset) => base.wrapping_add(offset),
-                            _ => base,
-                        };
-                        if is_end {
-                            ends.push(k);
-                        }
-                        linked.push(Linked {
-                            kernel: instruction.kernel.clone(),
-                            sources,
-                            strides,
-                            output: output.cast_mut(),
-                            output_stride: if is_end { 0 } else { output_stride },
-                            output_size: instruction.output_size,
-                            scratch,
-                        });
+        let mut link_step = |index: usize, step: &Step| match step {
+            Step::Region { size, instructions } => {
+                let mut linked = vec![];
+                let mut ends = vec![];
+                for (k, instruction) in instructions.iter().enumerate() {
+                    let mut sources = [Source {
+                        pointer: base,
+                        step: 0,
+                    }; MOST_ARGUMENTS];
+                    let mut strides = [0; MOST_ARGUMENTS];
+                    for (i, input) in instruction.inputs.iter().enumerate() {
+                        let (pointer, step, stride) = link(input);
+                        sources[i] = Source { pointer, step };
+                        strides[i] = stride;
                     }
-                    most_sums = most_sums.max(linked.len());
-                    let native = program.native.as_ref();
-                    let segments = native.map_or(&[][..], |native| native.segments(index));
-                    let mut passes = vec![];
-                    let mut next = 0;
-                    for segment in segments {
-                        passes.extend((next..segment.range.start).map(Pass::Kernel));
-                        next = segment.range.end;
-                        let sums = segment.range.clone().filter(|k| ends.contains(k));
-                        let sums: Vec<usize> = sums.collect();
-                        let has_sums = !sums.is_empty();
-                        let mut partial = sums;
-                        if *size <= BLOCK {
-                            // The code itself writes the whole sum of a single block.
-                            ends.retain(|k| !segment.range.contains(k));
-                            partial.clear();
-                        }
-                        passes.push(Pass::Native {
-                            function: segment.function,
-                            has_sums,
-                            partial,
-                        });
+                    if matches!(
+                        instruction.kernel,
+                        Kernel::Gather(..) | Kernel::RowsTimes(_)
+                    ) {
+                        strides[0] = 0; // read as a whole in every block
                     }
-                    passes.extend((next..linked.len()).map(Pass::Kernel));
-                    if let [
-                        Pass::Native {
-                            function, has_sums, ..
-                        },
-                    ] = passes[..]
-                        && *size <= BLOCK
-                    {
-                        let (to, rest) = whole_chunks(*size, has_sums);
-                        return LinkedStep::Native(function, 8 * to, rest);
+                    let (output, _, output_stride) = link(&instruction.output);
+                    let is_end = matches!(
+                        instruction.kernel,
+                        Kernel::Sum | Kernel::Dot | Kernel::ScatterAdd(..) | Kernel::TimesRows(..)
+                    );
+                    let scratch = match instruction.kernel {
+                        Kernel::TimesRows(_, offset) => base.wrapping_add(offset),
+                        _ => base,
+                    };
+                    if is_end {
+                        ends.push(k);
                     }
-                    let members = caller.as_ref().map_or(1, Caller::members);
-                    LinkedStep::Region(Region {
-                        size: *size,
-                        split: Split::new(*size, &linked, &ends, memory, cached, members),
-                        instructions: linked,
-                        passes,
-                        ends,
-                    })
+                    linked.push(Linked {
+                        kernel: instruction.kernel.clone(),
+                        sources,
+                        strides,
+                        output: output.cast_mut(),
+                        output_stride: if is_end { 0 } else { output_stride },
+                        output_size: instruction.output_size,
+                        scratch,
+                    });
                 }
-                Step::Whole {
-                    node,
-                    inputs,
-                    output,
-                } => LinkedStep::Whole {
-                    index,
-                    inputs: inputs
-                        .iter()
-                        .map(|(place, size)| (address(place), *size))
-                        .collect(),
-                    output: base.wrapping_add(*output),
-                    state: State::new(node),
-                },
-            })
-            .collect();
+                most_sums = most_sums.max(linked.len());
+                let native = program.native.as_ref();
+                let segments = native.map_or(&[][..], |native| native.segments(index));
+                let mut passes = vec![];
+                let mut next = 0;
+                for segment in segments {
+                    passes.extend((next..segment.range.start).map(Pass::Kernel));
+                    next = segment.range.end;
+                    let sums = segment.range.clone().filter(|k| ends.contains(k));
+                    let sums: Vec<usize> = sums.collect();
+                    let has_sums = !sums.is_empty();
+                    let mut partial = sums;
+                    if *size <= BLOCK {
+                        // The code itself writes the whole sum of a single block.
+                        ends.retain(|k| !segment.range.contains(k));
+                        partial.clear();
+                    }
+                    passes.push(Pass::Native {
+                        function: segment.function,
+                        has_sums,
+                        partial,
+                    });
+                }
+                passes.extend((next..linked.len()).map(Pass::Kernel));
+                let members = caller.as_ref().map_or(1, Caller::members);
+                LinkedStep::Region(Region {
+                    size: *size,
+                    split: Split::new(*size, &linked, &ends, memory, cached, members),
+                    instructions: linked,
+                    passes,
+                    ends,
+                })
+            }
+            Step::Whole {
+                node,
+                inputs,
+                output,
+            } => LinkedStep::Whole {
+                index,
+                inputs: inputs
+                    .iter()
+                    .map(|(place, size)| (address(place), *size))
+                    .collect(),
+                output: base.wrapping_add(*output),
+                state: State::new(node),
+            },
+        };
+        let native = program.native.as_ref();
+        let mut steps = vec![];
+        let mut next = 0;
+        while next < program.steps.len() {
+            match native.and_then(|native| native.steps(next)) {
+                Some((range, function)) => {
+                    steps.push(LinkedStep::Native(function));
+                    next = range.end;
+                }
+                None => {
+                    steps.push(link_step(next, &program.steps[next]));
+                    next += 1;
+                }
+            }
+        }
         let outputs = program
             .outputs
             .iter()
             .map(|(place, size)| (address(place), *size))
             .collect();
+        let reads = |k: &usize| {
+            program.inputs[*k].position < program.kept_from
+                && native.is_none_or(|native| !native.reach.inputs[*k])
+        };
+        let loaded = (0..program.inputs.len()).filter(reads).collect();
+        let mut copied = vec![];
+        let mut length = 0;
+        for (k, (_, size)) in program.outputs.iter().enumerate().skip(1) {
+            if native.is_none_or(|native| !native.reach.outputs[k]) {
+                copied.push((k, length));
+            }
+            length += size;
+        }
+        let given = program
+            .inputs
+            .iter()
+            .filter(|i| i.position < program.kept_from);
+        let ends = given.map(|i| i.position + i.size);
+        let lengths = [ends.max().unwrap_or(0), length];
         let cascades = vec![Cascade::default(); most_sums];
         let kernels = Kernels::detect();
         Workspace {
@@ -379,7 +423,11 @@ impl Workspace {
             memory,
             _buffers: [arena, registers],
             steps,
+            loaded,
             outputs,
+            copied,
+            lengths,
+            unwanted: vec![0.0; length],
             cascades,
             kernels,
             caller,
@@ -410,17 +458,48 @@ impl Workspace {
 
     /// Carries out all steps at a position, with the inputs that keep their values as they are.
     pub fn evaluate(&mut self, position: &[f64]) -> Result<(), Failure> {
-        for index in 0..self.program.inputs.len() {
-            let Input {
-                position: start,
-                size,
-                ..
-            } = self.program.inputs[index];
-            if start < self.program.kept_from {
-                self.load(index, &position[start..start + size]);
+        let mut unwanted = std::mem::take(&mut self.unwanted);
+        let result = self.run_at(position, unwanted.as_mut_ptr());
+        self.unwanted = unwanted;
+        result
+    }
+
+    /// As [`Workspace::evaluate`], with all results but the first copied, one after the other; panics where the lengths
+    /// are not those of the program.
+    pub fn evaluate_into(&mut self, position: &[f64], results: &mut [f64]) -> Result<(), Failure> {
+        assert_eq!(results.len(), self.lengths[1]);
+        self.run_at(position, results.as_mut_ptr())?;
+        for &(index, start) in &self.copied {
+            match self.output(index) {
+                // Without the call that a copy of unknown length is.
+                [value] => results[start] = *value,
+                values => results[start..start + values.len()].copy_from_slice(values),
             }
         }
-        self.run()
+        Ok(())
+    }
+
+    /// Carries out all steps at a position; there is room for the results.
+    fn run_at(&mut self, position: &[f64], results: *mut f64) -> Result<(), Failure> {
+        assert!(position.len() >= self.lengths[0]);
+        for k in 0..self.loaded.len() {
+            let index = self.loaded[k];
+            let input = &self.program.inputs[index];
+            self.load(
+                index,
+                &position[input.position..input.position + input.size],
+            );
+        }
+        let vectors = Vectors {
+            position: position.as_ptr(),
+            results,
+        };
+        (0..self.steps.len()).try_for_each(|index| self.run_step(index, vectors))
+    }
+
+    /// First element of the arena.
+    pub(super) fn arena(&mut self) -> *mut f64 {
+        self.base
     }
 
     /// What the program reads.
@@ -441,21 +520,33 @@ impl Workspace {
         }
     }
 
-    /// Carries out all steps with the inputs loaded before.
+    /// Carries out all steps of a program that keeps all inputs, with those loaded before.
     pub fn run(&mut self) -> Result<(), Failure> {
-        (0..self.steps.len()).try_for_each(|index| self.run_step(index))
+        debug_assert_eq!(self.program.kept_from, 0);
+        let vectors = Vectors {
+            position: std::ptr::null(),
+            results: std::ptr::null_mut(),
+        };
+        (0..self.steps.len()).try_for_each(|index| self.run_step(index, vectors))
     }
 
-    /// Time of each step, which is repeated on its own until the clock sees it; inputs have been loaded.
-    pub fn time_steps(&mut self) -> Result<Vec<Duration>, Failure> {
+    /// Time of each step of a program [`in_steps`](Program::in_steps) at a position, repeated on its own until the clock
+    /// sees it.
+    pub fn time_steps(&mut self, position: &[f64]) -> Result<Vec<Duration>, Failure> {
+        self.evaluate(position)?;
+        let mut unwanted = self.unwanted.clone();
+        let vectors = Vectors {
+            position: position.as_ptr(),
+            results: unwanted.as_mut_ptr(),
+        };
         let steps = 0..self.steps.len();
-        steps.map(|index| self.time_step(index)).collect()
+        steps.map(|index| self.time_step(index, vectors)).collect()
     }
 
-    fn time_step(&mut self, index: usize) -> Result<Duration, Failure> {
+    fn time_step(&mut self, index: usize, vectors: Vectors) -> Result<Duration, Failure> {
         let mut run = |repeats: u32| {
             let began = Instant::now();
-            (0..repeats).try_for_each(|_| self.run_step(index))?;
+            (0..repeats).try_for_each(|_| self.run_step(index, vectors))?;
             Ok(began.elapsed())
         };
         let mut repeats = 1;
@@ -468,11 +559,19 @@ impl Workspace {
     }
 
     /// Carries out a step. It may be repeated: no step writes what it reads.
-    fn run_step(&mut self, index: usize) -> Result<(), Failure> {
+    fn run_step(&mut self, index: usize, vectors: Vectors) -> Result<(), Failure> {
         match &mut self.steps[index] {
-            LinkedStep::Native(function, to, rest) => {
-                // SAFETY: the code is that of this program, for this processor; the arena and the blocks are its own.
-                unsafe { function(self.memory.arena, self.memory.blocks, 0, *to, *rest) };
+            LinkedStep::Native(function) => {
+                // SAFETY: the code is that of this program, for this processor; the arena and the blocks are its own, and
+                // the vectors have its lengths.
+                unsafe {
+                    function.run_steps(
+                        self.memory.arena,
+                        self.memory.blocks,
+                        vectors.position,
+                        vectors.results,
+                    )
+                };
             }
             LinkedStep::Region(region) => {
                 // SAFETY: the plan gave every array of the region `size` elements, padded to whole chunks, and
@@ -514,19 +613,6 @@ impl Workspace {
     /// Number of results.
     pub fn outputs(&self) -> usize {
         self.outputs.len()
-    }
-
-    /// Copies results one after the other, from the one with number `first` on.
-    pub fn copy_outputs(&self, first: usize, out: &mut [f64]) {
-        let mut start = 0;
-        for index in first..self.outputs.len() {
-            match self.output(index) {
-                // Without the call that a copy of unknown length is.
-                [value] => out[start] = *value,
-                values => out[start..start + values.len()].copy_from_slice(values),
-            }
-            start += self.outputs[index].1;
-        }
     }
 
     /// A result of the last evaluation.
@@ -636,7 +722,7 @@ pub(super) unsafe fn run_blocks(
                         partial,
                     } => {
                         let (whole, rest) = whole_chunks(length, *has_sums);
-                        function(
+                        function.run_block(
                             memory.arena,
                             memory.blocks,
                             8 * start,

@@ -32,7 +32,15 @@ pub const LANES: usize = 8;
 /// 1.5 * 2**52: adding it leaves the integer nearest to a small number in the low mantissa bits.
 const INT_MAGIC: f64 = 6755399441055744.0;
 
-const SIGN: u64 = 1 << 63;
+/// The bit that makes a number negative.
+pub(super) const SIGN: u64 = 1 << 63;
+
+/// [`Lanes::scale_exp2`] without an instruction for it.
+#[inline(always)]
+pub(super) fn scale_in_halves<V: Lanes>(x: V, n: V) -> V {
+    let half = (n * 0.5).round_small();
+    x * half.exp2_int() * (n - half).exp2_int()
+}
 
 /// Truth values of eight lanes.
 pub trait LaneMask:
@@ -123,8 +131,7 @@ pub trait Lanes:
     /// the result is out of range.
     #[inline(always)]
     fn scale_exp2(self, n: Self) -> Self {
-        let half = (n * 0.5).round_small();
-        self * half.exp2_int() * (n - half).exp2_int()
+        scale_in_halves(self, n)
     }
 
     /// Where `self < other`.

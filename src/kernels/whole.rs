@@ -1,6 +1,7 @@
 //! Ops on whole arrays: one place that runs them, for the machine and for constant folding.
 
 use super::buffer::Buffer;
+use super::loops::LoopState;
 use super::machine::Workspace;
 use super::{convolution, linalg, lookup, loops, structural};
 use crate::bound::{Lookup, Node, Op};
@@ -17,17 +18,19 @@ pub enum State {
     None,
     /// Working memory without meaning between evaluations.
     Scratch(Buffer),
-    /// What a loop's body needs.
-    Body(Box<Workspace>),
+    /// What a loop needs.
+    Loop(Box<LoopState>),
 }
 
 impl State {
     /// The state that a node's op needs.
     pub fn new(node: &Node) -> State {
-        let body = |program| State::Body(Box::new(Workspace::new(program)));
+        let of_loop = |program, compiled| {
+            State::Loop(Box::new(LoopState::new(Workspace::new(program), compiled)))
+        };
         let scratch = match &node.op {
-            Op::Loop(l) => return body(l.program.clone()),
-            Op::LoopGradient(l) => return body(l.program.clone()),
+            Op::Loop(l) => return of_loop(l.program.clone(), l.compiled()),
+            Op::LoopGradient(l) => return of_loop(l.program.clone(), l.compiled()),
             Op::MatMul { sizes, transposed } => {
                 linalg::product::multiply_scratch(*sizes, *transposed)
             }
@@ -47,9 +50,9 @@ impl State {
         }
     }
 
-    fn body(&mut self) -> &mut Workspace {
+    fn of_loop(&mut self) -> &mut LoopState {
         match self {
-            State::Body(body) => body,
+            State::Loop(state) => state,
             _ => unreachable!("a loop has a body"),
         }
     }
@@ -91,8 +94,8 @@ pub fn run<'a>(
             convolution::convolve(*convolution, *sizes, input(0), input(1), out);
         }
         Op::Linalg(op) => linalg::run(op, input, out, state.scratch()),
-        Op::Loop(l) => loops::forward(l, state.body(), input, out)?,
-        Op::LoopGradient(l) => loops::backward(l, state.body(), input, out)?,
+        Op::Loop(l) => loops::forward(l, l.compiled(), state.of_loop(), input, out)?,
+        Op::LoopGradient(l) => loops::backward(l, l.compiled(), state.of_loop(), input, out)?,
         Op::Foreign(call) => call.run(input, out)?,
         Op::Parameter { .. } | Op::Constant(_) | Op::Map(_) | Op::Dot => {
             unreachable!("leaves hold their value, the others read whole chunks")

@@ -32,6 +32,14 @@ impl From<Program> for Planned {
 }
 
 impl Planned {
+    /// The same with machine code that does steps one at a time.
+    pub fn in_steps(&self) -> Planned {
+        Planned {
+            program: Arc::new(self.program.in_steps()),
+            constants: self.constants.clone(),
+        }
+    }
+
     /// Memory to evaluate it, with help if there is any.
     pub fn workspace(&self, caller: Option<Caller>) -> Workspace {
         let mut workspace = Workspace::helped(self.program.clone(), caller);

@@ -114,6 +114,8 @@ proptest! {
         for (k, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
             prop_assert!(close(*found, *wanted, 1e-12), "{}: {} {}\n{}", k, found, wanted, t.graph);
         }
+        #[cfg(target_arch = "x86_64")]
+        crate::kernels::loops::tests::check_loops(&split.bound.builder, &split.roots, 7);
     }
 }
 
@@ -132,6 +134,17 @@ fn only_the_recurrence_stays() {
         .filter(|node| matches!(node.op, Op::Map(_)));
     let functions: Vec<_> = functions.map(|node| &node.op).collect();
     assert_eq!(functions.len(), 5, "{functions:?}");
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn loops_are_compiled() {
+    // A state that depends on the two before it.
+    let t = looped(&[(4, 1, 4), (4, 0, 4), (2, 5, 6), (2, 5, 6), (3, 2, 7)]);
+    let d = Differentiated::new(&t, Builder::default());
+    // The loop and its reverse, each for two instruction sets.
+    let compiled = crate::kernels::loops::tests::check_loops(&d.bound.builder, &d.roots, 8);
+    assert_eq!(compiled, 4);
 }
 
 #[test]
