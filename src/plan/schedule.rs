@@ -193,7 +193,7 @@ pub fn schedule(builder: &Builder, roots: &[Id]) -> Schedule {
 /// Whether the node's instruction can be part of compiled code.
 fn compiles(builder: &Builder, id: Id) -> bool {
     match &builder.node(id).op {
-        Op::Map(function) => native::compiles(*function),
+        Op::Map(function) => native::compiles(*function, builder.size(id)),
         Op::Reduce(..) | Op::Dot => true,
         Op::Gather(_) | Op::View { .. } => builder.size(id) == 1,
         _ => false,

@@ -351,15 +351,24 @@ fn segment_end(size: usize, instructions: &[Instruction]) -> usize {
 /// Whether segments of a pass over arrays of `size` elements can hold the instruction.
 fn fits(size: usize, instruction: &Instruction) -> bool {
     match &instruction.kernel {
-        Kernel::Map(function, _) => compiles(*function),
+        Kernel::Map(function, _) => compiles(*function, size),
         Kernel::Gather(table, _) => size == 1 && table.len() == 1,
         Kernel::Sum | Kernel::Dot => size > 1,
         _ => false,
     }
 }
 
-/// Whether segments can hold the function: its kernel does the same whatever the values of its lanes.
-pub fn compiles(function: ScalarFn) -> bool {
+/// Most elements of a pass that costly functions are part of: over more, the compiler's kernels, which work on two
+/// registers by turns, are faster by more than the way through the cache costs.
+const FEW: usize = 16;
+
+/// Whether segments of a pass over so many elements can hold the function.
+pub fn compiles(function: ScalarFn, size: usize) -> bool {
+    is_cheap(function) || size <= FEW && is_straight(function)
+}
+
+/// Whether a function takes a few instructions.
+fn is_cheap(function: ScalarFn) -> bool {
     use ScalarFn::*;
     matches!(
         function,
@@ -368,29 +377,6 @@ pub fn compiles(function: ScalarFn) -> bool {
             | Sqr
             | Sqrt
             | Reciprocal
-            | Exp
-            | Exp2
-            | Expm1
-            | Log
-            | Log2
-            | Log10
-            | Log1p
-            | Log1mexp
-            | Softplus
-            | Sigmoid
-            | Tanh
-            | Sinh
-            | Cosh
-            | Asinh
-            | Acosh
-            | Atanh
-            | Asin
-            | Acos
-            | Atan
-            | Atan2
-            | Erf
-            | Erfc
-            | Erfcx
             | Floor
             | Ceil
             | Trunc
@@ -420,9 +406,6 @@ pub fn compiles(function: ScalarFn) -> bool {
             | And
             | Or
             | Xor
-            | Logaddexp
-            | Xlogy
-            | Xlog1py
             | Check
             | Scale
             | Quotient
@@ -430,6 +413,39 @@ pub fn compiles(function: ScalarFn) -> bool {
             | MulSub
             | SubMul
             | Where
+    )
+}
+
+/// Whether a function takes many instructions, the same whatever the values of its lanes.
+fn is_straight(function: ScalarFn) -> bool {
+    use ScalarFn::*;
+    matches!(
+        function,
+        Exp | Exp2
+            | Expm1
+            | Log
+            | Log2
+            | Log10
+            | Log1p
+            | Log1mexp
+            | Softplus
+            | Sigmoid
+            | Tanh
+            | Sinh
+            | Cosh
+            | Asinh
+            | Acosh
+            | Atanh
+            | Asin
+            | Acos
+            | Atan
+            | Atan2
+            | Erf
+            | Erfc
+            | Erfcx
+            | Logaddexp
+            | Xlogy
+            | Xlog1py
     )
 }
 

@@ -58,7 +58,9 @@ impl Pass<'_> {
             });
             return body.room();
         }
-        let has_rest = self.code.touches_vectors() || !self.code.sums.is_empty();
+        let has_rest = self.code.touches_vectors()
+            || !self.code.sums.is_empty()
+            || self.size % LANES <= LANES / self.halves();
         let (whole, rest) = match has_rest {
             true => (self.size / LANES, self.size % LANES),
             false => (self.size.div_ceil(LANES), 0),
@@ -164,7 +166,9 @@ impl Pass<'_> {
     /// The chunk that begins `chunk` chunks from the index, of which `first` elements count, if not all do.
     fn chunk(&self, body: &mut Body, chunk: usize, parity: usize, first: Option<usize>) {
         let lanes = LANES / self.halves();
-        for half in 0..self.halves() {
+        // What no element lies in can be left out.
+        let halves = first.map_or(self.halves(), |first| first.div_ceil(lanes));
+        for half in 0..halves {
             body.write(Part {
                 displacement: chunk as i32 * CHUNK + half as i32 * 32,
                 accumulator: parity * self.halves() + half,
