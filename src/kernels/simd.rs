@@ -179,6 +179,15 @@ pub trait Lanes:
         *out.first_chunk_mut().expect("eight elements") = self.to_array();
     }
 
+    /// Rows become columns.
+    #[inline(always)]
+    fn transpose(square: &mut [Self; LANES]) {
+        let rows = square.map(Self::to_array);
+        for (j, column) in square.iter_mut().enumerate() {
+            *column = Self::from_array(rows.map(|row| row[j]));
+        }
+    }
+
     /// `self * a + b` for constants.
     #[inline(always)]
     fn scale_add(self, a: f64, b: f64) -> Self {

@@ -213,26 +213,80 @@ unsafe fn substitute<V: Lanes, const R: usize, const C: usize>(
     }
 }
 
-/// Solves T x = b in place for one right-hand side.
+/// Solves T x = b in place for one right-hand side, in blocks: only within one does an element wait for another.
 #[inline(always)]
 fn solve_vector<V: Lanes>(system: Triangular, t: &[f64], x: &mut [f64]) {
     let n = x.len();
-    let divisor = |i: usize| if system.unit { 1.0 } else { t[i * n + i] };
-    for step in 0..n {
-        // Upwards through the rows of T that are full below, else downwards.
-        let i = if system.lower != system.transposed {
-            step
-        } else {
-            n - 1 - step
+    let row = |i: usize| &t[i * n..(i + 1) * n];
+    let forwards = system.lower != system.transposed;
+    for step in (0..n).step_by(BLOCK) {
+        let (start, end) = match forwards {
+            true => (step, n.min(step + BLOCK)),
+            false => (n.saturating_sub(step + BLOCK), n - step),
         };
-        let known = if system.lower { 0..i } else { i + 1..n };
-        let row = &t[i * n..(i + 1) * n][known.clone()];
-        if system.transposed {
-            let value = x[i] / divisor(i);
+        // Columns of these rows outside the square on the diagonal; whole chunks if they are known already.
+        let outside = if system.lower { 0..start } else { end..n };
+        if !system.transposed && step > 0 {
+            let mut sums = [V::splat(0.0); BLOCK];
+            let known = x[outside.clone()].as_chunks::<LANES>().0;
+            for (sum, i) in sums.iter_mut().zip(start..end) {
+                let row = row(i)[outside.clone()].as_chunks::<LANES>().0;
+                for (t, x) in row.iter().zip(known) {
+                    *sum = V::from_array(*t).mul_add(V::from_array(*x), *sum);
+                }
+            }
+            V::transpose(&mut sums);
+            let [a, b, c, d, e, f, g, h] = sums;
+            let total = (((a + e) + (c + g)) + ((b + f) + (d + h))).to_array();
+            for (x, known) in x[start..end].iter_mut().zip(total) {
+                *x -= known;
+            }
+        }
+        let mut inverse = [1.0; BLOCK];
+        if !system.unit {
+            (start..end).for_each(|i| inverse[i - start] = 1.0 / row(i)[i]);
+        }
+        for k in 0..end - start {
+            let (i, waiting) = match forwards {
+                true => (start + k, start + k + 1..end),
+                false => (end - 1 - k, start..end - 1 - k),
+            };
+            let value = x[i] * inverse[i - start];
             x[i] = value;
-            subtract::<V>(value, row, &mut x[known]);
-        } else {
-            x[i] = (x[i] - dot::<V>(row, &x[known])) / divisor(i);
+            for j in waiting {
+                let factor = if system.transposed { row(i)[j] } else { row(j)[i] };
+                x[j] = (-value).mul_add(factor, x[j]);
+            }
+        }
+        if system.transposed {
+            let (known, waiting) = match system.lower {
+                true => {
+                    let (waiting, known) = x[..end].split_at_mut(start);
+                    (known, waiting)
+                }
+                false => x[start..].split_at_mut(end - start),
+            };
+            let rows = &t[start * n..end * n];
+            subtract_rows::<V>(known, rows, n, outside.start, waiting);
+        }
+    }
+}
+
+/// y <- y - T' x, for columns of T from `first` on; rows are n elements apart.
+#[inline(always)]
+fn subtract_rows<V: Lanes>(x: &[f64], t: &[f64], n: usize, first: usize, y: &mut [f64]) {
+    let (chunks, tail) = y.as_chunks_mut::<LANES>();
+    let behind = first + chunks.len() * LANES;
+    for (k, chunk) in chunks.iter_mut().enumerate() {
+        let mut sum = V::from_array(*chunk);
+        for (x, row) in x.iter().zip(t.chunks_exact(n)) {
+            sum = V::splat(-x).mul_add(V::load(&row[first + k * LANES..]), sum);
+        }
+        *chunk = sum.to_array();
+    }
+    for (x, row) in x.iter().zip(t.chunks_exact(n)) {
+        for (y, t) in tail.iter_mut().zip(&row[behind..]) {
+            *y = (-x).mul_add(*t, *y);
         }
     }
 }
