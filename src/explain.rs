@@ -104,7 +104,7 @@ fn constant_bytes(program: &Program) -> usize {
         if let Place::Constant(tensor, _) = place {
             held.insert(
                 Arc::as_ptr(tensor).cast(),
-                std::mem::size_of_val(&**tensor.buffer()),
+                tensor.bytes(),
             );
         }
     };

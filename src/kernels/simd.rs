@@ -182,9 +182,14 @@ pub trait Lanes:
     /// Rows become columns.
     #[inline(always)]
     fn transpose(square: &mut [Self; LANES]) {
-        let rows = square.map(Self::to_array);
-        for (j, column) in square.iter_mut().enumerate() {
-            *column = Self::from_array(rows.map(|row| row[j]));
+        let mut columns = [[0.0; LANES]; LANES];
+        for (i, row) in square.iter().enumerate() {
+            for (column, value) in columns.iter_mut().zip(row.to_array()) {
+                column[i] = value;
+            }
+        }
+        for (column, values) in square.iter_mut().zip(columns) {
+            *column = Self::from_array(values);
         }
     }
 

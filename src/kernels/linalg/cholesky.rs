@@ -166,7 +166,10 @@ unsafe fn remainder<V: Lanes, const C: usize>(
     // SAFETY: the caller vouches for the matrix.
     unsafe {
         let left = u.columns(known.start, i);
-        let right = std::array::from_fn(|c| u.chunk(known.start, column + c * LANES).cast_const());
+        let mut right = [std::ptr::null(); C];
+        for c in 0..C {
+            right[c] = u.chunk(known.start, column + c * LANES).cast_const();
+        }
         add_panels(left, right, known.len(), &mut block);
         for r in 0..ROWS {
             for c in 0..C {

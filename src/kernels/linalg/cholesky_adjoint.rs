@@ -5,7 +5,7 @@ use super::super::simd::{LANES, Lanes};
 use super::super::sum::first_lanes;
 use super::BLOCK;
 use super::panels::{Panels, packed_size, panels_size, store_some};
-use super::tile::{Strided, load, product, store};
+use super::tile::{Strided, add_panels, load, product, store};
 use std::ops::Range;
 
 /// What the adjoint of L is the sum of; each part may be left out.
@@ -172,13 +172,25 @@ unsafe fn remainder<V: Lanes>(
         row: 1,
         column: n as isize,
     };
-    let s = bar.chunk(rows.start, at);
+    let s = [bar.chunk(rows.start, at).cast_const()];
     let mut x = [V::splat(0.0); BLOCK];
     // SAFETY: the caller vouches for the matrices.
     unsafe {
-        let known: [[V; 1]; BLOCK] = product(c, s, LANES as isize, rows.len());
-        for r in 0..BLOCK {
-            x[r] = load::<V>(bar.chunk(i + r, at)) - known[r][0];
+        if V::REGISTERS == 1 {
+            let mut known = [[V::splat(0.0); 1]; BLOCK];
+            add_panels(c, s, rows.len(), &mut known);
+            for r in 0..BLOCK {
+                x[r] = load::<V>(bar.chunk(i + r, at)) - known[r][0];
+            }
+        } else {
+            // Few registers hold the sums of half of the rows.
+            for half in [0, BLOCK / 2] {
+                let mut known = [[V::splat(0.0); 1]; BLOCK / 2];
+                add_panels(c.from(half, 0), s, rows.len(), &mut known);
+                for r in 0..BLOCK / 2 {
+                    x[half + r] = load::<V>(bar.chunk(i + half + r, at)) - known[r][0];
+                }
+            }
         }
     }
     x
@@ -247,11 +259,28 @@ fn substitute_back<V: Lanes>(
     inverse: &[f64; BLOCK],
     x: &mut [V; BLOCK],
 ) {
-    for r in (0..BLOCK).rev() {
-        x[r] = x[r] * inverse[r];
-        for s in 0..r {
-            x[s] = V::splat(-d[r][s]).mul_add(x[r], x[s]);
-        }
+    // Spelled out: the compiler does not unroll this loop by itself, and rows belong in registers.
+    back_step::<V, 7>(d, inverse, x);
+    back_step::<V, 6>(d, inverse, x);
+    back_step::<V, 5>(d, inverse, x);
+    back_step::<V, 4>(d, inverse, x);
+    back_step::<V, 3>(d, inverse, x);
+    back_step::<V, 2>(d, inverse, x);
+    back_step::<V, 1>(d, inverse, x);
+    back_step::<V, 0>(d, inverse, x);
+}
+
+/// Row `R` of [`substitute_back`], and what it is to those above.
+#[inline(always)]
+fn back_step<V: Lanes, const R: usize>(
+    d: &[[f64; BLOCK]; BLOCK],
+    inverse: &[f64; BLOCK],
+    x: &mut [V; BLOCK],
+) {
+    let row = x[R] * inverse[R];
+    x[R] = row;
+    for s in 0..R {
+        x[s] = V::splat(-d[R][s]).mul_add(row, x[s]);
     }
 }
 

@@ -70,9 +70,12 @@ impl Panels {
                 // SAFETY: the caller vouches for both; chunks at the end are cut off.
                 unsafe {
                     let to = self.chunk(i, j);
-                    match from + LANES <= end {
-                        true => store(to, load::<V>(packed.add(from))),
-                        false => (0..end - from).for_each(|s| *to.add(s) = *packed.add(from + s)),
+                    if from + LANES <= end {
+                        store(to, load::<V>(packed.add(from)));
+                    } else {
+                        for s in 0..end - from {
+                            *to.add(s) = *packed.add(from + s);
+                        }
                     }
                 }
                 from += LANES;
@@ -168,6 +171,8 @@ pub unsafe fn store_some<V: Lanes>(to: *mut f64, chunk: V, held: usize) {
             return store(to, chunk);
         }
         let values = chunk.to_array();
-        (0..held).for_each(|s| *to.add(s) = values[s]);
+        for s in 0..held {
+            *to.add(s) = values[s];
+        }
     }
 }

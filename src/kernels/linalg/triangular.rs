@@ -217,7 +217,6 @@ unsafe fn substitute<V: Lanes, const R: usize, const C: usize>(
 #[inline(always)]
 fn solve_vector<V: Lanes>(system: Triangular, t: &[f64], x: &mut [f64]) {
     let n = x.len();
-    let row = |i: usize| &t[i * n..(i + 1) * n];
     let forwards = system.lower != system.transposed;
     for step in (0..n).step_by(BLOCK) {
         let (start, end) = match forwards {
@@ -228,23 +227,26 @@ fn solve_vector<V: Lanes>(system: Triangular, t: &[f64], x: &mut [f64]) {
         let outside = if system.lower { 0..start } else { end..n };
         if !system.transposed && step > 0 {
             let mut sums = [V::splat(0.0); BLOCK];
-            let known = x[outside.clone()].as_chunks::<LANES>().0;
-            for (sum, i) in sums.iter_mut().zip(start..end) {
-                let row = row(i)[outside.clone()].as_chunks::<LANES>().0;
-                for (t, x) in row.iter().zip(known) {
-                    *sum = V::from_array(*t).mul_add(V::from_array(*x), *sum);
+            for i in start..end {
+                let row = &t[i * n..(i + 1) * n];
+                let mut sum = V::splat(0.0);
+                for at in outside.clone().step_by(LANES) {
+                    sum = V::load(&row[at..]).mul_add(V::load(&x[at..]), sum);
                 }
+                sums[i - start] = sum;
             }
             V::transpose(&mut sums);
             let [a, b, c, d, e, f, g, h] = sums;
             let total = (((a + e) + (c + g)) + ((b + f) + (d + h))).to_array();
-            for (x, known) in x[start..end].iter_mut().zip(total) {
-                *x -= known;
+            for i in start..end {
+                x[i] -= total[i - start];
             }
         }
         let mut inverse = [1.0; BLOCK];
         if !system.unit {
-            (start..end).for_each(|i| inverse[i - start] = 1.0 / row(i)[i]);
+            for i in start..end {
+                inverse[i - start] = 1.0 / t[i * n + i];
+            }
         }
         for k in 0..end - start {
             let (i, waiting) = match forwards {
@@ -254,7 +256,11 @@ fn solve_vector<V: Lanes>(system: Triangular, t: &[f64], x: &mut [f64]) {
             let value = x[i] * inverse[i - start];
             x[i] = value;
             for j in waiting {
-                let factor = if system.transposed { row(i)[j] } else { row(j)[i] };
+                let factor = if system.transposed {
+                    t[i * n + j]
+                } else {
+                    t[j * n + i]
+                };
                 x[j] = (-value).mul_add(factor, x[j]);
             }
         }
@@ -275,18 +281,17 @@ fn solve_vector<V: Lanes>(system: Triangular, t: &[f64], x: &mut [f64]) {
 /// y <- y - T' x, for columns of T from `first` on; rows are n elements apart.
 #[inline(always)]
 fn subtract_rows<V: Lanes>(x: &[f64], t: &[f64], n: usize, first: usize, y: &mut [f64]) {
-    let (chunks, tail) = y.as_chunks_mut::<LANES>();
-    let behind = first + chunks.len() * LANES;
-    for (k, chunk) in chunks.iter_mut().enumerate() {
-        let mut sum = V::from_array(*chunk);
-        for (x, row) in x.iter().zip(t.chunks_exact(n)) {
-            sum = V::splat(-x).mul_add(V::load(&row[first + k * LANES..]), sum);
+    let whole = y.len() / LANES * LANES;
+    for at in (0..whole).step_by(LANES) {
+        let mut sum = V::load(&y[at..]);
+        for k in 0..x.len() {
+            sum = V::splat(-x[k]).mul_add(V::load(&t[k * n + first + at..]), sum);
         }
-        *chunk = sum.to_array();
+        sum.store(&mut y[at..]);
     }
-    for (x, row) in x.iter().zip(t.chunks_exact(n)) {
-        for (y, t) in tail.iter_mut().zip(&row[behind..]) {
-            *y = (-x).mul_add(*t, *y);
+    for k in 0..x.len() {
+        for i in whole..y.len() {
+            y[i] = (-x[k]).mul_add(t[k * n + first + i], y[i]);
         }
     }
 }

@@ -91,7 +91,7 @@ lanes! {
 /// The processor has AVX2.
 #[inline(always)]
 unsafe fn transpose_avx2(square: &mut [Avx2; LANES]) {
-    let rows = square.map(|row| row.0);
+    let rows = *square;
     for half in 0..2 {
         // SAFETY: the caller vouches for the processor.
         let (left, right) = unsafe { (quarter(&rows, 0, half), quarter(&rows, 4, half)) };
@@ -106,11 +106,11 @@ unsafe fn transpose_avx2(square: &mut [Avx2; LANES]) {
 /// # Safety
 /// The processor has AVX2.
 #[inline(always)]
-unsafe fn quarter(rows: &[[__m256d; 2]; LANES], first: usize, half: usize) -> [__m256d; 4] {
+unsafe fn quarter(rows: &[Avx2; LANES], first: usize, half: usize) -> [__m256d; 4] {
     // SAFETY: the caller vouches for the processor.
     unsafe {
-        let (a, b) = (rows[first][half], rows[first + 1][half]);
-        let (c, d) = (rows[first + 2][half], rows[first + 3][half]);
+        let (a, b) = (rows[first].0[half], rows[first + 1].0[half]);
+        let (c, d) = (rows[first + 2].0[half], rows[first + 3].0[half]);
         let (ab, cd) = (_mm256_unpacklo_pd(a, b), _mm256_unpacklo_pd(c, d));
         let (ab_odd, cd_odd) = (_mm256_unpackhi_pd(a, b), _mm256_unpackhi_pd(c, d));
         [
@@ -128,20 +128,20 @@ unsafe fn quarter(rows: &[[__m256d; 2]; LANES], first: usize, half: usize) -> [_
 /// The processor has AVX-512.
 #[inline(always)]
 unsafe fn transpose_avx512(square: &mut [Avx512; LANES]) {
-    let rows = square.map(|row| row.0[0]);
+    let [a, b, c, d, e, f, g, h] = *square;
     // SAFETY: the caller vouches for the processor.
     unsafe {
         let even = [
-            _mm512_unpacklo_pd(rows[0], rows[1]),
-            _mm512_unpacklo_pd(rows[2], rows[3]),
-            _mm512_unpacklo_pd(rows[4], rows[5]),
-            _mm512_unpacklo_pd(rows[6], rows[7]),
+            _mm512_unpacklo_pd(a.0[0], b.0[0]),
+            _mm512_unpacklo_pd(c.0[0], d.0[0]),
+            _mm512_unpacklo_pd(e.0[0], f.0[0]),
+            _mm512_unpacklo_pd(g.0[0], h.0[0]),
         ];
         let odd = [
-            _mm512_unpackhi_pd(rows[0], rows[1]),
-            _mm512_unpackhi_pd(rows[2], rows[3]),
-            _mm512_unpackhi_pd(rows[4], rows[5]),
-            _mm512_unpackhi_pd(rows[6], rows[7]),
+            _mm512_unpackhi_pd(a.0[0], b.0[0]),
+            _mm512_unpackhi_pd(c.0[0], d.0[0]),
+            _mm512_unpackhi_pd(e.0[0], f.0[0]),
+            _mm512_unpackhi_pd(g.0[0], h.0[0]),
         ];
         let (even, odd) = (alternate_columns(even), alternate_columns(odd));
         for i in 0..4 {
