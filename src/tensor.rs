@@ -299,7 +299,10 @@ mod tests {
 
     #[test]
     fn large_arrays_share_their_elements() {
-        let values: Values = (0..LARGE + 3).map(|k| k as f64).collect::<Vec<f64>>().into();
+        let values: Values = (0..LARGE + 3)
+            .map(|k| k as f64)
+            .collect::<Vec<f64>>()
+            .into();
         let (shared, copied) = (
             Tensor::shared(vec![LARGE + 3], &values),
             Tensor::new(vec![LARGE + 3], &values),

@@ -108,12 +108,7 @@ impl Graph {
     }
 
     /// As [`Graph::constant`], of elements that are not copied.
-    pub fn shared_constant(
-        &mut self,
-        shape: Vec<usize>,
-        values: Values,
-        dtype: DType,
-    ) -> NodeId {
+    pub fn shared_constant(&mut self, shape: Vec<usize>, values: Values, dtype: DType) -> NodeId {
         let ndim = shape.len();
         self.leaf(Op::Constant { shape, values }, dtype, ndim)
     }

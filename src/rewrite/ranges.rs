@@ -109,11 +109,7 @@ pub fn positive(b: &mut Builder, operands: &[Id]) -> Option<(&'static str, Id)> 
 }
 
 /// `false` for x > inf and x < -inf.
-pub fn beyond(
-    b: &mut Builder,
-    function: ScalarFn,
-    operands: &[Id],
-) -> Option<(&'static str, Id)> {
+pub fn beyond(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Option<(&'static str, Id)> {
     let &[_, limit] = operands else { return None };
     let end = match function {
         Gt => f64::INFINITY,

@@ -48,8 +48,11 @@ impl Packing {
             Op::Constant(value) => self.constant(b, &value.clone(), node.dtype),
             Op::Reshape => self.node(b, node.inputs[0])?,
             Op::Map(function) => {
-                let inputs: Option<Vec<Id>> =
-                    node.inputs.iter().map(|&input| self.node(b, input)).collect();
+                let inputs: Option<Vec<Id>> = node
+                    .inputs
+                    .iter()
+                    .map(|&input| self.node(b, input))
+                    .collect();
                 b.map(*function, &inputs?)
             }
             _ => return None,
@@ -65,7 +68,10 @@ impl Packing {
             (0..n).flat_map(column).map(|p| matrix[p]).collect()
         };
         let values: Vec<f64> = value.values().chunks(n * n).flat_map(triangle).collect();
-        b.typed_constant(Tensor::new(vec![self.stack, packed_size(n)], &values), dtype)
+        b.typed_constant(
+            Tensor::new(vec![self.stack, packed_size(n)], &values),
+            dtype,
+        )
     }
 }
 
@@ -144,8 +150,9 @@ fn collect(
             return;
         }
         Op::ScatterAdd(ref table) if table.len() == stack * n => {
-            let on_diagonal =
-                |(p, &position): (usize, &u32)| position as usize == p / n * n * n + p % n * (n + 1);
+            let on_diagonal = |(p, &position): (usize, &u32)| {
+                position as usize == p / n * n * n + p % n * (n + 1)
+            };
             if table.iter().enumerate().all(on_diagonal) {
                 let flat = b.reshape(node.inputs[0], &[stack * n]);
                 let diagonal = times(b, factor, flat);

@@ -22,13 +22,7 @@ pub fn factor_scratch(n: usize) -> usize {
 /// above the diagonal.
 ///
 /// All of L is NaN where A is not positive definite.
-pub fn factor(
-    sizes: [usize; 2],
-    packed: bool,
-    a: &[f64],
-    out: &mut [f64],
-    scratch: &mut [f64],
-) {
+pub fn factor(sizes: [usize; 2], packed: bool, a: &[f64], out: &mut [f64], scratch: &mut [f64]) {
     factor_on(Isa::detect(), sizes, packed, a, out, scratch);
 }
 
@@ -239,7 +233,11 @@ fn factor_square(a: &[[f64; ROWS]; ROWS]) -> Option<Square> {
             below[r][s] *= inverse[s];
         }
     }
-    Some(Square { below, root, inverse })
+    Some(Square {
+        below,
+        root,
+        inverse,
+    })
 }
 
 /// X <- D^-1 X with the square D on the diagonal of L.
@@ -277,4 +275,3 @@ pub fn solve(
     triangular::solve(half(false), sizes, l, b, middle, scratch);
     triangular::solve(half(true), sizes, l, middle, out, scratch);
 }
-

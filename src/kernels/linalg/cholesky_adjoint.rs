@@ -58,7 +58,11 @@ pub(super) fn adjoint_on(
     let k = parts.outer.map_or(0, |(left, _)| left.len() / (batch * n));
     assert!(l.len() == batch * n * n && out.len() == batch * size);
     assert!(parts.dense.is_none_or(|dense| dense.len() == l.len()));
-    assert!(parts.diagonal.is_none_or(|diagonal| diagonal.len() == batch * n));
+    assert!(
+        parts
+            .diagonal
+            .is_none_or(|diagonal| diagonal.len() == batch * n)
+    );
     let is_stack = |x: &[f64]| x.len() == batch * n * k;
     assert!(parts.outer.is_none_or(|(p, q)| is_stack(p) && is_stack(q)));
     assert!(scratch.len() >= adjoint_scratch(n, k));

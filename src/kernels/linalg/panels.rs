@@ -35,8 +35,7 @@ impl Panels {
     /// Row i of the panel with column j, eight elements.
     #[inline(always)]
     pub fn chunk(self, i: usize, j: usize) -> *mut f64 {
-        self.first
-            .wrapping_add((j / LANES * self.rows + i) * LANES)
+        self.first.wrapping_add((j / LANES * self.rows + i) * LANES)
     }
 
     /// Element (i, j).

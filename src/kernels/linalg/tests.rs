@@ -8,7 +8,10 @@ use crate::kernels::isa::Isa;
 use crate::testing::{Random, close};
 
 /// Orders around the sizes of chunks and blocks.
-const SIZES: [usize; 15] = [0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 24, 41, 70, 203];
+const SIZES: [usize; 14] = [0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 24, 41, 70];
+
+/// An order of matrices that are factorised in bands.
+const BANDED: usize = 203;
 
 /// A random matrix, row-major.
 fn random_matrix(random: &mut Random, rows: usize, columns: usize) -> Vec<f64> {
@@ -71,7 +74,7 @@ fn on_every_isa(what: &str, run: impl Fn(Isa) -> Vec<f64>) -> Vec<f64> {
 #[test]
 fn the_cholesky_factor_times_itself_is_the_matrix() {
     let mut random = Random::new(51);
-    for n in SIZES {
+    for n in SIZES.into_iter().chain([BANDED]) {
         let what = format!("order {n}");
         let (a, b) = (
             positive_definite(&mut random, n),
@@ -129,7 +132,7 @@ fn what_is_not_positive_definite_has_no_cholesky_factor() {
 #[test]
 fn the_adjoint_of_the_cholesky_factor_is_that_of_its_differences() {
     let mut random = Random::new(53);
-    for n in SIZES {
+    for n in SIZES.into_iter().chain([BANDED]) {
         let a = positive_definite(&mut random, n).repeat(2);
         let l_bar = random.vector(2 * n * n, -1.0, 1.0);
         let factor = |a: &[f64]| {
@@ -146,7 +149,10 @@ fn the_adjoint_of_the_cholesky_factor_is_that_of_its_differences() {
         };
         let a_bar = cholesky_adjoint(&what, n, false, &l, parts);
         let packed = cholesky_adjoint(&what, n, true, &l, parts);
-        let wanted: Vec<f64> = a_bar.chunks(n * n).flat_map(|a| pack(n, a)).collect();
+        let wanted: Vec<f64> = a_bar
+            .chunks((n * n).max(1))
+            .flat_map(|a| pack(n, a))
+            .collect();
         assert_eq!(packed, wanted, "{what}");
         // Along a random direction of each matrix's lower triangle.
         for s in 0..2 {
@@ -202,7 +208,7 @@ fn pack(n: usize, a: &[f64]) -> Vec<f64> {
 #[test]
 fn an_adjoint_in_parts_is_that_of_their_sum() {
     let mut random = Random::new(57);
-    for n in SIZES.into_iter().filter(|&n| n > 0) {
+    for n in SIZES.into_iter().chain([BANDED]).filter(|&n| n > 0) {
         let what = format!("order {n}");
         let a = positive_definite(&mut random, n).repeat(2);
         let mut l = vec![0.0; a.len()];
@@ -218,15 +224,18 @@ fn an_adjoint_in_parts_is_that_of_their_sum() {
             for (with_dense, with_diagonal) in
                 [(false, false), (false, true), (true, false), (true, true)]
             {
-                let mut sum = if with_dense { dense.clone() } else { vec![0.0; 2 * n * n] };
+                let mut sum = if with_dense {
+                    dense.clone()
+                } else {
+                    vec![0.0; 2 * n * n]
+                };
                 for s in 0..2 {
                     for i in 0..n {
                         if with_diagonal {
                             sum[s * n * n + i * n + i] += diagonal[s * n + i];
                         }
                         for j in 0..n {
-                            let outer =
-                                |c: usize| p[(s * n + i) * k + c] * q[(s * n + j) * k + c];
+                            let outer = |c: usize| p[(s * n + i) * k + c] * q[(s * n + j) * k + c];
                             sum[s * n * n + i * n + j] += (0..k).map(outer).sum::<f64>();
                         }
                     }
