@@ -15,7 +15,7 @@ TURNS = 400
 """How often one core and two take turns."""
 
 SLICE = 0.002
-"""Seconds that a turn is to take on one core: less than the time that a busy machine gives to a thread at once."""
+"""Seconds that a turn is to take on one core: less than a busy machine gives to a thread at once."""
 
 
 def varying_intercepts(rows: int, groups: int) -> Any:
