@@ -12,6 +12,7 @@ from benchmarks import (
     batch,
     batch_quality,
     batch_sizes,
+    cores,
     efficiency,
     efficiency_table,
     exact_algebra,
@@ -87,6 +88,9 @@ def parser() -> argparse.ArgumentParser:
 
     memory_parser = commands.add_parser("memory", help="peak memory of whole calls, against what they return")
     memory_parser.set_defaults(texts=lambda _: [memory.table(list(memory.WORKLOADS))])
+
+    cores_parser = commands.add_parser("cores", help="time a gradient on one core and on two")
+    cores_parser.set_defaults(texts=lambda o: [cores.report()])
 
     scaling_parser = commands.add_parser("scaling", help="time a gradient against rows and columns")
     scaling_parser.add_argument("--rows", type=int, default=10**7, help="most rows (default: 10000000)")

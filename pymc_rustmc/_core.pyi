@@ -162,8 +162,11 @@ class Density:
     def logp_and_gradient(self, position: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Log density and gradient at a position, ``(dim,)``."""
 
-    def time_gradient(self, position: NDArray[np.float64], repeats: int) -> float:
-        """Seconds of so many evaluations of log density and gradient at a position, one after the other."""
+    def time_gradient(self, position: NDArray[np.float64], repeats: int, cores: int = 1) -> float:
+        """Seconds of so many evaluations of log density and gradient at a position, one after the other.
+
+        With more cores threads help with each evaluation, as with those of a chain.
+        """
 
     def output_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of all outputs but "logp"."""

@@ -102,10 +102,7 @@ fn constant_bytes(program: &Program) -> usize {
     let mut held: HashMap<*const (), usize> = HashMap::new();
     let mut place = |place: &Place| {
         if let Place::Constant(tensor, _) = place {
-            held.insert(
-                Arc::as_ptr(tensor).cast(),
-                std::mem::size_of_val(&**tensor.buffer()),
-            );
+            held.insert(Arc::as_ptr(tensor).cast(), tensor.bytes());
         }
     };
     let mut tables: Vec<&Arc<Table>> = vec![];

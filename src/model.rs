@@ -161,6 +161,26 @@ impl Model {
         Ok((run, recorded))
     }
 
+    /// Does something with an evaluator that `helpers` threads help meanwhile; the density has the same bits.
+    pub fn with_helpers<T>(&self, helpers: usize, task: impl FnOnce(&mut ModelDensity) -> T) -> T {
+        /// Sends the helpers away, in a panic too.
+        struct Dismissal<'a>(&'a Crew);
+        impl Drop for Dismissal<'_> {
+            fn drop(&mut self) {
+                self.0.dismiss();
+            }
+        }
+        let crew = Crew::new(1, helpers);
+        let mut density = self.helped_density(crew.caller());
+        std::thread::scope(|scope| {
+            let _dismissal = Dismissal(&crew);
+            for _ in 0..helpers {
+                scope.spawn(|| crew.help());
+            }
+            task(&mut density)
+        })
+    }
+
     /// As [`Model::density`], with help; the density has the same bits.
     fn helped_density(&self, caller: Option<Caller>) -> ModelDensity {
         ModelDensity {

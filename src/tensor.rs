@@ -1,8 +1,10 @@
 //! A constant array: shape, row-major values, and a hash so that equal constants are one node.
 
+use crate::kernels::borrowed::Borrowed;
 use crate::kernels::buffer::Buffer;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 /// A hash of few operations, for values that nobody chooses to collide; equality is always checked.
 #[derive(Default)]
@@ -85,17 +87,73 @@ pub fn broadcast_shapes(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
         .collect()
 }
 
+/// Elements that are shared, not copied.
+#[derive(Clone, Debug)]
+pub enum Values {
+    /// Our own.
+    Own(Arc<Vec<f64>>),
+    /// Those of an array that someone else holds.
+    Borrowed(Arc<Borrowed>),
+}
+
+impl Deref for Values {
+    type Target = [f64];
+    fn deref(&self) -> &[f64] {
+        match self {
+            Values::Own(values) => values,
+            Values::Borrowed(values) => values,
+        }
+    }
+}
+
+impl From<Vec<f64>> for Values {
+    fn from(values: Vec<f64>) -> Values {
+        Values::Own(Arc::new(values))
+    }
+}
+
+impl PartialEq for Values {
+    fn eq(&self, other: &Values) -> bool {
+        **self == **other
+    }
+}
+
+/// Where a tensor's elements are.
+#[derive(Debug)]
+enum Storage {
+    /// In memory that kernels can read.
+    Padded(Buffer),
+    /// With others; kernels get a copy when the first one asks.
+    Shared(Values, OnceLock<Buffer>),
+}
+
+/// Elements from which on sharing saves more than it costs.
+pub const LARGE: usize = 4096;
+
 /// A row-major array of f64; a single element is stored in all lanes, as kernels expect of scalars.
 #[derive(Debug)]
 pub struct Tensor {
     shape: Vec<usize>,
-    values: Buffer,
+    values: Storage,
     hash: u64,
 }
 
 impl Tensor {
     /// An array of `shape` with the given row-major values.
     pub fn new(shape: Vec<usize>, values: &[f64]) -> Tensor {
+        Tensor::stored(shape, values, Storage::Padded(Buffer::from_values(values)))
+    }
+
+    /// As [`Tensor::new`], of elements that large arrays share.
+    pub fn shared(shape: Vec<usize>, values: &Values) -> Tensor {
+        if values.len() < LARGE {
+            return Tensor::new(shape, values);
+        }
+        let storage = Storage::Shared(values.clone(), OnceLock::new());
+        Tensor::stored(shape, values, storage)
+    }
+
+    fn stored(shape: Vec<usize>, values: &[f64], storage: Storage) -> Tensor {
         assert_eq!(
             size_of(&shape),
             values.len(),
@@ -108,7 +166,7 @@ impl Tensor {
         }
         Tensor {
             shape,
-            values: Buffer::from_values(values),
+            values: storage,
             hash: hasher.finish(),
         }
     }
@@ -125,12 +183,26 @@ impl Tensor {
 
     /// Row-major values.
     pub fn values(&self) -> &[f64] {
-        &self.values[..size_of(&self.shape)]
+        match &self.values {
+            Storage::Padded(values) => &values[..size_of(&self.shape)],
+            Storage::Shared(values, _) => values,
+        }
     }
 
     /// The padded storage that kernels read.
     pub fn buffer(&self) -> &Buffer {
-        &self.values
+        match &self.values {
+            Storage::Padded(values) => values,
+            Storage::Shared(values, copy) => copy.get_or_init(|| Buffer::from_values(values)),
+        }
+    }
+
+    /// Bytes that are this tensor's own.
+    pub fn bytes(&self) -> usize {
+        match &self.values {
+            Storage::Padded(values) => std::mem::size_of_val(&**values),
+            Storage::Shared(_, copy) => copy.get().map_or(0, |copy| std::mem::size_of_val(&**copy)),
+        }
     }
 
     /// The one value that all elements share, bit for bit, if there is one.
@@ -223,6 +295,25 @@ mod tests {
         assert_eq!(Tensor::new(vec![2], &[1.0, 1.0]).uniform(), Some(1.0));
         assert_eq!(Tensor::new(vec![2], &[0.0, -0.0]).uniform(), None);
         assert_eq!(Tensor::new(vec![0], &[]).uniform(), None);
+    }
+
+    #[test]
+    fn large_arrays_share_their_elements() {
+        let values: Values = (0..LARGE + 3)
+            .map(|k| k as f64)
+            .collect::<Vec<f64>>()
+            .into();
+        let (shared, copied) = (
+            Tensor::shared(vec![LARGE + 3], &values),
+            Tensor::new(vec![LARGE + 3], &values),
+        );
+        assert_eq!(shared, copied);
+        assert_eq!(shared.values().as_ptr(), values.as_ptr());
+        assert_eq!(shared.bytes(), 0);
+        assert_eq!(shared.buffer()[..], copied.buffer()[..]);
+        assert_eq!(shared.bytes(), copied.bytes());
+        let small = Tensor::shared(vec![2], &vec![1.0, 2.0].into());
+        assert_eq!(small, Tensor::new(vec![2], &[1.0, 2.0]));
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Binder<'_> {
             Op::Part { index } => self.parts[&node.inputs[0]][*index],
             Op::Constant { shape, values } => self
                 .b
-                .typed_constant(Tensor::new(shape.clone(), values), node.dtype),
+                .typed_constant(Tensor::shared(shape.clone(), values), node.dtype),
             Op::Map { function } => self.fold_map(*function, &inputs)?,
             Op::Clip => {
                 let [x, lo, hi] = [inputs[0], inputs[1], inputs[2]];

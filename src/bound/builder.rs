@@ -132,7 +132,7 @@ impl Builder {
     }
 
     /// What a rule makes of something, under the rule's name, if it applies.
-    fn rewritten(
+    pub(super) fn rewritten(
         &mut self,
         rule: impl FnOnce(&mut Builder) -> Option<(&'static str, Id)>,
     ) -> Option<Id> {

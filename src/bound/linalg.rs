@@ -7,6 +7,7 @@ use super::{Builder, Id, Node, Op};
 use crate::graph::DType;
 use crate::kernels::linalg::lu::packed_size;
 use crate::kernels::linalg::triangular::Triangular;
+use crate::rewrite::triangle;
 use crate::tensor::{Tensor, contiguous_strides, size_of};
 
 /// A routine with the sizes of its matrices.
@@ -22,9 +23,12 @@ pub struct Linalg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Routine {
     /// L with L L' = A, from the lower triangle of A [A]; NaN where A is not positive definite.
-    Cholesky,
-    /// Adjoint of the lower triangle of A [L, adjoint of L].
-    CholeskyAdjoint,
+    Cholesky {
+        /// Whether the triangle is given alone, as [`crate::kernels::linalg::panels::packed_size`] says.
+        packed: bool,
+    },
+    /// Adjoint of the lower triangle of A [L, then the parts of its adjoint].
+    CholeskyAdjoint(LowerAdjoint),
     /// X with T X = B [T, B].
     SolveTriangular(Triangular),
     /// LU factors, a vector [A].
@@ -44,6 +48,20 @@ pub enum Routine {
     Eigh,
     /// Q, then R, in one vector [A].
     Qr,
+}
+
+/// What the adjoint of a lower triangular matrix is the sum of, in the order of a node's inputs, and how that of A is
+/// wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LowerAdjoint {
+    /// Whether the triangle of A is packed.
+    pub packed: bool,
+    /// Whether there is a matrix, of which the lower triangle counts.
+    pub dense: bool,
+    /// Columns of two matrices P and Q, for P Q'; none if there are none.
+    pub columns: usize,
+    /// Whether there is a diagonal.
+    pub diagonal: bool,
 }
 
 impl Builder {
@@ -99,13 +117,53 @@ impl Builder {
     /// The lower Cholesky factors of a stack, read from lower triangles.
     pub fn cholesky(&mut self, a: Id) -> Id {
         let (sizes, shape) = (self.matrices(a), self.shape(a).to_vec());
-        self.linalg(Routine::Cholesky, sizes, &[a], shape)
+        self.linalg(Routine::Cholesky { packed: false }, sizes, &[a], shape)
     }
 
-    /// The adjoint of a stack, in lower triangles, from its Cholesky factors and their adjoint.
-    pub fn cholesky_adjoint(&mut self, l: Id, adjoint: Id) -> Id {
-        let (sizes, shape) = (self.matrices(l), self.shape(l).to_vec());
-        self.linalg(Routine::CholeskyAdjoint, sizes, &[l, adjoint], shape)
+    /// As [`Builder::cholesky`], of matrices that nothing else needs: where they are elementwise functions of data and
+    /// scalars, only their lower triangles are computed.
+    pub fn cholesky_alone(&mut self, a: Id) -> Id {
+        let (sizes, shape) = (self.matrices(a), self.shape(a).to_vec());
+        let half = |b: &mut Builder| {
+            let packed = triangle::pack(b, a)?;
+            let routine = Routine::Cholesky { packed: true };
+            let l = b.linalg(routine, sizes, &[packed], shape);
+            Some(("half of a matrix for its Cholesky factor", l))
+        };
+        self.rewritten(half).unwrap_or_else(|| self.cholesky(a))
+    }
+
+    /// The adjoint of a stack, or of its packed triangles, in lower triangles, from its Cholesky factors and their
+    /// adjoint.
+    pub fn cholesky_adjoint(&mut self, l: Id, packed: bool, adjoint: Id) -> Id {
+        let shape = self.shape(self.node(l).inputs[0]).to_vec();
+        let sizes = self.matrices(l);
+        let split = |b: &mut Builder| {
+            let parts = triangle::parts(b, sizes, adjoint)?;
+            let kinds = LowerAdjoint {
+                packed,
+                dense: parts.dense.is_some(),
+                columns: parts.columns,
+                diagonal: parts.diagonal.is_some(),
+            };
+            let outer = parts.outer.into_iter().flatten();
+            let inputs = [l].into_iter().chain(parts.dense).chain(outer);
+            let inputs: Vec<Id> = inputs.chain(parts.diagonal).collect();
+            let routine = Routine::CholeskyAdjoint(kinds);
+            let id = b.linalg(routine, sizes, &inputs, shape.clone());
+            Some(("an adjoint by its outer product and diagonal", id))
+        };
+        if let Some(id) = self.rewritten(split) {
+            return id;
+        }
+        let kinds = LowerAdjoint {
+            packed,
+            dense: true,
+            columns: 0,
+            diagonal: false,
+        };
+        let routine = Routine::CholeskyAdjoint(kinds);
+        self.linalg(routine, sizes, &[l, adjoint], shape)
     }
 
     /// Solutions of triangular systems, two stacks with equal batch axes.

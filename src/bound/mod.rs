@@ -16,7 +16,7 @@ pub use print::op_text;
 
 pub use builder::Builder;
 pub use convolution::Convolution;
-pub use linalg::{Linalg, Routine};
+pub use linalg::{Linalg, LowerAdjoint, Routine};
 pub use lookup::Lookup;
 
 use crate::foreign::Call;

@@ -22,7 +22,7 @@ pub fn contributions(
     let inputs = &node.inputs;
     let g = whole(b, g, &node.shape);
     match linalg.routine {
-        Routine::Cholesky => vec![Some(b.cholesky_adjoint(id, g))],
+        Routine::Cholesky { packed } => vec![Some(b.cholesky_adjoint(id, packed, g))],
         Routine::SolveTriangular(system) => {
             let t = inputs[0];
             let back = Triangular {
@@ -32,9 +32,12 @@ pub fn contributions(
             let b_bar = b.solve_triangular(back, t, g);
             let t_bar = system_adjoint(b, system.transposed, b_bar, id);
             // The adjoint of a Cholesky factor is read in its triangle alone.
-            let cholesky =
-                |op: &Op| matches!(op, Op::Linalg(of) if of.routine == Routine::Cholesky);
-            let t_bar = match system.lower && !system.unit && cholesky(&b.node(t).op) {
+            let source = match b.node(t).op {
+                Op::Reshape => b.node(t).inputs[0],
+                _ => t,
+            };
+            let cholesky = |op: &Op| matches!(op, Op::Linalg(of) if matches!(of.routine, Routine::Cholesky { .. }));
+            let t_bar = match system.lower && !system.unit && cholesky(&b.node(source).op) {
                 true => t_bar,
                 false => b.masked(t_bar, |i, j| match i == j {
                     true => !system.unit,
@@ -69,7 +72,7 @@ pub fn contributions(
         Routine::Eigh => vec![Some(eigh(b, id, node, g))],
         Routine::Qr => vec![Some(qr(b, id, node, g))],
         // Adjoints are not differentiated again, and factors are read by nodes that name their matrix.
-        Routine::CholeskyAdjoint | Routine::Lu => vec![None; inputs.len()],
+        Routine::CholeskyAdjoint(_) | Routine::Lu => vec![None; inputs.len()],
     }
 }
 

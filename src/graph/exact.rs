@@ -1,5 +1,6 @@
 //! Real numbers in JSON without loss: JSON has no infinities and no NaN, these are written by name.
 
+use crate::tensor::Values;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -19,8 +20,8 @@ pub fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, 
 }
 
 /// Reads what [`serialize`] writes.
-pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
-    Vec::deserialize(deserializer)?
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Values, D::Error> {
+    let values: Result<Vec<f64>, D::Error> = Vec::deserialize(deserializer)?
         .into_iter()
         .map(|number| match number {
             Number::Finite(value) => Ok(value),
@@ -28,5 +29,6 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64
                 .parse()
                 .map_err(|_| D::Error::custom(format!("{name:?} is no number"))),
         })
-        .collect()
+        .collect();
+    values.map(Values::from)
 }

@@ -13,6 +13,7 @@ pub use dtype::DType;
 pub use op::{Assumption, IndexEntry, LoopArguments, Op, UniquePart};
 pub use stored::Array;
 
+use crate::tensor::Values;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
@@ -103,6 +104,11 @@ impl Graph {
 
     /// Adds a literal.
     pub fn constant(&mut self, shape: Vec<usize>, values: Vec<f64>, dtype: DType) -> NodeId {
+        self.shared_constant(shape, values.into(), dtype)
+    }
+
+    /// As [`Graph::constant`], of elements that are not copied.
+    pub fn shared_constant(&mut self, shape: Vec<usize>, values: Values, dtype: DType) -> NodeId {
         let ndim = shape.len();
         self.leaf(Op::Constant { shape, values }, dtype, ndim)
     }

@@ -3,6 +3,7 @@
 use super::{DType, Graph};
 use crate::foreign::Function;
 use crate::scalar::ScalarFn;
+use crate::tensor::Values;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -130,7 +131,7 @@ pub enum Op {
     Constant {
         shape: Vec<usize>,
         #[serde(with = "super::exact")]
-        values: Vec<f64>,
+        values: Values,
     },
     /// A result of the op before it, which has several.
     Part {
@@ -391,7 +392,7 @@ impl fmt::Display for Op {
                 );
             }
             Op::Constant { values, shape } => {
-                return match values.as_slice() {
+                return match &**values {
                     [value] if shape.is_empty() => write!(f, "{value:?}"),
                     _ => write!(f, "constant {shape:?}"),
                 };

@@ -50,7 +50,7 @@ impl Graph {
             .map(|node| {
                 let op = match &node.op {
                     Op::Constant { shape, values } if values.len() > most_inline => {
-                        arrays.push((shape.clone(), values.clone()));
+                        arrays.push((shape.clone(), values.to_vec()));
                         json!({"array": arrays.len() - 1})
                     }
                     op => serde_json::to_value(op).map_err(|error| {
@@ -91,6 +91,7 @@ impl Graph {
                             "node {id} needs the array {index}, which is not there"
                         ))
                     })?;
+                    let values = values.into();
                     Op::Constant { shape, values }
                 }
                 None => serde_json::from_value(node.op)
@@ -131,7 +132,7 @@ impl Graph {
             Op::Data { name } => self.data(&name, dtype, ndim),
             Op::Constant { shape, values } => {
                 check_constant(id, &shape, &values, dtype)?;
-                Ok(self.constant(shape, values, dtype))
+                Ok(self.shared_constant(shape, values, dtype))
             }
             op => self.add(op, inputs),
         }

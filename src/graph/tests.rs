@@ -325,7 +325,7 @@ fn a_graph_survives_json() {
             (Op::Constant { values: u, .. }, Op::Constant { values: v, .. }) => {
                 let same =
                     |(u, v): (&f64, &f64)| u.to_bits() == v.to_bits() || u.is_nan() && v.is_nan();
-                assert!(u.iter().zip(v).all(same), "{u:?} {v:?}");
+                assert!(u.iter().zip(v.iter()).all(same), "{u:?} {v:?}");
             }
             _ => assert_eq!(a, b),
         }

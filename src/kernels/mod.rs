@@ -1,6 +1,7 @@
 //! SIMD kernels: the only module with unsafe code.
 
 pub mod block;
+pub mod borrowed;
 pub mod buffer;
 pub mod composite;
 pub mod convolution;

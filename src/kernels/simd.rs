@@ -179,6 +179,20 @@ pub trait Lanes:
         *out.first_chunk_mut().expect("eight elements") = self.to_array();
     }
 
+    /// Rows become columns.
+    #[inline(always)]
+    fn transpose(square: &mut [Self; LANES]) {
+        let mut columns = [[0.0; LANES]; LANES];
+        for (i, row) in square.iter().enumerate() {
+            for (column, value) in columns.iter_mut().zip(row.to_array()) {
+                column[i] = value;
+            }
+        }
+        for (column, values) in square.iter_mut().zip(columns) {
+            *column = Self::from_array(values);
+        }
+    }
+
     /// `self * a + b` for constants.
     #[inline(always)]
     fn scale_add(self, a: f64, b: f64) -> Self {

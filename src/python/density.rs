@@ -78,28 +78,34 @@ impl Density {
         Ok((logp, PyArray1::from_vec(py, gradient)))
     }
 
+    #[pyo3(signature = (position, repeats, cores=1))]
     fn time_gradient(
         &self,
         py: Python<'_>,
         position: PyReadonlyArray1<'_, f64>,
         repeats: u64,
+        cores: usize,
     ) -> PyResult<f64> {
         let position: Vec<f64> = position.as_array().to_vec();
         self.check_dim(position.len())?;
         let mut gradient = vec![0.0; position.len()];
         guarded(|| {
-            let mut density = self.model.density();
-            let began = Instant::now();
-            (0..repeats)
-                .try_for_each(|_| {
-                    let logp = density.logp_and_gradient(black_box(&position), &mut gradient)?;
-                    black_box(logp);
-                    Ok(())
-                })
-                .map_err(|error: DensityError| {
-                    self.exceptions.model_error(py, error.to_string())
-                })?;
-            Ok(began.elapsed().as_secs_f64())
+            let timed = self.model.with_helpers(cores.saturating_sub(1), |density| {
+                let mut evaluate = |repeats: u64| {
+                    (0..repeats).try_for_each(|_| {
+                        let logp =
+                            density.logp_and_gradient(black_box(&position), &mut gradient)?;
+                        black_box(logp);
+                        Ok::<(), DensityError>(())
+                    })
+                };
+                // Helpers have begun by then.
+                evaluate(if cores > 1 { repeats.min(5) } else { 0 })?;
+                let began = Instant::now();
+                evaluate(repeats)?;
+                Ok::<f64, DensityError>(began.elapsed().as_secs_f64())
+            });
+            timed.map_err(|error| self.exceptions.model_error(py, error.to_string()))
         })
     }
 

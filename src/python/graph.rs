@@ -6,9 +6,10 @@ use super::{GraphError, guarded};
 use crate::bind::Data;
 use crate::explain::explain;
 use crate::graph::{self, DType, LoopArguments, NodeId, Op};
+use crate::kernels::borrowed::Borrowed;
 use crate::model::Model;
 use crate::rewrite::algebra::Rules;
-use crate::tensor::Tensor;
+use crate::tensor::{LARGE, Tensor, Values};
 use numpy::{
     PyArray1, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray,
     PyUntypedArrayMethods,
@@ -17,6 +18,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A template graph under construction.
 #[pyclass(module = "pymc_rustmc._core")]
@@ -40,6 +42,16 @@ pub fn dtype_of(name: &str) -> PyResult<DType> {
 
 /// Shape, row-major values and type of a NumPy array of real numbers, integers or truth values.
 pub fn array(name: &str, value: &Bound<'_, PyAny>) -> PyResult<(Vec<usize>, Vec<f64>, DType)> {
+    let (array, dtype) = real_array(name, value)?;
+    let shape = array.shape().to_vec();
+    Ok((shape, array.readonly().as_slice()?.to_vec(), dtype))
+}
+
+/// A NumPy array of real numbers, integers or truth values as one of f64, row-major: itself if it is; and its type.
+fn real_array<'py>(
+    name: &str,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyArrayDyn<f64>>, DType)> {
     let value = value
         .py()
         .import("numpy")?
@@ -60,14 +72,14 @@ pub fn array(name: &str, value: &Bound<'_, PyAny>) -> PyResult<(Vec<usize>, Vec<
             )));
         }
     };
-    let value = value.call_method1("astype", ("float64",))?;
-    let values: PyReadonlyArrayDyn<'_, f64> = value.extract()?;
-    let values = values.as_array();
-    Ok((
-        values.shape().to_vec(),
-        values.iter().copied().collect(),
-        dtype,
-    ))
+    let form = PyDict::new(value.py());
+    form.set_item("dtype", "float64")?;
+    form.set_item("requirements", ["C", "A"])?;
+    let value = value
+        .py()
+        .import("numpy")?
+        .call_method("require", (value,), Some(&form))?;
+    Ok((value.cast_into().map_err(PyErr::from)?, dtype))
 }
 
 /// An attribute of an op as JSON.
@@ -113,8 +125,16 @@ impl Graph {
     }
 
     fn constant(&mut self, value: &Bound<'_, PyAny>) -> PyResult<NodeId> {
-        let (shape, values, dtype) = array("a constant", value)?;
-        Ok(self.graph.constant(shape, values, dtype))
+        let (array, dtype) = real_array("a constant", value)?;
+        let (shape, readable) = (array.shape().to_vec(), array.readonly());
+        let values = match readable.as_slice()? {
+            // PyTensor's constant, which neither it nor we change, is not copied.
+            values if values.len() >= LARGE => {
+                Values::Borrowed(Arc::new(Borrowed::new(values, array.clone().unbind())))
+            }
+            values => values.to_vec().into(),
+        };
+        Ok(self.graph.shared_constant(shape, values, dtype))
     }
 
     #[pyo3(signature = (name, inputs, **attributes))]
@@ -325,8 +345,8 @@ impl Graph {
 fn arrays(data: HashMap<String, Bound<'_, PyAny>>) -> PyResult<HashMap<String, Data>> {
     data.into_iter()
         .map(|(name, value)| {
-            let (shape, values, dtype) = array(&format!("data {name:?}"), &value)?;
-            let value = Tensor::new(shape, &values);
+            let (array, dtype) = real_array(&format!("data {name:?}"), &value)?;
+            let value = Tensor::new(array.shape().to_vec(), array.readonly().as_slice()?);
             Ok((name, Data { value, dtype }))
         })
         .collect()

@@ -11,6 +11,7 @@ pub mod identities;
 pub mod linear;
 pub mod ranges;
 pub mod sums;
+pub mod triangle;
 
 use crate::bound::{Builder, Id};
 use crate::graph::DType;
@@ -29,9 +30,15 @@ pub fn map(
     let simpler = match (function, operands) {
         (ScalarFn::Ge | ScalarFn::Le, _) => ranges::comparison(b, function, operands),
         (ScalarFn::Eq, _) => ranges::equality(b, operands),
-        (ScalarFn::Gt, _) => ranges::positive(b, operands),
+        (ScalarFn::Gt | ScalarFn::Lt, _) => {
+            ranges::beyond(b, function, operands).or_else(|| match function {
+                ScalarFn::Gt => ranges::positive(b, operands),
+                _ => None,
+            })
+        }
         (ScalarFn::Where, &[condition, x, y]) => identities::map(b, function, operands, dtype)
             .or_else(|| branches::sign(b, condition, x, y))
+            .or_else(|| ranges::clip(b, condition, x, y))
             .or_else(|| branches::select(b, condition, x, y)),
         (ScalarFn::Log, &[x]) => {
             determinant::log(b, x).or_else(|| identities::map(b, function, operands, dtype))

@@ -6,6 +6,7 @@
 //! Ranges are those of real numbers: exp(x) is not 0 where it underflows, and no sum of products is infinite where it
 //! overflows. Likelihoods ask for both, and have the same value either way, or one that rejects the point.
 
+use super::identities::factored;
 use crate::bound::{Builder, Id, Op, Reduction};
 use crate::graph::DType;
 use crate::scalar::ScalarFn::{self, *};
@@ -105,6 +106,40 @@ pub fn positive(b: &mut Builder, operands: &[Id]) -> Option<(&'static str, Id)> 
         return None;
     }
     Some(("s c > 0 is s > 0", b.map(Gt, &[scalar, y])))
+}
+
+/// `false` for x > inf and x < -inf.
+pub fn beyond(b: &mut Builder, function: ScalarFn, operands: &[Id]) -> Option<(&'static str, Id)> {
+    let &[_, limit] = operands else { return None };
+    let end = match function {
+        Gt => f64::INFINITY,
+        Lt => f64::NEG_INFINITY,
+        _ => return None,
+    };
+    let no = b.typed_constant(Tensor::scalar(0.0), DType::Bool);
+    (b.uniform_value(limit) == Some(end)).then_some(("a comparison that the range decides", no))
+}
+
+/// where(s c < 0, 0, s c) = s where(c < 0, 0, c) for a constant c and a scalar s that is not negative.
+pub fn clip(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<(&'static str, Id)> {
+    let is_zero = |b: &Builder, id: Id| b.uniform_value(id) == Some(0.0);
+    let negative = b.node(condition);
+    let &[compared, limit] = &*negative.inputs else {
+        return None;
+    };
+    if negative.op != Op::Map(Lt) || compared != y || !is_zero(b, limit) || !is_zero(b, x) {
+        return None;
+    }
+    let (scalar, array) = factored(b, y)?;
+    if b.size(array) == 1 || lower(b, scalar)? < 0.0 {
+        return None;
+    }
+    let values = b.constant_value(array)?;
+    let clipped = |&value: &f64| if value < 0.0 { 0.0 } else { value };
+    let clipped: Vec<f64> = values.values().iter().map(clipped).collect();
+    let clipped = Tensor::new(values.shape().to_vec(), &clipped);
+    let clipped = b.constant(clipped);
+    Some(("clip(s c) = s clip(c)", b.mul(scalar, clipped)))
 }
 
 fn lower(b: &Builder, id: Id) -> Option<f64> {

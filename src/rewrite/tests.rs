@@ -1,4 +1,4 @@
-use crate::bound::{Builder, Id, Op, Reduction};
+use crate::bound::{Builder, Id, LowerAdjoint, Op, Reduction, Routine};
 use crate::graph::{DType, NodeId};
 use crate::scalar::ScalarFn::{self, *};
 use crate::tensor::{Table, Tensor};
@@ -636,5 +636,78 @@ fn a_squared_distance_is_a_constant_times_a_scalar() {
         let is_array = |id: &Id| b.size(*id) > 1 && b.constant_value(*id).is_none();
         let arrays = b.reachable(&simplified.roots).into_iter().filter(is_array);
         assert!(arrays.count() <= 4, "{}", b.text(&[]));
+    }
+}
+
+#[test]
+fn half_of_a_covariance_matrix_is_enough_for_its_factor() {
+    // A Gaussian process at points of which the squared distances are data, some of them a little below zero; one
+    // right-hand side, then two; a stack of matrices.
+    for (n, stack, columns) in [(9, 1, 1), (20, 1, 2), (8, 2, 1)] {
+        let mut t = Template::default();
+        let mut random = Random::new(15);
+        let x = random.vector(stack * n, 0.0, 6.0);
+        let distance = |p: usize| {
+            let (s, i, j) = (p / (n * n), p / n % n, p % n);
+            let difference = x[s * n + i] - x[s * n + j];
+            difference * difference - if (i + j) % 3 == 0 { 1e-12 } else { 0.0 }
+        };
+        let distances: Vec<f64> = (0..stack * n * n).map(distance).collect();
+        let distances = t.real(&[stack, n, n], &distances);
+        let [l, eta, sigma] = ["log_l", "log_eta", "log_sigma"].map(|name| {
+            let log = t.parameter(name, &[]);
+            let positive = t.op("exp", &[log]);
+            t.op("sqr", &[positive])
+        });
+        let scaled = t.op("div", &[distances, l]);
+        let (zero, end, half) = (t.number(0.0), t.number(f64::INFINITY), t.number(-0.5));
+        let clipped = t.op("clip", &[scaled, zero, end]);
+        let exponent = t.op("mul", &[half, clipped]);
+        let kernel = t.op("exp", &[exponent]);
+        let kernel = t.op("mul", &[eta, kernel]);
+        let (order, on) = (t.int(n as i64), t.int(0));
+        let identity = t.op("eye", &[order, order, on]);
+        let noise = t.op("mul", &[sigma, identity]);
+        let covariance = t.op("add", &[kernel, noise]);
+        let factor = t.op_with("cholesky", &[covariance], json!({"lower": true}));
+        let y = random.vector(stack * n * columns, -1.0, 1.0);
+        let y = t.real(&[stack, n, columns], &y);
+        let form = json!({"lower": true, "unit": false, "b_ndim": 2});
+        let z = t.op_with("solve_triangular", &[factor, y], form);
+        let square = t.op("sqr", &[z]);
+        let quadratic = t.op_with("sum", &[square], json!({"axes": [0, 1, 2]}));
+        let quadratic = t.op("mul", &[half, quadratic]);
+        let form = json!({"offset": 0, "axis1": 1, "axis2": 2});
+        let diagonal = t.op_with("extract_diag", &[factor], form);
+        let logs = t.op("log", &[diagonal]);
+        let determinant = t.op_with("sum", &[logs], json!({"axes": [0, 1]}));
+        let logp = t.op("sub", &[quadratic, determinant]);
+        t.graph.output("logp", logp).unwrap();
+        let what = format!("{stack} of order {n}");
+        check_model(&what, &t, &[0.3, 0.2, -0.5], &[0.4, 0.4, 0.4]);
+        let simplified = Differentiated::new(&t, Builder::default());
+        let fired = simplified.bound.builder.fired();
+        for rule in [
+            "half of a matrix for its Cholesky factor",
+            "clip(s c) = s clip(c)",
+        ] {
+            assert!(fired.contains_key(rule), "{what}: {fired:?}");
+        }
+        let b = &simplified.bound.builder;
+        let adjoint = b.reachable(&simplified.roots).into_iter();
+        let kinds = adjoint.filter_map(|id| match &b.node(id).op {
+            Op::Linalg(linalg) => match linalg.routine {
+                Routine::CholeskyAdjoint(kinds) => Some(kinds),
+                _ => None,
+            },
+            _ => None,
+        });
+        let wanted = LowerAdjoint {
+            packed: true,
+            dense: false,
+            columns,
+            diagonal: true,
+        };
+        assert_eq!(kinds.collect::<Vec<_>>(), [wanted], "{what}");
     }
 }

@@ -8,10 +8,12 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod cholesky;
+pub mod cholesky_adjoint;
 pub mod directions;
 pub mod eigh;
 pub mod lower;
 pub mod lu;
+pub mod panels;
 pub mod product;
 pub mod qr;
 pub mod tall;
@@ -20,6 +22,7 @@ pub mod triangular;
 
 use super::simd::LANES;
 use crate::bound::{Linalg, Routine};
+use cholesky_adjoint::Parts;
 
 /// Rows that are worked on together: a square of so many elements is one chunk wide.
 const BLOCK: usize = LANES;
@@ -29,27 +32,18 @@ const fn padded_matrix(rows: usize, columns: usize) -> usize {
     rows * columns.next_multiple_of(LANES)
 }
 
-/// Copies the triangle at and below the diagonal; zeros above.
-fn copy_lower(n: usize, from: &[f64], to: &mut [f64]) {
-    for i in 0..n {
-        let row = i * n..(i + 1) * n;
-        let (from, to) = (&from[row.clone()], &mut to[row]);
-        to[..=i].copy_from_slice(&from[..=i]);
-        to[i + 1..].fill(0.0);
-    }
-}
-
 /// Elements of scratch memory that an op needs.
 pub fn scratch(op: &Linalg) -> usize {
     let sizes @ [_, n, columns] = op.sizes;
     match op.routine {
-        Routine::Cholesky => cholesky::factor_scratch(n),
+        Routine::Cholesky { .. } => cholesky::factor_scratch(n),
+        Routine::CholeskyAdjoint(parts) => cholesky_adjoint::adjoint_scratch(n, parts.columns),
         Routine::SolveTriangular(_) => triangular::solve_scratch(n, columns),
         Routine::LuSolve { .. } => lu::solve_scratch(n, columns),
         Routine::CholeskySolve => cholesky::solve_scratch(sizes),
         Routine::Eigh => eigh::decompose_scratch(n),
         Routine::Qr => qr::factor_scratch(n, columns),
-        Routine::CholeskyAdjoint | Routine::Lu | Routine::Det | Routine::LogAbsDet => 0,
+        Routine::Lu | Routine::Det | Routine::LogAbsDet => 0,
     }
 }
 
@@ -63,8 +57,20 @@ pub fn run<'a>(
     let sizes @ [batch, n, columns] = op.sizes;
     let square = [batch, n];
     match op.routine {
-        Routine::Cholesky => cholesky::factor(square, input(0), out, scratch),
-        Routine::CholeskyAdjoint => cholesky::adjoint(square, input(0), input(1), out),
+        Routine::Cholesky { packed } => {
+            cholesky::factor(square, packed, input(0), out, scratch);
+        }
+        Routine::CholeskyAdjoint(adjoint) => {
+            let mut inputs = (1..).map(&input);
+            let mut next = |is_there: bool| if is_there { inputs.next() } else { None };
+            let parts = Parts {
+                dense: next(adjoint.dense),
+                outer: next(adjoint.columns > 0).zip(next(adjoint.columns > 0)),
+                diagonal: next(adjoint.diagonal),
+            };
+            let l = input(0);
+            cholesky_adjoint::adjoint(square, adjoint.packed, l, parts, out, scratch);
+        }
         Routine::SolveTriangular(system) => {
             triangular::solve(system, sizes, input(0), input(1), out, scratch);
         }

@@ -1,12 +1,17 @@
 //! Every routine against the definition of its result, with the same bits on all instruction sets.
 
+use super::cholesky_adjoint::Parts;
+use super::panels::packed_size;
 use super::triangular::Triangular;
 use super::*;
 use crate::kernels::isa::Isa;
 use crate::testing::{Random, close};
 
 /// Orders around the sizes of chunks and blocks.
-const SIZES: [usize; 13] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 41, 70];
+const SIZES: [usize; 14] = [0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 24, 41, 70];
+
+/// An order of matrices that are factorised in bands.
+const BANDED: usize = 203;
 
 /// A random matrix, row-major.
 fn random_matrix(random: &mut Random, rows: usize, columns: usize) -> Vec<f64> {
@@ -69,7 +74,7 @@ fn on_every_isa(what: &str, run: impl Fn(Isa) -> Vec<f64>) -> Vec<f64> {
 #[test]
 fn the_cholesky_factor_times_itself_is_the_matrix() {
     let mut random = Random::new(51);
-    for n in SIZES {
+    for n in SIZES.into_iter().chain([BANDED]) {
         let what = format!("order {n}");
         let (a, b) = (
             positive_definite(&mut random, n),
@@ -80,12 +85,17 @@ fn the_cholesky_factor_times_itself_is_the_matrix() {
         (0..2 * n * n)
             .filter(|p| p % (n * n) % n > p % (n * n) / n)
             .for_each(|p| stack[p] = f64::NAN);
-        let l = on_every_isa(&what, |isa| {
-            let mut scratch = vec![f64::NAN; cholesky::factor_scratch(n)];
-            let mut out = vec![f64::NAN; stack.len()];
-            cholesky::factor_on(isa, [2, n], &stack, &mut out, &mut scratch);
-            out
-        });
+        let packed = [pack(n, &a), pack(n, &b)].concat();
+        let factor = |packed: bool, stack: &[f64]| {
+            on_every_isa(&what, |isa| {
+                let mut scratch = vec![f64::NAN; cholesky::factor_scratch(n)];
+                let mut out = vec![f64::NAN; 2 * n * n];
+                cholesky::factor_on(isa, [2, n], packed, stack, &mut out, &mut scratch);
+                out
+            })
+        };
+        let l = factor(false, &stack);
+        assert_close(&what, &factor(true, &packed), &l, 1e-14);
         for (l, a) in [(&l[..n * n], &a), (&l[n * n..], &b)] {
             assert_eq!(masked(n, l, |i, j| j <= i), l, "{what}");
             let product = times([n, n, n], l, &transpose([n, n], l));
@@ -107,12 +117,8 @@ fn what_is_not_positive_definite_has_no_cholesky_factor() {
             let mut stack = positive_definite(&mut random, n).repeat(3);
             stack[n * n + position * n + position] = value;
             let mut out = vec![0.0; stack.len()];
-            cholesky::factor(
-                [3, n],
-                &stack,
-                &mut out,
-                &mut vec![0.0; cholesky::factor_scratch(n)],
-            );
+            let mut scratch = vec![0.0; cholesky::factor_scratch(n)];
+            cholesky::factor([3, n], false, &stack, &mut out, &mut scratch);
             let is_nan = |k: usize| out[k * n * n..(k + 1) * n * n].iter().all(|x| x.is_nan());
             assert_eq!(
                 [0, 1, 2].map(is_nan),
@@ -126,26 +132,28 @@ fn what_is_not_positive_definite_has_no_cholesky_factor() {
 #[test]
 fn the_adjoint_of_the_cholesky_factor_is_that_of_its_differences() {
     let mut random = Random::new(53);
-    for n in SIZES {
+    for n in SIZES.into_iter().chain([BANDED]) {
         let a = positive_definite(&mut random, n).repeat(2);
         let l_bar = random.vector(2 * n * n, -1.0, 1.0);
         let factor = |a: &[f64]| {
             let mut l = vec![0.0; a.len()];
-            cholesky::factor(
-                [2, n],
-                a,
-                &mut l,
-                &mut vec![0.0; cholesky::factor_scratch(n)],
-            );
+            let mut scratch = vec![0.0; cholesky::factor_scratch(n)];
+            cholesky::factor([2, n], false, a, &mut l, &mut scratch);
             l
         };
         let l = factor(&a);
         let what = format!("order {n}");
-        let a_bar = on_every_isa(&what, |isa| {
-            let mut out = vec![f64::NAN; l.len()];
-            cholesky::adjoint_on(isa, [2, n], &l, &l_bar, &mut out);
-            out
-        });
+        let parts = Parts {
+            dense: Some(&l_bar),
+            ..Parts::default()
+        };
+        let a_bar = cholesky_adjoint(&what, n, false, &l, parts);
+        let packed = cholesky_adjoint(&what, n, true, &l, parts);
+        let wanted: Vec<f64> = a_bar
+            .chunks((n * n).max(1))
+            .flat_map(|a| pack(n, a))
+            .collect();
+        assert_eq!(packed, wanted, "{what}");
         // Along a random direction of each matrix's lower triangle.
         for s in 0..2 {
             let matrix = s * n * n..(s + 1) * n * n;
@@ -175,6 +183,76 @@ fn the_adjoint_of_the_cholesky_factor_is_that_of_its_differences() {
                 "{what}: {} is not {wanted}",
                 1e-2 * found
             );
+        }
+    }
+}
+
+/// The adjoints of two matrices.
+fn cholesky_adjoint(what: &str, n: usize, packed: bool, l: &[f64], parts: Parts) -> Vec<f64> {
+    let columns = parts.outer.map_or(0, |(p, _)| p.len() / (2 * n));
+    on_every_isa(what, |isa| {
+        let size = if packed { packed_size(n) } else { n * n };
+        let mut scratch = vec![f64::NAN; cholesky_adjoint::adjoint_scratch(n, columns)];
+        let mut out = vec![f64::NAN; 2 * size];
+        cholesky_adjoint::adjoint_on(isa, [2, n], packed, l, parts, &mut out, &mut scratch);
+        out
+    })
+}
+
+/// A lower triangle, column by column.
+fn pack(n: usize, a: &[f64]) -> Vec<f64> {
+    let column = |j: usize| (j..n).map(move |i| a[i * n + j]);
+    (0..n).flat_map(column).collect()
+}
+
+#[test]
+fn an_adjoint_in_parts_is_that_of_their_sum() {
+    let mut random = Random::new(57);
+    for n in SIZES.into_iter().chain([BANDED]).filter(|&n| n > 0) {
+        let what = format!("order {n}");
+        let a = positive_definite(&mut random, n).repeat(2);
+        let mut l = vec![0.0; a.len()];
+        let mut scratch = vec![0.0; cholesky::factor_scratch(n)];
+        cholesky::factor([2, n], false, &a, &mut l, &mut scratch);
+        let dense = random.vector(2 * n * n, -1.0, 1.0);
+        let diagonal = random.vector(2 * n, -1.0, 1.0);
+        for k in [1, 3] {
+            let (p, q) = (
+                random.vector(2 * n * k, -1.0, 1.0),
+                random.vector(2 * n * k, -1.0, 1.0),
+            );
+            for (with_dense, with_diagonal) in
+                [(false, false), (false, true), (true, false), (true, true)]
+            {
+                let mut sum = if with_dense {
+                    dense.clone()
+                } else {
+                    vec![0.0; 2 * n * n]
+                };
+                for s in 0..2 {
+                    for i in 0..n {
+                        if with_diagonal {
+                            sum[s * n * n + i * n + i] += diagonal[s * n + i];
+                        }
+                        for j in 0..n {
+                            let outer = |c: usize| p[(s * n + i) * k + c] * q[(s * n + j) * k + c];
+                            sum[s * n * n + i * n + j] += (0..k).map(outer).sum::<f64>();
+                        }
+                    }
+                }
+                let parts = Parts {
+                    dense: with_dense.then_some(&dense),
+                    outer: Some((&p, &q)),
+                    diagonal: with_diagonal.then_some(&diagonal),
+                };
+                let together = Parts {
+                    dense: Some(&sum),
+                    ..Parts::default()
+                };
+                let found = cholesky_adjoint(&what, n, false, &l, parts);
+                let wanted = cholesky_adjoint(&what, n, false, &l, together);
+                assert_close(&what, &found, &wanted, 1e-12);
+            }
         }
     }
 }

@@ -140,17 +140,30 @@ unsafe fn accumulate<V: Lanes, const R: usize, const C: usize>(
     }
 }
 
-/// Rows become columns.
+/// Adds A B to the sums, for B in panels: rows of one chunk, each behind the other.
+///
+/// # Safety
+/// A has these rows and `depth` columns, each panel `depth` rows.
 #[inline(always)]
-pub fn transpose<V: Lanes>(square: &mut [V; LANES]) {
-    let mut columns = [[0.0; LANES]; LANES];
-    for i in 0..LANES {
-        let row = square[i].to_array();
-        for j in 0..LANES {
-            columns[j][i] = row[j];
+pub unsafe fn add_panels<V: Lanes, const R: usize, const C: usize>(
+    a: Strided,
+    panels: [*const f64; C],
+    depth: usize,
+    sums: &mut [[V; C]; R],
+) {
+    for l in 0..depth {
+        // SAFETY: the caller vouches for the matrices.
+        unsafe {
+            let mut chunks = [V::splat(0.0); C];
+            for c in 0..C {
+                chunks[c] = load(panels[c].add(l * LANES));
+            }
+            for r in 0..R {
+                let factor = V::splat(a.at(r, l));
+                for c in 0..C {
+                    sums[r][c] = factor.mul_add(chunks[c], sums[r][c]);
+                }
+            }
         }
-    }
-    for j in 0..LANES {
-        square[j] = V::from_array(columns[j]);
     }
 }

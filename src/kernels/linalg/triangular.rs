@@ -213,26 +213,85 @@ unsafe fn substitute<V: Lanes, const R: usize, const C: usize>(
     }
 }
 
-/// Solves T x = b in place for one right-hand side.
+/// Solves T x = b in place for one right-hand side, in blocks: only within one does an element wait for another.
 #[inline(always)]
 fn solve_vector<V: Lanes>(system: Triangular, t: &[f64], x: &mut [f64]) {
     let n = x.len();
-    let divisor = |i: usize| if system.unit { 1.0 } else { t[i * n + i] };
-    for step in 0..n {
-        // Upwards through the rows of T that are full below, else downwards.
-        let i = if system.lower != system.transposed {
-            step
-        } else {
-            n - 1 - step
+    let forwards = system.lower != system.transposed;
+    for step in (0..n).step_by(BLOCK) {
+        let (start, end) = match forwards {
+            true => (step, n.min(step + BLOCK)),
+            false => (n.saturating_sub(step + BLOCK), n - step),
         };
-        let known = if system.lower { 0..i } else { i + 1..n };
-        let row = &t[i * n..(i + 1) * n][known.clone()];
-        if system.transposed {
-            let value = x[i] / divisor(i);
+        // Columns of these rows outside the square on the diagonal; whole chunks if they are known already.
+        let outside = if system.lower { 0..start } else { end..n };
+        if !system.transposed && step > 0 {
+            let mut sums = [V::splat(0.0); BLOCK];
+            for i in start..end {
+                let row = &t[i * n..(i + 1) * n];
+                let mut sum = V::splat(0.0);
+                for at in outside.clone().step_by(LANES) {
+                    sum = V::load(&row[at..]).mul_add(V::load(&x[at..]), sum);
+                }
+                sums[i - start] = sum;
+            }
+            V::transpose(&mut sums);
+            let [a, b, c, d, e, f, g, h] = sums;
+            let total = (((a + e) + (c + g)) + ((b + f) + (d + h))).to_array();
+            for i in start..end {
+                x[i] -= total[i - start];
+            }
+        }
+        let mut inverse = [1.0; BLOCK];
+        if !system.unit {
+            for i in start..end {
+                inverse[i - start] = 1.0 / t[i * n + i];
+            }
+        }
+        for k in 0..end - start {
+            let (i, waiting) = match forwards {
+                true => (start + k, start + k + 1..end),
+                false => (end - 1 - k, start..end - 1 - k),
+            };
+            let value = x[i] * inverse[i - start];
             x[i] = value;
-            subtract::<V>(value, row, &mut x[known]);
-        } else {
-            x[i] = (x[i] - dot::<V>(row, &x[known])) / divisor(i);
+            for j in waiting {
+                let factor = if system.transposed {
+                    t[i * n + j]
+                } else {
+                    t[j * n + i]
+                };
+                x[j] = (-value).mul_add(factor, x[j]);
+            }
+        }
+        if system.transposed {
+            let (known, waiting) = match system.lower {
+                true => {
+                    let (waiting, known) = x[..end].split_at_mut(start);
+                    (known, waiting)
+                }
+                false => x[start..].split_at_mut(end - start),
+            };
+            let rows = &t[start * n..end * n];
+            subtract_rows::<V>(known, rows, n, outside.start, waiting);
+        }
+    }
+}
+
+/// y <- y - T' x, for columns of T from `first` on; rows are n elements apart.
+#[inline(always)]
+fn subtract_rows<V: Lanes>(x: &[f64], t: &[f64], n: usize, first: usize, y: &mut [f64]) {
+    let whole = y.len() / LANES * LANES;
+    for at in (0..whole).step_by(LANES) {
+        let mut sum = V::load(&y[at..]);
+        for k in 0..x.len() {
+            sum = V::splat(-x[k]).mul_add(V::load(&t[k * n + first + at..]), sum);
+        }
+        sum.store(&mut y[at..]);
+    }
+    for k in 0..x.len() {
+        for i in whole..y.len() {
+            y[i] = (-x[k]).mul_add(t[k * n + first + i], y[i]);
         }
     }
 }

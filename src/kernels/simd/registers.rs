@@ -11,6 +11,7 @@ macro_rules! lanes {
         bits: [$and:expr, $or:expr, $xor:expr, $add_bits:expr, $shl52:expr, $shr52:expr],
         masks: [$select:expr, $any:expr, $mask_and:expr, $mask_or:expr, $mask_not:expr],
         $(scale_exp2: $scale_exp2:expr,)?
+        $(transpose: $transpose:expr,)?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,13 @@ macro_rules! lanes {
                 round_half_even $round, shl52 $shl52, shr52 $shr52);
             lanes!(@binary $name $name $index, min $min, max $max, and $and, or $or, xor $xor, add_bits $add_bits);
             $(lanes!(@binary $name $name $index, scale_exp2 $scale_exp2);)?
+            $(
+                #[inline(always)]
+                fn transpose(square: &mut [$name; LANES]) {
+                    // SAFETY: see `Lanes`: the processor has the instructions.
+                    unsafe { $transpose(square) }
+                }
+            )?
             lanes!(@binary $name $mask_name $index, lt $lt, le $le, eq $eq);
         }
 
