@@ -54,7 +54,7 @@ impl InverseHessian {
                 matrix[i * k + i] += 1.0;
             }
             let mut scratch = vec![0.0; cholesky::factor_scratch(k)];
-            cholesky::factor([1, k], false, &matrix, &mut factor, &mut scratch);
+            cholesky::factor([1, k], &matrix, &mut factor, &mut scratch);
             log_det += 2.0 * (0..k).map(|i| factor[i * k + i].ln()).sum::<f64>();
         }
         log_det.is_finite().then_some(InverseHessian {
@@ -261,7 +261,7 @@ mod tests {
             }
             let (mut factor, mut scratch) =
                 (vec![0.0; n * n], vec![0.0; cholesky::factor_scratch(n)]);
-            cholesky::factor([1, n], false, &wanted, &mut factor, &mut scratch);
+            cholesky::factor([1, n], &wanted, &mut factor, &mut scratch);
             let log_det: f64 = (0..n).map(|i| 2.0 * factor[i * n + i].ln()).sum();
             assert!((found.log_det - log_det).abs() < 1e-8, "n={n} m={m}");
         }

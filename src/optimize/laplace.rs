@@ -83,7 +83,7 @@ pub fn fit<'a>(
     drop(columns);
     let mut factor = zeros(n * n, n)?;
     let mut scratch = zeros(cholesky::factor_scratch(n), n)?;
-    cholesky::factor([1, n], false, &precision, &mut factor, &mut scratch);
+    cholesky::factor([1, n], &precision, &mut factor, &mut scratch);
     // Pivots that are NaN, as those of a matrix that is not positive definite, are no curvature either.
     if !(0..n).all(|i| factor[i * n + i].powi(2) > NO_CURVATURE) {
         return Err(OptimizeError::NoCurvature(flattest(n, &precision)?));

@@ -54,7 +54,7 @@ fn is_positive(b: &Builder, id: Id, steps: &mut usize) -> bool {
     match &node.op {
         Op::Constant(value) => value.values().iter().all(|&x| x > 0.0),
         Op::Map(Exp | Exp2 | Softplus | Sigmoid) => true,
-        Op::Map(Mul | Div | Add | Reciprocal | Sqrt)
+        Op::Map(Mul | Div | Add | Reciprocal | Sqrt | Sqr)
         | Op::Reshape
         | Op::View { .. }
         | Op::Gather(_)

@@ -18,12 +18,16 @@ pub fn factor_scratch(n: usize) -> usize {
     panels_size(n)
 }
 
-/// L with L L' = A, for a batch of (n, n) matrices of which only the lower triangle is read, or given packed; zeros
-/// above the diagonal.
+/// L with L L' = A, for a batch of (n, n) matrices of which only the lower triangle is read; zeros above the diagonal.
 ///
 /// All of L is NaN where A is not positive definite.
-pub fn factor(sizes: [usize; 2], packed: bool, a: &[f64], out: &mut [f64], scratch: &mut [f64]) {
-    factor_on(Isa::detect(), sizes, packed, a, out, scratch);
+pub fn factor(sizes: [usize; 2], a: &[f64], out: &mut [f64], scratch: &mut [f64]) {
+    factor_on(Isa::detect(), sizes, false, a, out, scratch);
+}
+
+/// As [`factor`], of packed lower triangles.
+pub fn factor_packed(sizes: [usize; 2], a: &[f64], out: &mut [f64], scratch: &mut [f64]) {
+    factor_on(Isa::detect(), sizes, true, a, out, scratch);
 }
 
 pub(super) fn factor_on(
@@ -214,7 +218,7 @@ fn factor_square(a: &[[f64; ROWS]; ROWS]) -> Option<Square> {
     let mut below = *a;
     for s in 0..ROWS {
         let pivot = below[s][s];
-        if !(pivot >= f64::MIN_POSITIVE && pivot < f64::INFINITY) {
+        if !(f64::MIN_POSITIVE..f64::INFINITY).contains(&pivot) {
             return None;
         }
         let inverse = 1.0 / pivot;

@@ -246,7 +246,7 @@ unsafe fn some_rows<V: Lanes>(n: usize, j: usize, end: usize, l: *const f64, bar
             let (c_bar, c) = (bar.columns(k, j), l.add(k * n + j));
             let known: [[V; 1]; BLOCK] = product(c_bar, c, n as isize, below);
             for i in 0..BLOCK {
-                d_bar[i] = d_bar[i] - known[i][0];
+                d_bar[i] -= known[i][0];
             }
         }
         adjoint_square(&d, &inverse, &mut d_bar);
@@ -321,7 +321,7 @@ fn adjoint_square<V: Lanes>(
     *bar = x;
     V::transpose(&mut x);
     for i in 0..BLOCK {
-        bar[i] = bar[i] + x[i];
+        bar[i] += x[i];
     }
 }
 

@@ -57,8 +57,9 @@ pub fn run<'a>(
     let sizes @ [batch, n, columns] = op.sizes;
     let square = [batch, n];
     match op.routine {
-        Routine::Cholesky { packed } => {
-            cholesky::factor(square, packed, input(0), out, scratch);
+        Routine::Cholesky { packed: false } => cholesky::factor(square, input(0), out, scratch),
+        Routine::Cholesky { packed: true } => {
+            cholesky::factor_packed(square, input(0), out, scratch);
         }
         Routine::CholeskyAdjoint(adjoint) => {
             let mut inputs = (1..).map(&input);

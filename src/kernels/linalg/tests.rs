@@ -118,7 +118,7 @@ fn what_is_not_positive_definite_has_no_cholesky_factor() {
             stack[n * n + position * n + position] = value;
             let mut out = vec![0.0; stack.len()];
             let mut scratch = vec![0.0; cholesky::factor_scratch(n)];
-            cholesky::factor([3, n], false, &stack, &mut out, &mut scratch);
+            cholesky::factor([3, n], &stack, &mut out, &mut scratch);
             let is_nan = |k: usize| out[k * n * n..(k + 1) * n * n].iter().all(|x| x.is_nan());
             assert_eq!(
                 [0, 1, 2].map(is_nan),
@@ -138,7 +138,7 @@ fn the_adjoint_of_the_cholesky_factor_is_that_of_its_differences() {
         let factor = |a: &[f64]| {
             let mut l = vec![0.0; a.len()];
             let mut scratch = vec![0.0; cholesky::factor_scratch(n)];
-            cholesky::factor([2, n], false, a, &mut l, &mut scratch);
+            cholesky::factor([2, n], a, &mut l, &mut scratch);
             l
         };
         let l = factor(&a);
@@ -213,7 +213,7 @@ fn an_adjoint_in_parts_is_that_of_their_sum() {
         let a = positive_definite(&mut random, n).repeat(2);
         let mut l = vec![0.0; a.len()];
         let mut scratch = vec![0.0; cholesky::factor_scratch(n)];
-        cholesky::factor([2, n], false, &a, &mut l, &mut scratch);
+        cholesky::factor([2, n], &a, &mut l, &mut scratch);
         let dense = random.vector(2 * n * n, -1.0, 1.0);
         let diagonal = random.vector(2 * n, -1.0, 1.0);
         for k in [1, 3] {

@@ -99,7 +99,7 @@ fn root(n: usize, m: usize, draws: &[f64], gradients: &[f64]) -> Option<Vec<f64>
     let (c_x, c_g) = (covariance(n, m, draws), covariance(n, m, gradients));
     let mut l = vec![0.0; m * m];
     let mut scratch = vec![0.0; cholesky::factor_scratch(m)];
-    cholesky::factor([1, m], false, &c_g, &mut l, &mut scratch);
+    cholesky::factor([1, m], &c_g, &mut l, &mut scratch);
     if !l.iter().all(|l| l.is_finite()) {
         return None;
     }
