@@ -397,6 +397,7 @@ pub fn compiles(function: ScalarFn) -> bool {
             | RoundHalfEven
             | RoundHalfAway
             | StopGradient
+            | Rounding
             | IsNan
             | IsInf
             | Not
