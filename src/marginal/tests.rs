@@ -48,8 +48,8 @@ fn random_matrix(random: &mut Random, n: usize, links: &[[u32; 2]]) -> Matrix {
         a[i][j] = random.between(-1.0, 1.0);
         a[j][i] = a[i][j];
     }
-    for i in 0..n {
-        a[i][i] = a[i].iter().map(|x| x.abs()).sum::<f64>() + random.between(0.1, 2.0);
+    for (i, row) in a.iter_mut().enumerate() {
+        row[i] = row.iter().map(|x| x.abs()).sum::<f64>() + random.between(0.1, 2.0);
     }
     a
 }
@@ -112,10 +112,10 @@ fn check_factor(what: &str, n: usize, links: &[[u32; 2]], levels: usize, core: u
             moved[0].iter().zip(&mean).map(|(m, x)| m - x).collect()
         })
         .collect();
-    for i in 0..n {
+    for (i, of_a) in a.iter().enumerate() {
         for j in 0..n {
             let covariance = |row: usize| columns.iter().map(|c| c[row] * c[j]).sum::<f64>();
-            let product = (0..n).map(|k| a[i][k] * covariance(k)).sum::<f64>();
+            let product = (0..n).map(|k| of_a[k] * covariance(k)).sum::<f64>();
             let wanted = f64::from(u8::from(i == j));
             assert!(
                 close(product, wanted, 1e-10),
