@@ -1,4 +1,4 @@
-"""Gradients of hierarchical models: centred, non-centred, and centred with reparametrise=True."""
+"""Cost of hierarchical models: centred, non-centred, and with the options for them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import pymc_rustmc
 from benchmarks.measure import statistics
 from benchmarks.report import aligned
 
-FORMS: Mapping[str, tuple[bool, bool]] = {
-    "centred": (True, False),
-    "non-centred": (False, False),
-    "reparametrise": (True, True),
+FORMS: Mapping[str, tuple[bool, dict[str, bool]]] = {
+    "centred": (True, {}),
+    "non-centred": (False, {}),
+    "reparametrise": (True, {"reparametrise": True}),
+    "marginalise": (True, {"marginalise": True}),
 }
-"""Whether the model is written centred, and the option."""
+"""Whether the model is written centred, and the options."""
 
 
 def group(name: str, mu: Any, s: Any, centred: bool, shape: int) -> Any:
@@ -72,6 +73,16 @@ def nested(centred: bool) -> None:
     pm.Normal("y", countries[country], pm.HalfNormal("sigma", 2), observed=y)
 
 
+def crossed(centred: bool) -> None:
+    """600 data of 60 groups crossed with 12 items."""
+    rng = np.random.default_rng(3)
+    of, item = rng.integers(0, 60, 600), rng.integers(0, 12, 600)
+    y = 1 + rng.normal(size=60)[of] + 0.5 * rng.normal(size=12)[item] + rng.normal(size=600)
+    groups = group("groups", pm.Normal("mu", 0, 10), pm.HalfNormal("s1", 2), centred, 60)
+    items = group("items", 0, pm.HalfNormal("s2", 2), centred, 12)
+    pm.Normal("y", groups[of] + items[item], pm.HalfNormal("sigma", 2), observed=y)
+
+
 def poisson(centred: bool) -> None:
     """Poisson counts of 30 groups, with a covariate of the groups."""
     rng = np.random.default_rng(1)
@@ -101,6 +112,7 @@ MODELS: Mapping[str, Callable[[bool], None]] = {
     "200 groups of 2 data": lambda centred: intercepts(centred, [2] * 200, 0.5, 1.5),
     "intercepts and slopes": slopes,
     "nested groups": nested,
+    "crossed groups": crossed,
     "counts": poisson,
     "horseshoe": horseshoe,
 }
@@ -123,16 +135,24 @@ class Cost:
         Gradients, warm-up and pilot included, per bulk and tail effective sample of the worst element.
     divergences
         Divergent draws after warm-up.
+    gradient
+        Seconds that a gradient takes, the least of several measurements.
     """
 
     bulk: float
     tail: float
     divergences: int
+    gradient: float
+
+    @property
+    def microseconds(self) -> float:
+        """Time of the gradients per bulk effective sample."""
+        return 1e6 * self.bulk * self.gradient
 
 
 def cost(name: str, form: str, seeds: int, draws: int = 1000) -> Cost:
     """Measure one model in one form, with 4 chains."""
-    centred, option = FORMS[form]
+    centred, options = FORMS[form]
     compiled = pymc_rustmc.compile_model(build(name, centred))
     logs, divergences = [], 0
     for seed in range(1, seeds + 1):
@@ -141,7 +161,7 @@ def cost(name: str, form: str, seeds: int, draws: int = 1000) -> Cost:
             tune=400,
             chains=4,
             random_seed=seed,
-            nuts={"reparametrise": option},
+            nuts=options,
             discard_tuned_samples=False,
             compute_convergence_checks=False,
             quiet=True,
@@ -154,14 +174,24 @@ def cost(name: str, form: str, seeds: int, draws: int = 1000) -> Cost:
         logs.append([np.log(gradients / found["ess"][kind]) for kind in ("bulk", "tail")])
         divergences += found["divergences"]
     bulk, tail = np.exp(np.mean(logs, axis=0))
-    return Cost(float(bulk), float(tail), divergences)
+    return Cost(float(bulk), float(tail), divergences, _gradient_seconds(build(name, centred), options))
+
+
+def _gradient_seconds(model: pm.Model, options: Mapping[str, bool]) -> float:
+    """Time a gradient at the starting point, a hundred at a time."""
+    bound = pymc_rustmc.compile_model(model, marginalise=options.get("marginalise", False))._bound
+    position = bound.sampled(bound.position(model.initial_point()))
+    return min(bound.density.time_gradient(position, 100) for _ in range(100)) / 100
 
 
 def table(seeds: int) -> str:
     """Measure all models in all forms; return a table."""
-    rows = [["model", *(f"{form}: {what}" for form in FORMS for what in ("bulk", "tail", "divergences"))]]
+    figures = ("bulk", "tail", "divergences", "us")
+    rows = [["model", *(f"{form}: {what}" for form in FORMS for what in figures)]]
     for name in MODELS:
         costs = [cost(name, form, seeds) for form in FORMS]
-        figures = ((f"{c.bulk:.1f}", f"{c.tail:.1f}", str(c.divergences)) for c in costs)
-        rows.append([name, *(figure for row in figures for figure in row)])
+        shown = (
+            (f"{c.bulk:.1f}", f"{c.tail:.1f}", str(c.divergences), f"{c.microseconds:.2f}") for c in costs
+        )
+        rows.append([name, *(figure for row in shown for figure in row)])
     return aligned(rows)

@@ -120,6 +120,7 @@ class Graph:
         position: Sequence[float],
         memory: int | None = None,
         rewrites: Mapping[str, bool] | None = None,
+        marginalised: Sequence[str] = (),
     ) -> str:
         """Account for a binding as `bind` makes it, as JSON; the steps are timed at a position."""
 
@@ -140,11 +141,12 @@ class Graph:
         parameter_shapes: Mapping[str, tuple[int, ...]],
         memory: int | None = None,
         rewrites: Mapping[str, bool] | None = None,
+        marginalised: Sequence[str] = (),
     ) -> Density:
         """Give data and parameter shapes; differentiate and plan.
 
         ``memory`` is the number of bytes that values may take at most; ``rewrites`` switches rules of exact
-        algebra, by name, on or off.
+        algebra, by name, on or off; parameters in `marginalised` are integrated out where they can be.
 
         Raises
         ------
@@ -157,7 +159,19 @@ class Density:
 
     @property
     def dim(self) -> int:
-        """Length of a position."""
+        """Length of a position; of what is integrated out it has no part."""
+
+    @property
+    def kept(self) -> NDArray[np.int64] | None:
+        """Entries of a position of the model as it is written that are sampled; None if all are."""
+
+    @property
+    def marginalised(self) -> list[str]:
+        """Value variables that are integrated out."""
+
+    @property
+    def not_marginalised(self) -> dict[str, str]:
+        """Value variables that were to be integrated out and are not, with the reason."""
 
     def logp_and_gradient(self, position: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Log density and gradient at a position, ``(dim,)``."""
@@ -174,7 +188,7 @@ class Density:
     def evaluate(
         self, names: Sequence[str], positions: NDArray[np.float64]
     ) -> dict[str, NDArray[np.float64]]:
-        """Evaluate outputs at positions, ``(n, dim)``; each is ``(n, *shape)``."""
+        """Evaluate outputs at positions of the model as it is written, ``(n, dim)``: each ``(n, *shape)``."""
 
     def find_mode(
         self,

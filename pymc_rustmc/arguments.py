@@ -125,6 +125,24 @@ def checked_metric(metric: Any) -> list[float]:
     return flat
 
 
+def checked_marginalise(marginalise: bool | Sequence[str] | None) -> bool | tuple[str, ...] | None:
+    """Return which variables are to be integrated out: all that can be, none, or those named; None as it is.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    """
+    if marginalise is None or isinstance(marginalise, bool | np.bool_):
+        return None if marginalise is None else bool(marginalise)
+    is_list = isinstance(marginalise, Sequence) and not isinstance(marginalise, str)
+    if not is_list or not all(isinstance(name, str) for name in marginalise):
+        raise TypeError(
+            f"`marginalise` must be True, False or a list of names of variables, got {marginalise!r}."
+        )
+    return tuple(marginalise)
+
+
 def unknown_options(names: Iterable[str], accepted: Sequence[str]) -> str:
     """Name the unknown options, their nearest relatives, and the accepted options."""
     parts = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from pymc_rustmc.arguments import check_model_type, kept_variables
 from pymc_rustmc.compile import translate_model, with_groups
 from pymc_rustmc.description import InitVals, Point, Variables
 from pymc_rustmc.live import describe_variables
+from pymc_rustmc.marginal import check_marginalised, value_names
 from pymc_rustmc.pilot import in_forms
 from pymc_rustmc.starts import checked_starts, start_functions
 from pymc_rustmc.template import BoundModel, output_name
@@ -66,6 +68,7 @@ def begin(
     jacobian: bool = True,
     forms: bool = False,
     rewrites: Mapping[str, bool] | None = None,
+    marginalise: bool | tuple[str, ...] | None = False,
 ) -> tuple[BoundModel, NDArray[np.float64]]:
     """Bind a model to its data and find starting positions, ``(len(seeds), dim)``.
 
@@ -87,9 +90,13 @@ def begin(
         Whether the model's groups get forms (`pymc_rustmc.groups`); positions are in their coordinates.
     rewrites
         Rules of exact algebra that are switched on or off.
+    marginalise
+        What is integrated out, as `checked_marginalise` returns it; None leaves a bound model as it is.
 
     Raises
     ------
+    ValueError
+        If a variable that is to be integrated out cannot be.
     pymc.exceptions.SamplingError
         If the log density is finite at no start.
     """
@@ -97,24 +104,31 @@ def begin(
     if isinstance(model, BoundModel):
         bound = model if jacobian else model.without_jacobian
         bound = bound.with_rewrites(rewrites) if rewrites else bound
+        if marginalise is not None and (marginalise or bound.template.marginalised):
+            names = value_names(bound.template.description, marginalise)
+            bound = bound.with_marginalised(names)
         bound = with_groups(bound, var_names) if forms else bound
         functions = bound.template.source.start_functions(bound.data, initvals, len(seeds), jitter)
     else:
         functions = start_functions(model, initvals, len(seeds), jitter)
         shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
         template = translate_model(model, var_names, jacobian=jacobian, forms=forms, rewrites=rewrites)
+        if marginalise:
+            names = value_names(template.description, marginalise)
+            template = replace(template, marginalised=names)
         bound = template.bind(shapes=shapes)
+    check_marginalised(bound, marginalise or False)
 
     def position(point: Point) -> NDArray[np.float64]:
         mapped: NDArray[np.float64] = in_forms(bound, bound.position(point)[None])[0]
         return mapped
 
     def density(point: Point) -> tuple[float, NDArray[np.float64]]:
-        return bound.density.logp_and_gradient(position(point))
+        return bound.logp_and_gradient(position(point))
 
     explain = partial(bound.template.source.explain_start, bound.data)
     points = checked_starts(functions, seeds, density, retries if jitter else 0, explain)
-    return bound, np.stack([position(point) for point in points])
+    return bound, np.stack([bound.sampled(position(point)) for point in points])
 
 
 def seeds_of(random_seed: Any, count: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from pymc.model import modelcontext
 
 from pymc_rustmc.approximate import fit_laplace, fit_pathfinder
-from pymc_rustmc.arguments import checked_rewrites
+from pymc_rustmc.arguments import checked_marginalise, checked_rewrites
 from pymc_rustmc.compile import translate_model
 from pymc_rustmc.description import Arrays, Coords, Shapes
 from pymc_rustmc.errors import DataError
 from pymc_rustmc.explanation import Explanation
 from pymc_rustmc.find_map import find_map
+from pymc_rustmc.marginal import check_marginalised, value_names
 from pymc_rustmc.sample import RustMC
 from pymc_rustmc.storage import FilePath, read_model, save_model
 from pymc_rustmc.template import BoundModel, Given, GivenCoords, memory, quoted
@@ -31,6 +33,7 @@ def compile_model(
     *,
     var_names: Sequence[str] | None = None,
     rewrites: bool | Mapping[str, bool] | None = None,
+    marginalise: bool | Sequence[str] = False,
 ) -> CompiledModel:
     """Translate a PyMC model to Rust and bind it to the data that it holds now.
 
@@ -43,11 +46,16 @@ def compile_model(
     rewrites
         Rules of exact algebra to switch off, such as ``{"equal_rows": False}``, or ``False`` for all; they
         are on by default. See ``docs/exact-algebra.md``.
+    marginalise
+        Whether to integrate out all variables in which the log density is quadratic, or the names of some.
+        `CompiledModel.logp_dlogp` then is that of the others, and `CompiledModel.sample` draws them given the
+        others. See ``docs/hierarchies.md``.
 
     Raises
     ------
     TypeError, ValueError
-        If `model` is no PyMC model, or `rewrites` names no rule.
+        If `model` is no PyMC model, `rewrites` names no rule, or a variable that `marginalise` names cannot
+        be integrated out.
     pymc.exceptions.SamplingError
         If the model has no free variables.
     pymc_rustmc.errors.UnsupportedModelError, pymc_rustmc.errors.UnsupportedOpError
@@ -61,8 +69,12 @@ def compile_model(
     >>> logp, gradient = compiled.logp_dlogp(model.initial_point())  # doctest: +SKIP
     >>> idata = compiled.bind({"x": new_x, "y": new_y}).sample(random_seed=1)  # doctest: +SKIP
     """
-    rules = checked_rewrites(rewrites)
-    return CompiledModel(translate_model(modelcontext(model), var_names, rewrites=rules).bind())
+    template = translate_model(modelcontext(model), var_names, rewrites=checked_rewrites(rewrites))
+    wanted = checked_marginalise(marginalise) or False
+    template = replace(template, marginalised=value_names(template.description, wanted))
+    bound = template.bind()
+    check_marginalised(bound, wanted)
+    return CompiledModel(bound)
 
 
 class CompiledModel:
@@ -99,14 +111,16 @@ class CompiledModel:
         Parameters
         ----------
         point
-            Value of every value variable by name, as ``model.initial_point()`` gives them.
+            Value of every value variable by name, as ``model.initial_point()`` gives them; what is integrated
+            out may be missing.
 
         Returns
         -------
         logp : float
-            Log density of the unconstrained values, Jacobians of the transforms included.
+            Log density of the unconstrained values, Jacobians of the transforms included; of a model with
+            variables that are integrated out, that of the others.
         dlogp : dict of str to array
-            Derivative by each value variable, of its shape.
+            Derivative by each value variable that is not integrated out, of its shape.
 
         Raises
         ------
@@ -118,10 +132,12 @@ class CompiledModel:
             raise DataError(
                 f"the model has no value variable named {quoted(unknown)}; it has {quoted(shapes)}"
             )
+        out = self._bound.density.marginalised
+        point = {**{name: np.zeros(shapes[name]) for name in out}, **point}
         if missing := [name for name in shapes if name not in point]:
             raise DataError(f"the point lacks the value of {quoted(missing)}")
-        logp, gradient = self._bound.density.logp_and_gradient(self._bound.position(point))
-        return logp, self._bound.unravel(gradient)
+        logp, gradient = self._bound.logp_and_gradient(self._bound.position(point))
+        return logp, {name: part for name, part in self._bound.unravel(gradient).items() if name not in out}
 
     def sample(self, draws: int = 1000, *, nuts: Mapping[str, Any] | None = None, **arguments: Any) -> Any:
         """Draw from the posterior, without translating again.
@@ -204,8 +220,15 @@ class CompiledModel:
         (start,) = bound.template.source.start_functions(bound.data, None, 1, jitter=False)
         position = bound.position(start(0))
         inputs = {name: bound.data[name] for name in bound.template.inputs}
-        rewrites = dict(bound.template.rewrites)
-        account = bound.template.graph.explain(inputs, bound.shapes, position.tolist(), memory(), rewrites)
+        template = bound.template
+        account = template.graph.explain(
+            inputs,
+            bound.shapes,
+            position.tolist(),
+            memory(),
+            dict(template.rewrites),
+            list(template.marginalised),
+        )
         return Explanation.of(bound, json.loads(account))
 
     def save(self, path: FilePath) -> None:

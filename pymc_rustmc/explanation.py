@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymc_rustmc._core import REWRITE_RULES
+from pymc_rustmc.marginal import marginalised, not_marginalised
 from pymc_rustmc.template import BoundModel
 
 _MOST_STEPS = 12
@@ -71,6 +72,10 @@ class Explanation:
         Nodes of log density and gradient after rewriting and fusion.
     rewrites : dict of str to int
         How often each rule was applied, most often first.
+    marginalised : tuple of str
+        Variables that are integrated out.
+    not_marginalised : dict of str to str
+        Variables that were to be integrated out and are not, with the reason.
     steps : tuple of StepAccount
         What an evaluation of log density and gradient does, in order.
     foreign : dict of str to float
@@ -89,6 +94,8 @@ class Explanation:
     bound_nodes: int
     planned_nodes: int
     rewrites: Mapping[str, int]
+    marginalised: tuple[str, ...]
+    not_marginalised: Mapping[str, str]
     steps: tuple[StepAccount, ...]
     arena_bytes: int
     register_bytes: int
@@ -113,6 +120,8 @@ class Explanation:
             bound_nodes=account["bound_nodes"],
             planned_nodes=account["planned_nodes"],
             rewrites=dict(sorted(account["rewrites"].items(), key=lambda rule: -rule[1])),
+            marginalised=tuple(marginalised(bound)),
+            not_marginalised=not_marginalised(bound),
             steps=tuple(steps),
             arena_bytes=account["arena_bytes"],
             register_bytes=account["register_bytes"],
@@ -156,6 +165,8 @@ class Explanation:
                 ("bound", str(self.bound_nodes), "log density and gradient, as written"),
                 ("planned", str(self.planned_nodes), "log density and gradient, rewritten and fused"),
             ],
+            "Integrated out, and drawn given the rest": [(name,) for name in self.marginalised],
+            "Not integrated out": list(self.not_marginalised.items()),
             "Exact algebra: sums that were replaced": [rule for rule in rules if rule[1] in REWRITE_RULES],
             "Rules applied": [rule for rule in rules if rule[1] not in REWRITE_RULES],
             f"A gradient takes {1e6 * self.seconds:.1f} us (each step measured by itself)": steps,

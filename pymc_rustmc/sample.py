@@ -20,6 +20,7 @@ from pymc_rustmc._core import complete_settings
 from pymc_rustmc.approximate import pathfinder_starts
 from pymc_rustmc.arguments import (
     check_counts,
+    checked_marginalise,
     checked_metric,
     checked_option,
     checked_rewrites,
@@ -32,6 +33,7 @@ from pymc_rustmc.errors import warn_user
 from pymc_rustmc.groups import LOG_JACOBIAN
 from pymc_rustmc.hierarchies import report_forms, report_remedy
 from pymc_rustmc.inference_data import Draws, check_densities, check_idata_kwargs, to_inference_data
+from pymc_rustmc.marginal import attributes, report_marginalised
 from pymc_rustmc.pilot import run_pilot
 from pymc_rustmc.progress import RunProgressBar, watch
 from pymc_rustmc.template import BoundModel, output_name
@@ -129,6 +131,10 @@ class RustMC(Sampler):  # type: ignore[misc]
     reparametrise
         Whether to choose, before warm-up, a form between centred and non-centred for each element of Normal
         variables whose location or scale depends on other variables (False).
+    marginalise
+        Whether to integrate out all variables in which the log density is quadratic, such as effects of
+        groups under a normal prior and a normal likelihood, and to draw them given the rest; or the names of
+        some (False). See ``docs/hierarchies.md``.
     rewrites
         Rules of exact algebra to switch off, such as ``{"equal_rows": False}``, or ``False`` for all; they
         are on by default. See ``docs/exact-algebra.md``.
@@ -166,6 +172,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         schedule: Mapping[str, float] | None = None,
         init: Literal["jitter", "pathfinder"] = "jitter",
         reparametrise: bool = False,
+        marginalise: bool | Sequence[str] | None = None,
         rewrites: bool | Mapping[str, bool] | None = None,
         jitter: bool = True,
         jitter_max_retries: int = 10,
@@ -196,6 +203,11 @@ class RustMC(Sampler):  # type: ignore[misc]
         if init not in _INITS:
             raise ValueError(f"`init` must be one of {', '.join(map(repr, _INITS))}, got {init!r}.")
         self.reparametrise = checked_option("reparametrise", reparametrise, bool)
+        self.marginalise = checked_marginalise(marginalise)
+        if self.reparametrise and self.marginalise:
+            raise ValueError(
+                "`marginalise` and `reparametrise` exclude each other: what is integrated out has no form."
+            )
         self.rewrites = checked_rewrites(rewrites)
         self.jitter = checked_option("jitter", jitter, bool)
         self.jitter_max_retries = checked_option("jitter_max_retries", jitter_max_retries, int)
@@ -203,7 +215,7 @@ class RustMC(Sampler):  # type: ignore[misc]
             raise ValueError(f"`jitter_max_retries` must be at least 0, got {jitter_max_retries}.")
 
     def __repr__(self) -> str:
-        own = ("init", "reparametrise", "rewrites", "jitter", "jitter_max_retries")
+        own = ("init", "reparametrise", "marginalise", "rewrites", "jitter", "jitter_max_retries")
         options = {**self._settings, **{name: getattr(self, name) for name in own}}
         return f"RustMC({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
@@ -300,9 +312,11 @@ class RustMC(Sampler):  # type: ignore[misc]
             check_densities(bound, idata_kwargs)
         if not quiet:
             _report_foreign(bound)
-        attrs: Mapping[str, Any] = {}
+            report_marginalised(bound)
+        attrs: Mapping[str, Any] = attributes(bound)
         if self.init == "pathfinder":
-            starts, attrs = pathfinder_starts(bound, starts, seeds, cores)
+            starts, of_starts = pathfinder_starts(bound, starts, seeds, cores)
+            attrs = {**attrs, **of_starts}
         began = time.perf_counter()
         pilot = None
         if bound.template.groups:
@@ -359,6 +373,7 @@ class RustMC(Sampler):  # type: ignore[misc]
             var_names=var_names,
             forms=self.reparametrise,
             rewrites=self.rewrites,
+            marginalise=False if self.reparametrise else self.marginalise,
         )
         return bound, starts
 

@@ -130,6 +130,7 @@ def _manifest(bound: BoundModel, writer: _Writer | _Digester) -> dict[str, Any]:
         "inputs": list(template.inputs),
         "outputs": _dtype_names(template.outputs),
         "rewrites": dict(template.rewrites),
+        "marginalised": list(template.marginalised),
         "start_graph": None if start.graph is None else writer.graph(start.graph),
     }
 
@@ -351,6 +352,7 @@ class _Reader:
                 Start(None if start_graph is None else self._graph(start_graph), point),
             ),
             rewrites=self._rewrites(get.optional("rewrites", dict) or {}),
+            marginalised=tuple(map(str, get.optional("marginalised", list) or ())),
         )
         self._check_names(template)
         return template, data, coords, {name: value.shape for name, value in point.items()}

@@ -51,6 +51,8 @@ class Template:
         Groups whose form can be set by `BoundModel.with_forms`; they are bound non-centred.
     rewrites : dict of str to bool
         Rules of exact algebra that are switched on or off; those not named are on.
+    marginalised : tuple of str
+        Value variables that are integrated out where they can be.
     """
 
     description: ModelDescription
@@ -63,6 +65,7 @@ class Template:
     without_jacobian: Callable[[], Template] | None = field(default=None, repr=False)
     groups: tuple[Group, ...] = ()
     rewrites: Mapping[str, bool] = field(default_factory=dict)
+    marginalised: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -115,7 +118,11 @@ class Template:
         data = {**non_centred(self.groups, shapes), **data}
         try:
             density = self.graph.bind(
-                {name: data[name] for name in self.inputs}, shapes, memory(), dict(self.rewrites)
+                {name: data[name] for name in self.inputs},
+                shapes,
+                memory(),
+                dict(self.rewrites),
+                list(self.marginalised),
             )
         except NoGradientError as error:
             raise self.source.named(error) from error.__cause__
@@ -123,9 +130,13 @@ class Template:
             whole = {name: str(error) for name in error.outputs if name not in self.whole}
             if self.with_whole is None or not whole:
                 raise
-            template = replace(self.with_whole(whole), rewrites=self.rewrites)
+            template = self._like(self.with_whole(whole))
             return template.bind_to(data, coords, shapes)
         return BoundModel(self, density, shapes, data, coords)
+
+    def _like(self, other: Template) -> Template:
+        """Give another translation of the model what was chosen for this one."""
+        return replace(other, rewrites=self.rewrites, marginalised=self.marginalised)
 
     def complete(self, current: Arrays, given: Given, coords: GivenCoords) -> dict[str, npt.NDArray[Any]]:
         """Value of every data input: given, or current; checked.
@@ -200,7 +211,7 @@ class BoundModel:
     ----------
     template : Template
     density : Density
-        Log density, gradient and outputs at positions of shape ``(density.dim,)``.
+        Log density, gradient and outputs; what is integrated out is no part of the density's positions.
     shapes : dict of str to tuple of int
         Shape of each value variable, in the order of the position vector.
     data : dict of str to array
@@ -233,7 +244,7 @@ class BoundModel:
                 "a model from a file has the density of the unconstrained values alone: ask for "
                 "`jacobian=True`, or use the PyMC model"
             )
-        template = replace(self.template.without_jacobian(), rewrites=self.template.rewrites)
+        template = self.template._like(self.template.without_jacobian())
         if template.parameters != self.template.parameters:
             raise ValueError("the PyMC model has other variables than when it was compiled; compile it again")
         return template.bind_to(self.data, self.coords, self.shapes)
@@ -241,6 +252,11 @@ class BoundModel:
     def with_rewrites(self, rewrites: Mapping[str, bool]) -> BoundModel:
         """Bind the template to the same data, with these rules of exact algebra switched on or off."""
         template = replace(self.template, rewrites={**self.template.rewrites, **rewrites})
+        return template.bind_to(self.data, self.coords, self.shapes)
+
+    def with_marginalised(self, names: Sequence[str]) -> BoundModel:
+        """Bind the template to the same data, with these value variables integrated out where they can be."""
+        template = replace(self.template, marginalised=tuple(names))
         return template.bind_to(self.data, self.coords, self.shapes)
 
     def with_forms(self, forms: Arrays) -> BoundModel:
@@ -258,6 +274,20 @@ class BoundModel:
                 raise DataError(f"the value of {name!r} has shape {value.shape}, but the model needs {shape}")
             parts.append(value.astype(np.float64).ravel())
         return np.concatenate(parts)
+
+    def sampled(self, position: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Leave what is integrated out out of a position, ``(dim,)``, of the model as it is written."""
+        kept = self.density.kept
+        return position if kept is None else position[kept]
+
+    def logp_and_gradient(self, position: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        """Evaluate the density at a position of the model as it is written: flat where integrated out."""
+        logp, gradient = self.density.logp_and_gradient(self.sampled(position))
+        if self.density.kept is None:
+            return logp, gradient
+        whole = np.zeros(position.shape)
+        whole[self.density.kept] = gradient
+        return logp, whole
 
     def evaluate(
         self, names: Sequence[str], positions: npt.NDArray[np.float64]

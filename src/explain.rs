@@ -4,6 +4,7 @@ use crate::bind::{self, Data};
 use crate::bound::{BindError, Builder, Op};
 use crate::graph::Graph;
 use crate::kernels::machine::{Instruction, Kernel, Operand, Place, Program, Step};
+use crate::marginal::Marginal;
 use crate::model::{Model, differentiate};
 use crate::plan;
 use crate::rewrite::algebra::Rules;
@@ -53,6 +54,7 @@ pub struct StepAccount {
 pub fn explain(
     room: usize,
     rules: Rules,
+    marginalised: &[String],
     graph: &Graph,
     data: HashMap<String, Data>,
     shapes: &HashMap<String, Vec<usize>>,
@@ -66,14 +68,17 @@ pub fn explain(
     let plain = Builder::plain().limited_to(room);
     let plain = bind::bind_with(plain, graph, data.iter().map(copy).collect(), shapes)?;
     let (plain, plain_roots) = differentiate(&plain, Rules::NONE)?;
-    let model = Model::within(room, rules, None, graph, data, shapes)?;
+    let model = Model::within(room, rules, marginalised, None, graph, data, shapes)?;
     let (fused, roots) = (&model.fused, &model.roots);
     let program = &model.planned.program;
+    let sampled =
+        |marginal: &Marginal| marginal.kept.iter().map(|&index| position[index]).collect();
+    let position: Vec<f64> = model.marginal().map_or(position.to_vec(), sampled);
     let times = model
         .planned
         .in_steps()
         .workspace(None)
-        .time_steps(position)?;
+        .time_steps(&position)?;
     let foreign = |id| match &fused.node(id).op {
         Op::Foreign(call) => Some(call.function.name().to_string()),
         _ => None,
@@ -170,6 +175,7 @@ mod tests {
         let found = explain(
             usize::MAX,
             Rules::ALL,
+            &[],
             &t.graph,
             HashMap::new(),
             &t.shapes,
@@ -197,6 +203,7 @@ mod tests {
         let error = explain(
             100,
             Rules::ALL,
+            &[],
             &t.graph,
             HashMap::new(),
             &t.shapes,

@@ -14,6 +14,7 @@ pub mod explain;
 pub mod foreign;
 pub mod graph;
 pub(crate) mod kernels;
+pub mod marginal;
 pub mod model;
 pub mod optimize;
 pub(crate) mod parallel;

@@ -9,6 +9,7 @@ use crate::graph::Graph;
 use crate::kernels::crew::{Caller, Crew};
 use crate::kernels::machine::Workspace;
 use crate::kernels::whole::Failure;
+use crate::marginal::{self, Completion, Marginal};
 use crate::parallel;
 use crate::plan;
 use crate::plan::shared::{Planned, Programs};
@@ -37,6 +38,10 @@ pub struct Model {
     programs: Option<Arc<Programs>>,
     /// How often each rule was applied to the log density and its gradient, and to the outputs.
     pub(crate) rewrites: BTreeMap<&'static str, usize>,
+    /// What is integrated out, if something is.
+    marginal: Option<Marginal>,
+    /// Parameters that were asked to be integrated out and are not, with the reason.
+    pub not_marginalised: Vec<(String, String)>,
 }
 
 impl Model {
@@ -46,24 +51,47 @@ impl Model {
         data: HashMap<String, Data>,
         shapes: &HashMap<String, Vec<usize>>,
     ) -> Result<Model, BindError> {
-        Model::within(usize::MAX, Rules::ALL, None, graph, data, shapes)
+        Model::within(usize::MAX, Rules::ALL, &[], None, graph, data, shapes)
     }
 
-    /// As [`Model::new`], under some rules of exact algebra; no array, not all constants together, and not all values
-    /// of an evaluation have more elements than `room`. Models with the same `programs` share those that differ in
-    /// constants alone; values have the same bits.
+    /// As [`Model::new`], under some rules of exact algebra, and without those of the parameters `marginalised` that can
+    /// be integrated out ([`crate::marginal`]); no array, not all constants together, and not all values of an
+    /// evaluation have more elements than `room`. Models with the same `programs` share those that differ in constants
+    /// alone; values have the same bits.
     pub fn within(
         room: usize,
         rules: Rules,
+        marginalised: &[String],
         programs: Option<Arc<Programs>>,
         graph: &Graph,
         data: HashMap<String, Data>,
         shapes: &HashMap<String, Vec<usize>>,
     ) -> Result<Model, BindError> {
         let bound = bind::bind_with(Builder::default().limited_to(room), graph, data, shapes)?;
-        let (density, roots) = differentiate(&bound, rules)?;
+        let (mut density, mut logp) = log_density(&bound, rules)?;
+        let mut rewrites = BTreeMap::new();
+        let mut count = |b: &Builder| {
+            for (rule, count) in b.fired() {
+                *rewrites.entry(rule).or_default() += count;
+            }
+        };
+        let (mut marginal, mut not_marginalised) = (None, vec![]);
+        let mut parameters = bound.parameters.clone();
+        if !marginalised.is_empty() {
+            let choice = marginal::choose(&mut density, logp, &parameters, marginalised)?;
+            (marginal, not_marginalised) = (choice.marginal, choice.reasons);
+        }
+        if let Some(marginal) = &marginal {
+            count(&density);
+            (density, logp) = marginal.density();
+            parameters = marginal.parameters();
+        }
+        let dim = marginal
+            .as_ref()
+            .map_or(bound.dim, |marginal| marginal.kept.len());
+        let roots = with_gradient(&mut density, logp, &parameters)?;
         let (fused, roots) = fuse(&density, &roots);
-        let planned = plan_with(programs.as_deref(), &fused, &roots, bound.dim);
+        let planned = plan_with(programs.as_deref(), &fused, &roots, dim);
         let program = &planned.program;
         if program.arena > room {
             return Err(BindError::Misfit(format!(
@@ -72,12 +100,9 @@ impl Model {
                 room >> 17
             )));
         }
-        let mut rewrites = BTreeMap::new();
-        for fired in [bound.builder.fired(), density.fired(), fused.fired()] {
-            for (rule, count) in fired {
-                *rewrites.entry(rule).or_default() += count;
-            }
-        }
+        [&bound.builder, &density, &fused]
+            .into_iter()
+            .for_each(count);
         Ok(Model {
             bound,
             fused,
@@ -85,15 +110,30 @@ impl Model {
             planned,
             programs,
             rewrites,
+            marginal,
+            not_marginalised,
         })
     }
 
-    /// Length of the position vector.
+    /// Length of the position vector of the density.
     pub fn dim(&self) -> usize {
+        match &self.marginal {
+            Some(marginal) => marginal.kept.len(),
+            None => self.bound.dim,
+        }
+    }
+
+    /// Length of the position vector of the model as it is written, which outputs are functions of.
+    pub fn whole_dim(&self) -> usize {
         self.bound.dim
     }
 
-    /// Value variables in the order of the position vector.
+    /// What is integrated out, if something is.
+    pub fn marginal(&self) -> Option<&Marginal> {
+        self.marginal.as_ref()
+    }
+
+    /// Value variables in the order of the position vector of the model as it is written.
     pub fn parameters(&self) -> &[Parameter] {
         &self.bound.parameters
     }
@@ -136,12 +176,11 @@ impl Model {
         settings
             .check_dimensions(self.dim())
             .map_err(|error| RunError::Input(error.to_string()))?;
-        let chains = starts.len();
         let (recorded, keep) = match wanted {
             None => (None, starts.iter().map(|_| None).collect()),
             Some(wanted) => {
                 let draws = settings.kept_warmup() + settings.draws;
-                let (recorded, recorders) = Recorder::for_chains(self, wanted, chains, draws)?;
+                let (recorded, recorders) = Recorder::for_chains(self, wanted, &seeds, draws)?;
                 let keep = recorders
                     .into_iter()
                     .map(|recorder| Some(Box::new(recorder) as _));
@@ -189,7 +228,7 @@ impl Model {
         }
     }
 
-    /// Values of the named outputs at `draws` positions (row-major, `dim` entries each), draw after draw: a
+    /// Values of the named outputs at `draws` positions of the model as it is written (row-major), draw after draw: a
     /// vector an output. Uses all processors.
     ///
     /// # Errors
@@ -219,7 +258,7 @@ impl Model {
             }
         }
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let dim = self.dim();
+        let dim = self.whole_dim();
         let evaluate = |workspace: &mut Workspace, number: usize| -> Result<(), Failure> {
             let mut columns = blocks[number]
                 .lock()
@@ -241,29 +280,68 @@ impl Model {
         Ok(columns)
     }
 
-    /// The program that computes the named outputs.
-    pub(crate) fn output_program(&self, names: &[String]) -> Result<Planned, DensityError> {
-        let roots: Result<Vec<Id>, DensityError> = names
-            .iter()
-            .map(|name| {
-                let found = self.bound.outputs.iter().find(|(other, _)| other == name);
-                found
-                    .map(|(_, id)| *id)
-                    .ok_or_else(|| DensityError(format!("the model has no output {name:?}")))
-            })
-            .collect();
-        let (fused, roots) = fuse(&self.bound.builder, &roots?);
+    /// The program that computes the named outputs from a position of the model as it is written.
+    fn output_program(&self, names: &[String]) -> Result<Planned, DensityError> {
+        let outputs = self.bound.outputs.iter();
+        let output = |name: &String| Some(outputs.clone().find(|(other, _)| other == name)?.1);
+        let roots: Vec<Option<Id>> = names.iter().map(output).collect();
+        self.program_of(&self.bound.builder, names, &roots)
+    }
+
+    /// The program that computes the named outputs of a draw from its position, completed (see [`Model::completion`]).
+    pub(crate) fn draw_program(&self, names: &[String]) -> Result<Planned, DensityError> {
+        match &self.marginal {
+            None => self.output_program(names),
+            Some(marginal) => {
+                let (builder, roots) = marginal.outputs(&self.bound, names);
+                self.program_of(&builder, names, &roots)
+            }
+        }
+    }
+
+    /// The program of the named roots, of positions of the model as it is written.
+    fn program_of(
+        &self,
+        builder: &Builder,
+        names: &[String],
+        roots: &[Option<Id>],
+    ) -> Result<Planned, DensityError> {
+        let root = |(name, id): (&String, &Option<Id>)| {
+            id.ok_or_else(|| DensityError(format!("the model has no output {name:?}")))
+        };
+        let roots: Result<Vec<Id>, DensityError> = names.iter().zip(roots).map(root).collect();
+        let (fused, roots) = fuse(builder, &roots?);
         let programs = self.programs.as_deref();
-        Ok(plan_with(programs, &fused, &roots, self.dim()))
+        Ok(plan_with(programs, &fused, &roots, self.whole_dim()))
+    }
+
+    /// Shape of an output of a draw.
+    pub(crate) fn output_shape(&self, name: &str) -> Option<Vec<usize>> {
+        let found = self.outputs().find(|(other, _)| *other == name);
+        let found = found.map(|(_, shape)| shape.to_vec());
+        found.or_else(|| self.marginal.as_ref()?.shape(name))
+    }
+
+    /// Whether a parameter is integrated out.
+    pub(crate) fn is_integrated_out(&self, name: &str) -> bool {
+        self.marginal
+            .iter()
+            .any(|marginal| marginal.names().any(|other| other == name))
+    }
+
+    /// What completes the positions of a chain, if something is integrated out.
+    pub(crate) fn completion(&self, seed: u64) -> Option<Completion> {
+        let marginal = self.marginal.as_ref()?;
+        Some(Completion::new(marginal, self.whole_dim(), seed))
     }
 
     /// The bound graph of the log density and its gradient as text.
     pub fn graph_text(&self) -> String {
-        let names = self
-            .bound
-            .parameters
-            .iter()
-            .filter(|p| !p.shape.contains(&0));
+        let parameters = match &self.marginal {
+            Some(marginal) => marginal.parameters(),
+            None => self.bound.parameters.clone(),
+        };
+        let names = parameters.iter().filter(|p| !p.shape.contains(&0));
         let names = names.map(|p| format!("gradient of {:?}", p.name));
         let names = std::iter::once(LOGP.to_string()).chain(names);
         let roots: Vec<(String, Id)> = names.zip(self.roots.iter().copied()).collect();
@@ -311,21 +389,36 @@ fn foreign_calls(builder: &Builder, roots: &[Id], found: &mut Vec<(String, Arc<M
     }
 }
 
-/// The log density and its gradient in a graph of their own, so that they do not depend on the other outputs.
-pub(crate) fn differentiate(bound: &Bound, rules: Rules) -> Result<(Builder, Vec<Id>), BindError> {
+/// The log density in a graph of its own, so that it does not depend on the other outputs, under some rules.
+pub(crate) fn log_density(bound: &Bound, rules: Rules) -> Result<(Builder, Id), BindError> {
     let logp = bound.outputs.iter().find(|(name, _)| name == LOGP);
     let logp = logp.ok_or_else(|| BindError::Misfit("the graph has no output `logp`".into()))?;
     let (mut builder, logp) = bound.builder.extract(logp.1);
     let logp = algebra::apply(&mut builder, logp, rules);
-    let parameters = bound.parameters.iter().filter(|p| !p.shape.contains(&0));
+    Ok((builder, logp))
+}
+
+/// The log density and its gradient by each of the parameters.
+pub(crate) fn with_gradient(
+    builder: &mut Builder,
+    logp: Id,
+    parameters: &[Parameter],
+) -> Result<Vec<Id>, BindError> {
+    let parameters = parameters.iter().filter(|p| !p.shape.contains(&0));
     let parameters: Vec<Id> = parameters
         .map(|p| builder.parameter(p.name.as_str().into(), p.offset, p.shape.clone()))
         .collect();
-    let gradient = diff::gradient(&mut builder, logp, &parameters)?;
+    let gradient = diff::gradient(builder, logp, &parameters)?;
     if let Some(failure) = builder.take_failure() {
         return Err(failure.into());
     }
-    let roots = [&[logp][..], &gradient].concat();
+    Ok([&[logp][..], &gradient].concat())
+}
+
+/// The log density and its gradient under some rules.
+pub(crate) fn differentiate(bound: &Bound, rules: Rules) -> Result<(Builder, Vec<Id>), BindError> {
+    let (mut builder, logp) = log_density(bound, rules)?;
+    let roots = with_gradient(&mut builder, logp, &bound.parameters)?;
     Ok((builder, roots))
 }
 

@@ -5,6 +5,7 @@
 use crate::density::DensityError;
 use crate::kernels::machine::Workspace;
 use crate::kernels::parts::{Array, Part, array};
+use crate::marginal::{Completion, LOG_CONDITIONAL};
 use crate::model::Model;
 use crate::sampler::{Keep, RunError};
 use crate::tensor::size_of;
@@ -106,44 +107,57 @@ enum Source {
 pub struct Recorder {
     outputs: Option<Workspace>,
     fields: Vec<(Source, Share)>,
+    /// Of a model without some variables: what they are drawn with, and the output that is their log density.
+    completion: Option<(Completion, usize)>,
 }
 
 /// What is kept of all chains.
 pub struct Recorded(Vec<(String, Vec<usize>, Whole)>);
 
 impl Recorder {
-    /// A recorder for each chain of so many draws.
+    /// A recorder for each chain of so many draws; one chain for each seed.
     ///
     /// # Errors
     /// If there is no such variable, or no memory.
     pub fn for_chains(
         model: &Model,
         wanted: &[Wanted],
-        chains: usize,
+        seeds: &[u64],
         draws: u64,
     ) -> Result<(Recorded, Vec<Recorder>), RunError> {
-        let names: Vec<String> = wanted.iter().filter_map(|w| w.output.clone()).collect();
-        let planned = (!names.is_empty()).then(|| model.output_program(&names));
+        let chains = seeds.len();
+        let computed = |wanted: &Wanted| match &wanted.output {
+            None if model.is_integrated_out(&wanted.name) => Some(wanted.name.clone()),
+            output => output.clone(),
+        };
+        let mut names: Vec<String> = wanted.iter().filter_map(computed).collect();
+        if model.marginal().is_some() {
+            names.push(LOG_CONDITIONAL.into());
+        }
+        let planned = (!names.is_empty()).then(|| model.draw_program(&names));
         let planned = planned
             .transpose()
             .map_err(|error| RunError::Input(error.0))?;
-        let mut recorders: Vec<Recorder> = (0..chains)
-            .map(|_| Recorder {
+        let completion = |seed: u64| {
+            let completion = model.completion(seed)?;
+            Some((completion, names.len() - 1))
+        };
+        let mut recorders: Vec<Recorder> = seeds
+            .iter()
+            .map(|&seed| Recorder {
                 outputs: planned.as_ref().map(|planned| planned.workspace(None)),
                 fields: vec![],
+                completion: completion(seed),
             })
             .collect();
         let mut recorded = vec![];
         let (mut output, mut values) = (0, 0);
         for variable in wanted {
-            let (source, shape) = match &variable.output {
+            let (source, shape) = match computed(variable) {
                 Some(name) => {
-                    let (_, shape) = model
-                        .outputs()
-                        .find(|(other, _)| other == name)
-                        .expect("the program has it");
+                    let shape = model.output_shape(&name).expect("the program has it");
                     output += 1;
-                    (Source::Output(output - 1), shape.to_vec())
+                    (Source::Output(output - 1), shape)
                 }
                 None => {
                     let parameter = model.parameters().iter().find(|p| p.name == variable.name);
@@ -179,7 +193,11 @@ impl Recorder {
 }
 
 impl Keep for Recorder {
-    fn keep(&mut self, position: &[f64]) -> Result<(), DensityError> {
+    fn keep(&mut self, position: &[f64], tuning: bool) -> Result<f64, DensityError> {
+        let position = match &mut self.completion {
+            Some((completion, _)) => completion.complete(position, tuning),
+            None => position,
+        };
         if let Some(outputs) = &mut self.outputs {
             outputs
                 .evaluate(position)
@@ -192,7 +210,8 @@ impl Keep for Recorder {
                 (Source::Output(_), None) => unreachable!("outputs have a workspace"),
             }
         }
-        Ok(())
+        let conditional = self.completion.as_ref().zip(self.outputs.as_ref());
+        Ok(conditional.map_or(0.0, |((_, index), outputs)| outputs.output(*index)[0]))
     }
 }
 

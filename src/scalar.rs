@@ -299,6 +299,8 @@ scalar_functions! {
         b.map(ScalarFn::JvDx, &[one, x])
     });
     StopGradient "stop_gradient" 1 Promoted, |x: V| x, Zero;
+    // What rounding lost of a sum: in real numbers it is zero.
+    Rounding "rounding" 1 Real, |x: V| x, Zero;
     IsNan "isnan" 1 Bool, |x: V| (x.is_nan()).to_f64(), Zero;
     IsInf "isinf" 1 Bool, |x: V| x.is_infinite().to_f64(), Zero;
     Not "not" 1 Bool, |x: V| (x.eq(V::splat(0.0))).to_f64(), Zero;
@@ -421,9 +423,15 @@ scalar_functions! {
     Check "check" 2 Real, |x: V, ok: V| holds(ok).select(x, V::splat(f64::NEG_INFINITY)),
         rule!(|_, _, _, g| [Some(g), None]);
     // g d, but 0 wherever g is 0: reverse mode selects adjoints, it never multiplies 0 by infinity.
-    Scale "scale" 2 Real, |g: V, d: V| holds(g).select(g * d, V::splat(0.0)), Missing;
+    Scale "scale" 2 Real, |g: V, d: V| holds(g).select(g * d, V::splat(0.0)),
+        rule!(|b, a, _, g| [Some(b.scale(g, a[1])), Some(b.scale(g, a[0]))]);
     // g / d, but 0 wherever g is 0.
-    Quotient "quotient" 2 Real, |g: V, d: V| holds(g).select(g / d, V::splat(0.0)), Missing;
+    Quotient "quotient" 2 Real, |g: V, d: V| holds(g).select(g / d, V::splat(0.0)),
+        rule!(|b, a, y, g| {
+            let g0 = b.quotient(g, a[1]);
+            let g1 = b.scale(g0, y);
+            [Some(g0), Some(b.neg(g1))]
+        });
 
     // Products joined with a sum in one rounding: made after differentiation, by `rewrite::fuse`.
     MulAdd "mul_add" 3 Real, |x: V, y: V, z: V| x.mul_add(y, z), rule!(|b, a, _, g| {

@@ -167,6 +167,7 @@ def _batch(bound: BoundModel, settings: BatchSettings, starts: Starts, threads: 
         "probability": settings.probability,
         "thin": settings.thin,
         "rewrites": dict(template.rewrites),
+        "marginalised": list(template.marginalised),
     }
     values = [np.asarray(bound.data[name]) for name in template.description.data]
     return Batch(

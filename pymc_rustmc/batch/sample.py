@@ -25,6 +25,7 @@ from pymc_rustmc.batch.warm_start import pilot_size, with_pilot
 from pymc_rustmc.begin import kept
 from pymc_rustmc.compiled import CompiledModel, compile_model
 from pymc_rustmc.errors import DataSetError, warn_user
+from pymc_rustmc.marginal import check_marginalised, value_names
 from pymc_rustmc.sample import RustMC
 from pymc_rustmc.template import BoundModel
 
@@ -152,6 +153,9 @@ def sample_batch(
     bound = _bound(model, var_names)
     if sampler.rewrites:
         bound = bound.with_rewrites(sampler.rewrites)
+    if sampler.marginalise is not None:
+        bound = bound.with_marginalised(value_names(bound.template.description, sampler.marginalise))
+        check_marginalised(bound, sampler.marginalise)
     if resume and store is None:
         raise TypeError("`resume=True` continues the run in a store: give its path as `store`.")
     stored = settings_in(store) if resume and store is not None else None

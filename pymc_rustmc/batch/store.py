@@ -44,6 +44,7 @@ _PARTS = {
     "variables": "free variables or starting values",
     "start_graph": "starting values",
     "rewrites": "rules of exact algebra",
+    "marginalised": "variables that are integrated out",
 }
 
 

@@ -4,6 +4,7 @@ use super::starts::Base;
 use super::summary::{Interval, STATISTICS, summarise};
 use super::template::{Array, DataSet, Template};
 use crate::diagnostics::{self, bfmi};
+use crate::marginal::AsWritten;
 use crate::model::Model;
 use crate::recorder::{Elements, Recorded, Recorder, Wanted};
 use crate::sampler::chain::{Chain, Reached};
@@ -172,7 +173,8 @@ impl Plan {
         let model = self.template.bind(&data, &base)?;
         let wanted: Vec<Wanted> = self.variables.iter().map(|v| v.wanted.clone()).collect();
         let draws = self.settings.draws;
-        let (recorded, recorders) = Recorder::for_chains(&model, &wanted, self.chains, draws)
+        let seeds = chain_seeds(self.seed, position, self.chains);
+        let (recorded, recorders) = Recorder::for_chains(&model, &wanted, &seeds, draws)
             .map_err(|error| error.to_string())?;
         let recorders = recorders.into_iter().map(|one| Mutex::new(Some(one)));
         Ok(Prepared {
@@ -182,7 +184,7 @@ impl Plan {
             model,
             data,
             base,
-            seeds: chain_seeds(self.seed, position, self.chains),
+            seeds,
             began,
         })
     }
@@ -203,7 +205,15 @@ impl Plan {
         let mut density = prepared.model.density();
         let (seed, dim) = (prepared.seeds[number], prepared.model.dim());
         let starts = &self.template.starts;
-        let start = starts.start(&prepared.data, &prepared.base, seed, &mut density)?;
+        let start = match prepared.model.marginal() {
+            None => starts.start(&prepared.data, &prepared.base, seed, &mut density)?,
+            Some(marginal) => {
+                let whole_dim = prepared.model.whole_dim();
+                let mut as_written = AsWritten::new(&mut density, whole_dim, &marginal.kept);
+                let whole = starts.start(&prepared.data, &prepared.base, seed, &mut as_written)?;
+                marginal.kept.iter().map(|&index| whole[index]).collect()
+            }
+        };
         let recorder = take(&prepared.recorders[number]).map(|one| Box::new(one) as Box<dyn Keep>);
         let draws = ChainDraws::for_chains(vec![recorder], self.settings.draws as usize, dim);
         let draws = draws

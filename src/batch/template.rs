@@ -81,6 +81,8 @@ pub struct Template {
     pub rules: Rules,
     /// Programs that data sets share.
     pub programs: Arc<Programs>,
+    /// Value variables that are integrated out where they can be.
+    pub marginalised: Vec<String>,
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -216,8 +218,17 @@ impl Template {
             .map(|(name, shape)| (name.clone(), shape.clone()))
             .collect();
         let programs = Some(self.programs.clone());
-        Model::within(self.room, self.rules, programs, &self.graph, data, &shapes)
-            .map_err(|error| error.to_string())
+        let marginalised = &self.marginalised;
+        Model::within(
+            self.room,
+            self.rules,
+            marginalised,
+            programs,
+            &self.graph,
+            data,
+            &shapes,
+        )
+        .map_err(|error| error.to_string())
     }
 }
 

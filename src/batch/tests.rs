@@ -124,6 +124,7 @@ fn template(jitter: Jitter) -> Template {
         room: usize::MAX,
         rules: Rules::ALL,
         programs: Arc::default(),
+        marginalised: vec![],
     }
 }
 

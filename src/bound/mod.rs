@@ -5,6 +5,7 @@
 
 mod builder;
 mod convolution;
+mod copy;
 mod elements;
 mod linalg;
 mod lookup;
@@ -16,6 +17,7 @@ pub use print::op_text;
 
 pub use builder::Builder;
 pub use convolution::Convolution;
+pub use copy::Copy;
 pub use linalg::{Linalg, LowerAdjoint, Routine};
 pub use lookup::Lookup;
 

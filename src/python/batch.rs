@@ -59,6 +59,8 @@ struct Specification {
     thin: usize,
     /// Rules of exact algebra that are on or off.
     rewrites: HashMap<String, bool>,
+    /// Value variables that are integrated out where they can be.
+    marginalised: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -229,6 +231,7 @@ impl Specification {
             starts: StartRule::new(source, jitter, self.retries, reads),
             room: graph::room(memory),
             rules: graph::rules(self.rewrites)?,
+            marginalised: self.marginalised,
             programs: Arc::new(Programs::default()),
         };
         let variables = self.variables.iter().map(|variable| {

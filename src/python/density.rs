@@ -5,11 +5,13 @@ use super::guarded;
 use super::optimize;
 use super::run::{self, Run};
 use crate::density::{Density as _, DensityError};
+use crate::marginal::Marginal;
 use crate::model::{Model, ModelDensity};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -42,13 +44,16 @@ impl Density {
     }
 
     fn check_dim(&self, found: usize) -> PyResult<()> {
-        let dim = self.model.dim();
-        match found == dim {
-            true => Ok(()),
-            false => Err(PyValueError::new_err(format!(
-                "a position has {dim} entries, not {found}"
-            ))),
-        }
+        check_entries(self.model.dim(), found)
+    }
+}
+
+fn check_entries(dim: usize, found: usize) -> PyResult<()> {
+    match found == dim {
+        true => Ok(()),
+        false => Err(PyValueError::new_err(format!(
+            "a position has {dim} entries, not {found}"
+        ))),
     }
 }
 
@@ -57,6 +62,26 @@ impl Density {
     #[getter]
     fn dim(&self) -> usize {
         self.model.dim()
+    }
+
+    #[getter]
+    fn kept<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<i64>>> {
+        let kept = self.model.marginal()?.kept.iter();
+        Some(PyArray1::from_iter(py, kept.map(|&index| index as i64)))
+    }
+
+    #[getter]
+    fn marginalised(&self) -> Vec<&str> {
+        let marginal = self.model.marginal().into_iter();
+        marginal.flat_map(Marginal::names).collect()
+    }
+
+    #[getter]
+    fn not_marginalised(&self) -> HashMap<&str, &str> {
+        let reasons = self.model.not_marginalised.iter();
+        reasons
+            .map(|(name, reason)| (name.as_str(), reason.as_str()))
+            .collect()
     }
 
     fn logp_and_gradient<'py>(
@@ -124,7 +149,7 @@ impl Density {
         positions: PyReadonlyArray2<'py, f64>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let positions = positions.as_array();
-        self.check_dim(positions.ncols())?;
+        check_entries(self.model.whole_dim(), positions.ncols())?;
         let draws = positions.nrows();
         let positions = positions.as_standard_layout();
         let positions = positions.as_slice().unwrap_or_default();
@@ -132,7 +157,7 @@ impl Density {
             py.detach(|| self.model.evaluate(&names, positions, draws))
                 .map_err(|error| self.exceptions.model_error(py, error.to_string()))
         })?;
-        let shapes: std::collections::HashMap<&str, &[usize]> = self.model.outputs().collect();
+        let shapes: HashMap<&str, &[usize]> = self.model.outputs().collect();
         let result = PyDict::new(py);
         for (name, values) in names.iter().zip(columns) {
             let shape: Vec<usize> = std::iter::once(draws)

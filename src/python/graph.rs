@@ -231,7 +231,7 @@ impl Graph {
         self.graph.nodes().len()
     }
 
-    #[pyo3(signature = (data, parameter_shapes, memory=None, rewrites=None))]
+    #[pyo3(signature = (data, parameter_shapes, memory=None, rewrites=None, marginalised=vec![]))]
     fn bind(
         &self,
         py: Python<'_>,
@@ -239,19 +239,14 @@ impl Graph {
         parameter_shapes: HashMap<String, Vec<usize>>,
         memory: Option<u64>,
         rewrites: Option<HashMap<String, bool>>,
+        marginalised: Vec<String>,
     ) -> PyResult<Density> {
         let (data, rules) = (arrays(data)?, rules(rewrites.unwrap_or_default())?);
+        let (room, shapes) = (room(memory), &parameter_shapes);
         guarded(|| {
             let model = py
                 .detach(|| {
-                    Model::within(
-                        room(memory),
-                        rules,
-                        None,
-                        &self.graph,
-                        data,
-                        &parameter_shapes,
-                    )
+                    Model::within(room, rules, &marginalised, None, &self.graph, data, shapes)
                 })
                 .map_err(|error| self.exceptions.bind_error(py, error))?;
             Ok(Density::new(model, self.exceptions.clone()))
@@ -278,7 +273,8 @@ impl Graph {
         Ok(result)
     }
 
-    #[pyo3(signature = (data, parameter_shapes, position, memory=None, rewrites=None))]
+    #[pyo3(signature = (data, parameter_shapes, position, memory=None, rewrites=None, marginalised=vec![]))]
+    #[allow(clippy::too_many_arguments)] // one call is one account
     fn explain(
         &self,
         py: Python<'_>,
@@ -287,6 +283,7 @@ impl Graph {
         position: Vec<f64>,
         memory: Option<u64>,
         rewrites: Option<HashMap<String, bool>>,
+        marginalised: Vec<String>,
     ) -> PyResult<String> {
         let (data, shapes, rules) = (
             arrays(data)?,
@@ -305,7 +302,10 @@ impl Graph {
         }
         guarded(|| {
             let found = py
-                .detach(|| explain(room(memory), rules, &self.graph, data, shapes, &position))
+                .detach(|| {
+                    let (room, graph) = (room(memory), &self.graph);
+                    explain(room, rules, &marginalised, graph, data, shapes, &position)
+                })
                 .map_err(graph_error)?;
             serde_json::to_string(&found).map_err(graph_error)
         })

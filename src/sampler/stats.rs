@@ -5,11 +5,11 @@ use crate::kernels::parts::{Array, Part, array};
 
 /// Keeps of a draw's position what is wanted of it.
 pub trait Keep: Send {
-    /// Keeps a draw.
+    /// Keeps a draw, of warm-up or after it; returns the log density of what was drawn along with it, given the position.
     ///
     /// # Errors
     /// If the model fails at this position.
-    fn keep(&mut self, position: &[f64]) -> Result<(), DensityError>;
+    fn keep(&mut self, position: &[f64], tuning: bool) -> Result<f64, DensityError>;
 }
 
 /// The values of one statistic, a value a draw.
@@ -209,11 +209,12 @@ impl ChainDraws {
     /// # Errors
     /// If the model fails at this position.
     pub fn push(&mut self, position: &[f64], stats: &DrawStats) -> Result<(), DensityError> {
+        let mut stats = *stats;
         match &mut self.keep {
-            Some(keep) => keep.keep(position)?,
+            Some(keep) => stats.lp += keep.keep(position, stats.tuning)?,
             None => self.positions.extend(position),
         }
-        self.columns.push(stats);
+        self.columns.push(&stats);
         self.len += 1;
         self.warmup_draws += usize::from(stats.tuning);
         Ok(())

@@ -23,6 +23,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--reparametrise", action="store_true", help="with the option of that name")
     parser.add_argument("--batch", action="store_true", help="by sample_batch, all data sets in one call")
     parser.add_argument("--warm-start", action="store_true", help="with a pilot, with --batch")
+    parser.add_argument("--marginalise", action="store_true", help="with the option of that name")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--alarm", type=float, default=1e-6, help="probability of any false alarm (1e-6)")
     return parser.parse_args()
@@ -36,7 +37,7 @@ def main() -> int:
         for kind in arguments.kind:
             for model in arguments.model:
                 began = time.perf_counter()
-                flags = ("pool", "early_stop", "reparametrise")
+                flags = ("pool", "early_stop", "reparametrise", "marginalise")
                 given = {flag: getattr(arguments, flag) for flag in flags}
                 options = {"metric": metric, "kind": kind, **given}
                 if arguments.warm_start:

@@ -81,6 +81,13 @@ def hierarchical_non_centred():
 
 
 @_case()
+def crossed_effects():
+    group, item = pm.Normal("group", 0, pm.HalfNormal("tau", 1), shape=6), pm.Normal("item", 0, 0.5, shape=4)
+    mu = pm.Normal("mu", 1, 2) + group[_GROUP] + item[np.arange(24) % 4] * _X[:, 0]
+    pm.Normal("y", mu, pm.Gamma("sigma", 4, 4), observed=_data(24))
+
+
+@_case()
 def logistic_regression():
     logit = pm.Normal("intercept", 0, 1) + _X @ pm.Normal("slope", 0, 1, shape=3)
     pm.Bernoulli("y", logit_p=logit, observed=_data(24, int))

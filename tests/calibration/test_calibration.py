@@ -40,6 +40,11 @@ def test_chains_that_meet_are_calibrated(chains):
     _assert_calibrated("linear_regression", {"pool": True, "early_stop": True}, chains=chains)
 
 
+@pytest.mark.parametrize("model", ["hierarchical_centred", "linear_regression", "crossed_effects"])
+def test_calibrated_with_variables_integrated_out(model):
+    _assert_calibrated(model, {"marginalise": True})
+
+
 def test_p_values_of_uniform_ranks():
     """The p-value is exact: below alpha with probability alpha at most, and little less."""
     rng = np.random.default_rng(1)

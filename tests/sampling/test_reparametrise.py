@@ -101,7 +101,7 @@ def test_posterior_is_that_of_the_form_written_by_hand(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_takes_no_more_gradients_than_the_better_form_by_hand(name):
-    centred, non_centred, ours = (cost(name, form, seeds=1, draws=2000) for form in FORMS)
+    centred, non_centred, ours = (cost(name, form, seeds=1, draws=2000) for form in list(FORMS)[:3])
     assert ours.divergences == 0
     assert ours.bulk < 1.3 * min(centred.bulk, non_centred.bulk)
 

@@ -383,6 +383,7 @@ fn is_cheap(function: ScalarFn) -> bool {
             | RoundHalfEven
             | RoundHalfAway
             | StopGradient
+            | Rounding
             | IsNan
             | IsInf
             | Not

@@ -90,16 +90,7 @@ pub fn apply(b: &mut Builder, root: Id, rules: Rules) -> Id {
             id
         } else {
             let node = node.clone();
-            match node.op {
-                Op::Map(function) => {
-                    let value = b.map(function, &inputs);
-                    match b.size(value) == node.size() {
-                        true => b.reshape(value, &node.shape),
-                        false => b.broadcast(value, &node.shape),
-                    }
-                }
-                op => b.push(op, inputs, node.shape, node.dtype),
-            }
+            b.again(&node, inputs)
         };
         let new = match b.node(same).op {
             Op::Reduce(Reduction::Sum, [1, n, 1])

@@ -6,7 +6,7 @@
 use super::affine::{Source, Term};
 use super::rows::{take, times};
 use crate::bound::{Builder, Id};
-use crate::scalar::ScalarFn::{MulSub, StopGradient};
+use crate::scalar::ScalarFn::{MulSub, Rounding};
 use crate::tensor::Tensor;
 
 /// Columns of a matrix above which a product is a plain one: errors of so many terms are no rarity elsewhere either.
@@ -93,7 +93,7 @@ pub fn on_rows(b: &mut Builder, terms: &[Term], rows: &[u32]) -> Id {
     let sum = total.sum.unwrap_or_else(|| b.number(0.0));
     let value = match total.lost {
         Some(lost) => {
-            let lost = b.map(StopGradient, &[lost]);
+            let lost = b.map(Rounding, &[lost]);
             b.add(sum, lost)
         }
         None => sum,
