@@ -265,8 +265,15 @@ def test_forms_are_logged(rust_sample, caplog):
 def test_divergences_name_the_remedy(caplog):
     def messages(model, reparametrise):
         caplog.clear()
+        # Long steps: those of a cautious run may not reach the neck of the funnel.
         compile_model(model).sample(
-            draws=300, tune=200, chains=4, random_seed=1, reparametrise=reparametrise, progressbar=False
+            draws=500,
+            tune=200,
+            chains=4,
+            random_seed=1,
+            target_accept=0.6,
+            reparametrise=reparametrise,
+            progressbar=False,
         )
         return caplog.text
 
