@@ -346,12 +346,13 @@ def test_of_repeated_places_the_last_value_counts():
 
 @pytest.mark.filterwarnings("ignore:xtensor module is experimental")
 def test_arrays_with_dims():
+    import pymc.dims as dims
     from pytensor.xtensor import as_xtensor
     from pytensor.xtensor.signal import convolve1d
 
     with pm.Model(coords={"channel": range(3), "date": range(8), "lag": range(3)}) as model:
-        x = pm.dims.Normal("x", dims=("date", "channel"))
-        w = pm.dims.Normal("w", dims=("channel", "lag"))
+        x = dims.Normal("x", dims=("date", "channel"))
+        w = dims.Normal("w", dims=("channel", "lag"))
         flat = x.stack({"flat": ("channel", "date")})
         terms = {
             "adstock": convolve1d(x, w, dims=("date", "lag"), mode="full"),
