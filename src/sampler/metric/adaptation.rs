@@ -156,7 +156,7 @@ impl MetricAdaptation {
             return true;
         }
         let diagonal = fitted(MetricKind::Diag, &points, &mut self.diagonal, &self.economy);
-        if choice::residual(&diagonal, &points) < SMALL_RESIDUAL {
+        if choice::residual(self.diagonal.scale(), &points) < SMALL_RESIDUAL {
             *metric = diagonal;
             return true;
         }

@@ -14,13 +14,16 @@
 //! not its own minima: far from normal the sum over all gradients outweighs the one direction of the draws that
 //! trajectories have to follow, and it takes the Fisher diagonal where the variances need fewer steps.
 
-use super::covariance::multiply;
+use super::covariance::{multiply, transposed, triangle};
 use super::economy::Economy;
 use super::fit::{self, MOST_DENSE, fitted};
-use super::points::{Points, mean};
+use super::points::{Points, scaled_offsets, variances};
 use super::{Diagonal, Metric};
 use crate::sampler::settings::MetricKind;
+use crate::sampler::vector::{accumulate, dot};
 
+/// A block of more points than this times the dimension is condensed.
+const MANY: usize = 3;
 /// Points that the cost is computed from at most: it takes a square matrix of them.
 const MOST_POINTS: usize = 200;
 /// Multiplications by the covariance that bring out its largest eigenvector.
@@ -39,7 +42,22 @@ const FITS: f64 = 3.0;
 const HEAVY: f64 = 0.1;
 
 /// Points to fit to, and later or earlier ones to judge by.
-type Fold = [Points; 2];
+struct Fold {
+    fit: Points,
+    judged: usize,
+    blocks: [Block; BLOCKS],
+}
+
+impl Fold {
+    fn new(fit: &Points, judge: &Points) -> Self {
+        let blocks = judge.thinned(MOST_POINTS).blocks::<BLOCKS>();
+        Self {
+            fit: fit.clone(),
+            judged: judge.len(),
+            blocks: blocks.map(|points| Block::new(&points)),
+        }
+    }
+}
 
 /// The halves of the points in both roles, if a half is enough for a fit; else the first points that are enough and
 /// those after them; none if there are too few.
@@ -56,12 +74,41 @@ fn folds(points: &Points) -> Vec<Fold> {
     if n < split + BLOCKS * LEAST_BLOCK {
         return Vec::new();
     }
-    let (older, newer) = (points.select(0..split), points.select(split..n));
-    let mut folds = vec![[older.clone(), newer.clone()]];
+    let (older, newer) = (points.range(0..split), points.range(split..n));
+    let mut folds = vec![Fold::new(&older, &newer)];
     if n - split >= enough {
-        folds.push([newer, older]);
+        folds.push(Fold::new(&newer, &older));
     }
     folds
+}
+
+/// What a block of neighbouring points says about a metric: their covariances.
+struct Block {
+    points: usize,
+    /// Rows whose squares add up to those of the draws around their mean.
+    draws: Vec<f64>,
+    /// The same of the gradients around 0.
+    gradients: Vec<f64>,
+}
+
+impl Block {
+    fn new(points: &Points) -> Self {
+        let dim = points.dim();
+        Self {
+            points: points.len(),
+            draws: condensed(scaled_offsets(&points.draws, &vec![1.0; dim]), dim),
+            gradients: condensed(points.gradients.clone(), dim),
+        }
+    }
+}
+
+/// Few rows in place of many, R in place of Q R: sums of squares of any linear combination of columns are the same.
+fn condensed(rows: Vec<f64>, dim: usize) -> Vec<f64> {
+    let n = rows.len() / dim;
+    if n < MANY * dim {
+        return rows;
+    }
+    triangle(n, transposed([n, dim], &rows))
 }
 
 /// What the candidates are held against each other with.
@@ -74,10 +121,11 @@ struct Judge<'a> {
 impl Judge<'_> {
     /// Logarithms of the time a draw under metrics of this kind, one a block that they were not fitted to.
     fn log_times(&self, kind: MetricKind) -> Vec<f64> {
-        let of_fold = |[fit, judge]: &Fold| {
-            let metric = fitted(kind, fit, &mut self.diagonal.clone(), self.economy);
-            let step = self.economy.log_step(metric.work(fit.dim()));
-            log_costs(&metric, judge).map(|cost| cost + step)
+        let of_fold = |fold: &Fold| {
+            let metric = fitted(kind, &fold.fit, &mut self.diagonal.clone(), self.economy);
+            let dim = fold.fit.dim();
+            let step = self.economy.log_step(metric.work(dim));
+            std::array::from_fn::<_, BLOCKS, _>(|k| log_cost(&metric, &fold.blocks[k], dim) + step)
         };
         self.folds.iter().flat_map(of_fold).collect()
     }
@@ -100,7 +148,7 @@ pub fn choose(
         diagonal,
         economy,
     };
-    let judged = judge.folds.first()?[1].len();
+    let judged = judge.folds.first()?.judged;
     let least = least_log_cost(dim, judged);
     let log_step = |kind| economy.log_step(fit::least_work(kind, dim));
     let full = if dim > MOST_DENSE {
@@ -146,84 +194,127 @@ fn standard_error(values: &[f64]) -> f64 {
     (squares / (n - 1.0) / n).sqrt()
 }
 
-/// Symmetric (m, m) matrix with the eigenvalues other than 0 of the covariance of rows around 0.
+/// Symmetric (m, m) matrix with the eigenvalues other than 0 of R'R for rows R.
 fn gram(rows: &[f64], dim: usize) -> (usize, Vec<f64>) {
     let n = rows.len() / dim;
-    let mut gram = if n < dim {
+    let gram = if n < dim {
         multiply([n, dim, n], [false, true], rows, rows)
     } else {
         multiply([dim, n, dim], [true, false], rows, rows)
     };
-    gram.iter_mut().for_each(|c| *c /= n as f64);
     (n.min(dim), gram)
 }
 
-/// The largest eigenvalue, by power iteration.
+/// The largest eigenvalue of a symmetric matrix, by power iteration.
 fn largest(m: usize, a: &[f64]) -> f64 {
     let top = (0..m).fold(0, |i, j| if a[j * m + j] > a[i * m + i] { j } else { i });
     let mut v = a[top * m..(top + 1) * m].to_vec();
+    let mut product = vec![0.0; m];
+    let mut norm = dot(&v, &v).sqrt();
     for _ in 0..POWER_STEPS {
-        let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
         v.iter_mut().for_each(|v| *v /= norm);
-        v = multiply([m, m, 1], [false, false], a, &v);
+        product.fill(0.0);
+        for (v, row) in v.iter().zip(a.chunks_exact(m)) {
+            accumulate(&mut product, *v, row);
+        }
+        std::mem::swap(&mut v, &mut product);
+        norm = dot(&v, &v).sqrt();
     }
-    v.iter().map(|v| v * v).sum::<f64>().sqrt()
+    norm
 }
 
-/// How far whitened gradients are from those of a standard normal, the mean of |y + g|^2 around its own mean.
+/// How far gradients, in coordinates of these scales, are from those of a standard normal: the mean of |y + g|^2 around its own mean.
 ///
 /// On draws of a normal whose whitened covariance has the eigenvalues w_i it is the sum of w_i + 1 / w_i - 2, which
 /// bounds every one of them. A few points are enough: where all w_i are 1 it is 0 for any.
-pub fn residual(metric: &Metric, points: &Points) -> f64 {
-    let dim = points.dim();
-    let centre = mean(&points.draws, dim);
-    let (mut y, mut g) = (vec![0.0; dim], vec![0.0; dim]);
-    let (mut squares, mut sum) = (0.0, vec![0.0; dim]);
-    let rows = points.draws.chunks_exact(dim);
-    for (draw, gradient) in rows.zip(points.gradients.chunks_exact(dim)) {
-        let offsets = draw.iter().zip(&centre);
-        y.iter_mut().zip(offsets).for_each(|(y, (x, c))| *y = x - c);
-        metric.whiten(&mut y);
-        metric.pull(gradient, &mut g);
-        for ((y, g), sum) in y.iter().zip(&g).zip(&mut sum) {
-            squares += (y + g) * (y + g);
-            *sum += y + g;
-        }
-    }
-    let n = points.len() as f64;
-    squares / n - sum.iter().map(|s| (s / n) * (s / n)).sum::<f64>()
+pub fn residual(scale: &[f64], points: &Points) -> f64 {
+    variances(&points.whitened_sums(scale), scale.len())
+        .iter()
+        .sum()
 }
 
-/// Logarithms of the leapfrog steps a draw that the metric promises, one a block of neighbouring points, up to a
-/// constant that is the same for every metric.
-fn log_costs(metric: &Metric, points: &Points) -> [f64; BLOCKS] {
-    let points = points.thinned(MOST_POINTS);
-    let blocks = points.blocks::<BLOCKS>();
-    blocks.map(|block| log_cost(metric, &block))
-}
-
-/// The same of points that are one block.
-fn log_cost(metric: &Metric, points: &Points) -> f64 {
-    let dim = points.dim();
-    let centre = mean(&points.draws, dim);
-    let (mut draws, mut gradients) = (points.draws.clone(), vec![0.0; points.gradients.len()]);
-    for x in draws.chunks_exact_mut(dim) {
-        x.iter_mut().zip(&centre).for_each(|(x, c)| *x -= c);
-        metric.whiten(x);
-    }
-    let rows = points.gradients.chunks_exact(dim);
+/// Logarithm of the leapfrog steps a draw that the metric promises on a block of points, up to a constant that is the
+/// same for every metric.
+fn log_cost(metric: &Metric, block: &Block, dim: usize) -> f64 {
+    let (mut draws, mut gradients) = (block.draws.clone(), vec![0.0; block.gradients.len()]);
+    draws.chunks_exact_mut(dim).for_each(|x| metric.whiten(x));
+    let rows = block.gradients.chunks_exact(dim);
     for (g, out) in rows.zip(gradients.chunks_exact_mut(dim)) {
         metric.pull(g, out);
     }
+    let n = block.points as f64;
     let (m, c_x) = gram(&draws, dim);
     let (_, c_g) = gram(&gradients, dim);
-    let squares = c_g.iter().map(|c| c * c).sum::<f64>() / dim as f64;
-    0.5 * largest(m, &c_x).ln() + 0.25 * squares.ln()
+    let squares = c_g.iter().map(|c| c * c).sum::<f64>() / (n * n * dim as f64);
+    0.5 * (largest(m, &c_x) / n).ln() + 0.25 * squares.ln()
 }
 
-/// What [`log_costs`] finds with `n` points for a normal with its own metric, by the law of Marchenko and Pastur (1967).
+/// What [`log_cost`] finds with `n` points for a normal with its own metric, by the law of Marchenko and Pastur (1967).
 fn least_log_cost(dim: usize, n: usize) -> f64 {
     let block = (n.min(MOST_POINTS) / BLOCKS).max(1);
     let ratio = dim as f64 / block as f64;
     ratio.sqrt().ln_1p() + 0.25 * ratio.ln_1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::one_of_each;
+    use super::*;
+    use crate::sampler::rng::ChainRng;
+
+    /// [`log_cost`] by its definition: the power of the covariance matrix by plain loops.
+    fn defined(metric: &Metric, points: &Points) -> f64 {
+        let (n, dim) = (points.len(), points.dim());
+        let mut draws = scaled_offsets(&points.draws, &vec![1.0; dim]);
+        draws.chunks_exact_mut(dim).for_each(|x| metric.whiten(x));
+        let mut gradients = vec![0.0; n * dim];
+        for (g, out) in points
+            .gradients
+            .chunks_exact(dim)
+            .zip(gradients.chunks_exact_mut(dim))
+        {
+            metric.pull(g, out);
+        }
+        let covariance = |rows: &[f64], i: usize, j: usize| {
+            rows.chunks_exact(dim).map(|x| x[i] * x[j]).sum::<f64>() / n as f64
+        };
+        let c_x: Vec<f64> = (0..dim * dim)
+            .map(|k| covariance(&draws, k / dim, k % dim))
+            .collect();
+        let trace = (0..dim * dim)
+            .map(|k| covariance(&gradients, k / dim, k % dim).powi(2))
+            .sum::<f64>();
+        let mut v: Vec<f64> = (0..dim).map(|i| 1.0 + i as f64).collect();
+        let mut norm = 1.0;
+        for _ in 0..2000 {
+            v = c_x
+                .chunks_exact(dim)
+                .map(|row| dot(row, &v) / norm)
+                .collect();
+            norm = dot(&v, &v).sqrt();
+        }
+        0.5 * norm.ln() + 0.25 * (trace / dim as f64).ln()
+    }
+
+    #[test]
+    fn the_cost_is_that_of_all_points_of_a_block() {
+        let (dim, mut rng) = (3, ChainRng::new(3));
+        for n in [7, 9, 40] {
+            let mut points = Points::new(dim);
+            let (mut x, mut g) = (vec![0.0; dim], vec![0.0; dim]);
+            for _ in 0..n {
+                rng.fill_normal(&mut x);
+                rng.fill_normal(&mut g);
+                x[0] = 3.0 * x[0] + 100.0;
+                g[1] += 2.0 * g[2];
+                points.add(&x, &g, 0.0);
+            }
+            let block = Block::new(&points);
+            assert_eq!(block.draws.len() < n * dim, n >= MANY * dim);
+            for metric in one_of_each() {
+                let (found, expected) = (log_cost(&metric, &block, dim), defined(&metric, &points));
+                assert!((found - expected).abs() < 1e-3, "{n}: {found} {expected}");
+            }
+        }
+    }
 }

@@ -15,9 +15,10 @@
 //!
 //! S = B B' with B = L^-T V W^1/4, where C_g + gamma I = L L' and L' (C_x + gamma I) L = V W V'.
 
-use super::points::{Points, mean};
+use super::points::{Points, scaled_offsets};
 use super::{Dense, LowRank};
 use crate::kernels::linalg::{cholesky, eigh, product, qr, triangular};
+use crate::sampler::vector::{accumulate, dot};
 
 /// Variance of scaled coordinates that stands for none. On nine regressions 1e-8 to 1e-5 make no
 /// difference; 1e-3 hides directions of nearly collinear columns.
@@ -51,38 +52,50 @@ fn eigen(m: usize, a: &[f64]) -> Option<(Vec<f64>, Vec<f64>)> {
     finite.then_some((values, vectors))
 }
 
-/// Q, (m, k), and R, (k, n), of an (m, n) matrix.
-pub(super) fn orthogonal_triangular([m, n]: [usize; 2], a: &[f64]) -> (Vec<f64>, Vec<f64>) {
+/// Q, (m, k) with k the smaller size, of an (m, n) matrix.
+fn orthogonal([m, n]: [usize; 2], a: &[f64]) -> Vec<f64> {
     let k = m.min(n);
     let (mut q, mut r) = (vec![0.0; m * k], vec![0.0; k * n]);
     let mut scratch = vec![0.0; qr::factor_scratch(m, n)];
     qr::factor([1, m, n], a, &mut q, &mut r, &mut scratch);
-    (q, r)
+    q
+}
+
+/// R of a matrix whose columns, of length `n`, come one after the other; its diagonal is not negative.
+///
+/// By the modified Gram-Schmidt process, whose R is as good as that of reflections, whatever becomes of Q (Bjorck 1967).
+pub(super) fn triangle(n: usize, mut columns: Vec<f64>) -> Vec<f64> {
+    let dim = columns.len() / n;
+    let mut r = vec![0.0; dim * dim];
+    let mut rest = &mut columns[..];
+    for i in 0..dim {
+        let (first, others) = rest.split_at_mut(n);
+        let row = &mut r[i * dim + i..(i + 1) * dim];
+        row[0] = dot(first, first).sqrt();
+        if row[0] > 0.0 {
+            first.iter_mut().for_each(|x| *x /= row[0]);
+            for (r, other) in row[1..].iter_mut().zip(others.chunks_exact_mut(n)) {
+                *r = dot(first, other);
+                accumulate(other, -*r, first);
+            }
+        }
+        rest = others;
+    }
+    r
 }
 
 /// Row-major (rows, columns) to (columns, rows).
-fn transposed([rows, columns]: [usize; 2], a: &[f64]) -> Vec<f64> {
+pub(super) fn transposed([rows, columns]: [usize; 2], a: &[f64]) -> Vec<f64> {
     let column = |j: usize| (0..rows).map(move |i| a[i * columns + j]);
     (0..columns).flat_map(column).collect()
 }
 
-/// Rows less their mean, their columns times `factor`.
-fn centred(rows: &[f64], dim: usize, factor: impl Fn(usize) -> f64) -> Vec<f64> {
-    let mean = mean(rows, dim);
-    let mut centred = rows.to_vec();
-    for row in centred.chunks_exact_mut(dim) {
-        for (i, (x, m)) in row.iter_mut().zip(&mean).enumerate() {
-            *x = (*x - m) * factor(i);
-        }
-    }
-    centred
-}
-
 /// Draws and gradients less their means, in the coordinates that the diagonal metric scales.
 fn scaled(points: &Points, scale: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let inverse: Vec<f64> = scale.iter().map(|s| 1.0 / s).collect();
     (
-        centred(&points.draws, scale.len(), |i| 1.0 / scale[i]),
-        centred(&points.gradients, scale.len(), |i| scale[i]),
+        scaled_offsets(&points.draws, &inverse),
+        scaled_offsets(&points.gradients, scale),
     )
 }
 
@@ -128,7 +141,7 @@ pub fn dense(points: &Points, scale: &[f64]) -> Option<Dense> {
     let (n, dim) = (points.len(), scale.len());
     let (draws, gradients) = scaled(points, scale);
     let b = root(n, dim, &draws, &gradients)?;
-    let (_, r) = orthogonal_triangular([dim, dim], &transposed([dim, dim], &b));
+    let r = triangle(dim, b); // B' has the rows of B for columns
     Dense::new(scale, &transposed([dim, dim], &r))
 }
 
@@ -165,7 +178,7 @@ pub fn low_rank(points: &Points, scale: &[f64], weight: impl Fn(usize) -> f64) -
     let q = (count < dim).then(|| {
         let (mut joint, gradients) = scaled(&points.thinned(BASIS_POINTS), scale);
         joint.extend(gradients);
-        orthogonal_triangular([dim, count], &transposed([count, dim], &joint)).0
+        orthogonal([dim, count], &transposed([count, dim], &joint))
     });
     let m = dim.min(count);
     let b = match &q {
@@ -185,4 +198,36 @@ pub fn low_rank(points: &Points, scale: &[f64], weight: impl Fn(usize) -> f64) -
     };
     let own: Vec<f64> = kept.iter().map(|&k| values[k].sqrt()).collect();
     Some(LowRank::new(scale.to_vec(), directions, &own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampler::rng::ChainRng;
+
+    /// The largest difference of R'R and A'A, for A of `n` rows and `dim` columns.
+    fn error(n: usize, dim: usize, columns: &[f64]) -> f64 {
+        let r = triangle(n, columns.to_vec());
+        let below = (0..dim).flat_map(|i| r[i * dim..i * dim + i].iter());
+        assert!(below.copied().all(|r| r == 0.0));
+        let ours = multiply([dim, dim, dim], [true, false], &r, &r);
+        let expected = multiply([dim, n, dim], [false, true], columns, columns);
+        let errors = ours.iter().zip(expected).map(|(a, b)| (a - b).abs());
+        errors.fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn a_triangle_has_the_products_of_the_matrix() {
+        let mut rng = ChainRng::new(1);
+        for (n, dim) in [(1, 1), (33, 3), (5, 5), (40, 17), (100, 40), (3, 7)] {
+            let mut columns = vec![0.0; n * dim];
+            rng.fill_normal(&mut columns);
+            assert!(error(n, dim, &columns) < 1e-12 * n as f64, "{n} {dim}");
+            if dim > 2 {
+                columns.copy_within(0..n, n); // twice the same
+                columns[2 * n..3 * n].fill(0.0);
+                assert!(error(n, dim, &columns) < 1e-12 * n as f64, "{n} {dim}");
+            }
+        }
+    }
 }

@@ -1,5 +1,8 @@
 //! The points that a metric is estimated from: draws of the latest windows, with gradient and log density.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 /// Numbers kept of draws, and as many of gradients: 64 MiB each; older points go.
 const BUDGET: usize = 1 << 23;
 /// A point this many times further below the median log density than the tenth percentile is still on its way.
@@ -80,6 +83,17 @@ impl Points {
         self.logps.drain(..old);
     }
 
+    /// The points of a stretch.
+    pub fn range(&self, range: Range<usize>) -> Self {
+        let rows = range.start * self.dim..range.end * self.dim;
+        Self {
+            dim: self.dim,
+            draws: self.draws[rows.clone()].to_vec(),
+            gradients: self.gradients[rows].to_vec(),
+            logps: self.logps[range].to_vec(),
+        }
+    }
+
     /// The points with these numbers.
     pub fn select(&self, numbers: impl Iterator<Item = usize>) -> Self {
         let mut selected = Self::new(self.dim);
@@ -92,59 +106,110 @@ impl Points {
     /// Their gradients are so large that a few of them ruin a covariance. They are told by their log
     /// density: far below where that of the newer half of the points lies. For a normal in d dimensions
     /// its standard deviation is sqrt(d / 2), which is taken for the least spread that is plausible.
-    pub fn typical(&self) -> Self {
+    pub fn typical(&self) -> Cow<'_, Self> {
         let mut recent = self.logps[self.len() / 2..].to_vec();
-        recent.sort_by(f64::total_cmp);
         let Some(last) = recent.len().checked_sub(1) else {
-            return self.clone();
+            return Cow::Borrowed(self);
         };
-        let (median, low) = (recent[last / 2], recent[last / 10]);
+        let (lower, &mut median, _) = recent.select_nth_unstable_by(last / 2, f64::total_cmp);
+        let low = match last / 10 {
+            tenth if tenth < lower.len() => *lower.select_nth_unstable_by(tenth, f64::total_cmp).1,
+            _ => median,
+        };
         let spread = (median - low).max((self.dim as f64 / 2.0).sqrt());
         let floor = median - TYPICAL * spread;
         if self.logps.iter().all(|&logp| logp >= floor) {
-            return self.clone();
+            return Cow::Borrowed(self);
         }
-        self.select((0..self.len()).filter(|&i| self.logps[i] >= floor))
+        Cow::Owned(self.select((0..self.len()).filter(|&i| self.logps[i] >= floor)))
     }
 
     /// Stretches of equal length, from the oldest points to the newest; what is left over falls to none.
     pub fn blocks<const N: usize>(&self) -> [Self; N] {
         let length = self.len() / N;
-        std::array::from_fn(|k| self.select(k * length..(k + 1) * length))
+        std::array::from_fn(|k| self.range(k * length..(k + 1) * length))
+    }
+
+    /// Draws and gradients in coordinates of these scales, added up.
+    pub fn whitened_sums(&self, scale: &[f64]) -> Vec<f64> {
+        let scales = repeated(scale);
+        let mut sums = self.draws.clone();
+        let blocks = sums.chunks_mut(scales.len());
+        for (x, g) in blocks.zip(self.gradients.chunks(scales.len())) {
+            for (x, (g, scale)) in x.iter_mut().zip(g.iter().zip(&scales)) {
+                *x = *x / scale + *g * scale;
+            }
+        }
+        sums
     }
 
     /// At most `most` points, evenly from the oldest to the newest.
-    pub fn thinned(&self, most: usize) -> Self {
+    pub fn thinned(&self, most: usize) -> Cow<'_, Self> {
         let n = self.len();
         if n <= most {
-            return self.clone();
+            return Cow::Borrowed(self);
         }
-        self.select((0..most).map(|k| (k + 1) * n / most - 1))
+        Cow::Owned(self.select((0..most).map(|k| (k + 1) * n / most - 1)))
     }
+}
+
+/// Numbers that sums over rows go through at a time: several short rows, side by side in SIMD lanes.
+const WIDTH: usize = 24;
+
+/// The sum over rows of `dim` numbers of `term(x)`, by column; `term` is also given the place of x in [`side_by_side`] rows.
+fn column_sums(rows: &[f64], dim: usize, term: impl Fn(f64, usize) -> f64) -> Vec<f64> {
+    let mut sums = vec![0.0; side_by_side(dim)];
+    for block in rows.chunks(sums.len()) {
+        for (place, (sum, x)) in sums.iter_mut().zip(block).enumerate() {
+            *sum += term(*x, place);
+        }
+    }
+    let (columns, others) = sums.split_at_mut(dim);
+    for other in others.chunks_exact(dim) {
+        columns.iter_mut().zip(other).for_each(|(sum, x)| *sum += x);
+    }
+    sums.truncate(dim);
+    sums
+}
+
+/// Numbers of as many whole rows as go side by side.
+fn side_by_side(dim: usize) -> usize {
+    dim * (WIDTH / dim).max(1)
+}
+
+/// A row as often as rows go side by side.
+fn repeated(row: &[f64]) -> Vec<f64> {
+    let width = side_by_side(row.len());
+    row.iter().copied().cycle().take(width).collect()
+}
+
+/// Rows of `factors.len()` numbers less their mean, times the factor of each column.
+pub fn scaled_offsets(rows: &[f64], factors: &[f64]) -> Vec<f64> {
+    let means = repeated(&mean(rows, factors.len()));
+    let factors = repeated(factors);
+    let mut offsets = rows.to_vec();
+    for block in offsets.chunks_mut(means.len()) {
+        for (x, (mean, factor)) in block.iter_mut().zip(means.iter().zip(&factors)) {
+            *x = (*x - mean) * factor;
+        }
+    }
+    offsets
 }
 
 /// The mean of rows of `dim` numbers.
 pub fn mean(rows: &[f64], dim: usize) -> Vec<f64> {
     let share = dim as f64 / rows.len() as f64;
-    let mut mean = vec![0.0; dim];
-    for row in rows.chunks_exact(dim) {
-        for (mean, x) in mean.iter_mut().zip(row) {
-            *mean += share * x;
-        }
-    }
-    mean
+    column_sums(rows, dim, |x, _| share * x)
 }
 
 /// The variance of each column of rows of `dim` numbers.
 pub fn variances(rows: &[f64], dim: usize) -> Vec<f64> {
-    let (mean, share) = (mean(rows, dim), dim as f64 / rows.len() as f64);
-    let mut variances = vec![0.0; dim];
-    for row in rows.chunks_exact(dim) {
-        for ((variance, mean), x) in variances.iter_mut().zip(&mean).zip(row) {
-            *variance += share * (x - mean) * (x - mean);
-        }
-    }
-    variances
+    let share = dim as f64 / rows.len() as f64;
+    let means = repeated(&mean(rows, dim));
+    column_sums(rows, dim, |x, place| {
+        let offset = x - means[place];
+        share * offset * offset
+    })
 }
 
 #[cfg(test)]
@@ -185,6 +250,59 @@ mod tests {
     #[test]
     fn variances_around_the_mean() {
         assert_eq!(variances(&[1.0, 5.0, 3.0, 5.0], 2), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn columns_are_those_of_a_plain_loop_whatever_goes_side_by_side() {
+        for (n, dim) in [
+            (1, 1),
+            (7, 1),
+            (100, 1),
+            (25, 3),
+            (9, 5),
+            (40, 23),
+            (6, 24),
+            (5, 60),
+        ] {
+            let rows: Vec<f64> = (0..n * dim).map(|k| ((k * k) % 17) as f64 - 4.0).collect();
+            let scale: Vec<f64> = (0..dim).map(|j| 1.0 + j as f64).collect();
+            let (means, spreads) = (mean(&rows, dim), variances(&rows, dim));
+            let offsets = scaled_offsets(&rows, &scale);
+            let mut points = Points::new(dim);
+            for row in rows.chunks_exact(dim) {
+                points.add(row, row, 0.0);
+            }
+            let sums = points.whitened_sums(&scale);
+            for j in 0..dim {
+                let column: Vec<f64> = rows[j..].iter().step_by(dim).copied().collect();
+                let mean = column.iter().sum::<f64>() / n as f64;
+                let squares = column.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>();
+                assert!((means[j] - mean).abs() < 1e-12);
+                assert!((spreads[j] - squares / n as f64).abs() < 1e-12);
+                for (i, x) in column.iter().enumerate() {
+                    let place = i * dim + j;
+                    assert!((offsets[place] - scale[j] * (x - mean)).abs() < 1e-10);
+                    assert!((sums[place] - (x / scale[j] + x * scale[j])).abs() < 1e-10);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn typical_points_are_told_by_order_statistics() {
+        for n in [1, 2, 3, 9, 10, 50, 51] {
+            let mut points = Points::new(1);
+            // On the way for a tenth; what is left lies at 0 to -10.
+            let logp = |i: usize| {
+                if i < n / 10 {
+                    -1e3
+                } else {
+                    -((i * 7 % 11) as f64)
+                }
+            };
+            (0..n).for_each(|i| assert!(points.add(&[i as f64], &[0.0], logp(i))));
+            assert_eq!(points.typical().len(), n - n / 10, "{n}");
+        }
     }
 
     #[test]

@@ -284,7 +284,7 @@ fn the_residual_tells_the_eigenvalues_of_a_normal() {
             let (x, g) = normal.point(&mut rng);
             points.add(&x, &g, 0.0);
         }
-        choice::residual(&Metric::unit(3), &points)
+        choice::residual(&[1.0; 3], &points)
     };
     assert!(residual(0.0, 5) < 1e-20);
     // The eigenvalues are 2, 1/2 and 1/2, each of which gives 1/2; its standard error is about 0.03.
