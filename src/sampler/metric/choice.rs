@@ -26,8 +26,10 @@ use crate::sampler::vector::{accumulate, dot};
 const MANY: usize = 3;
 /// Points that the cost is computed from at most: it takes a square matrix of them.
 const MOST_POINTS: usize = 200;
-/// Multiplications by the covariance that bring out its largest eigenvector.
+/// Multiplications by the covariance that bring out its largest eigenvector, at most.
 const POWER_STEPS: usize = 30;
+/// They end where the eigenvalue changes by less than this share of it.
+const CONVERGED: f64 = 1e-4;
 /// Blocks of neighbouring points that are judged by apart.
 const BLOCKS: usize = 3;
 /// Fewer points in a block say nothing.
@@ -218,7 +220,10 @@ fn largest(m: usize, a: &[f64]) -> f64 {
             accumulate(&mut product, *v, row);
         }
         std::mem::swap(&mut v, &mut product);
-        norm = dot(&v, &v).sqrt();
+        let last = std::mem::replace(&mut norm, dot(&v, &v).sqrt());
+        if (norm - last).abs() < CONVERGED * norm {
+            break;
+        }
     }
     norm
 }
