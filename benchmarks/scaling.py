@@ -64,12 +64,13 @@ def _design(rows: int, columns: int) -> tuple[Any, np.random.Generator]:
     return rng.normal(size=(rows, columns)), rng
 
 
-MODELS: dict[str, Callable[[int, int], Any]] = {
-    "linear": linear,
-    "logistic": logistic,
-    "hierarchical": hierarchical,
+MODELS: dict[str, tuple[Callable[[int, int], Any], bool]] = {
+    "linear": (linear, True),
+    "linear, rewrites=False": (linear, False),
+    "logistic": (logistic, True),
+    "hierarchical": (hierarchical, True),
 }
-"""What is measured, by name."""
+"""What is measured, by name: a model, and whether the rules of exact algebra are on."""
 
 ROWS = [10**k for k in range(2, 8)]
 """Rows, at `FEW_COLUMNS` columns."""
@@ -141,11 +142,12 @@ def _least_seconds(work: Callable[[], Any]) -> float:
     return least
 
 
-def gradient_seconds(model: Any) -> float:
-    """Return seconds of a log density with gradient."""
+def gradient_seconds(model: Any, *, rewrites: bool = True) -> float:
+    """Return seconds of a log density with gradient, with or without the rules of exact algebra."""
+    from pymc_rustmc.arguments import checked_rewrites
     from pymc_rustmc.compile import translate_model
 
-    density = translate_model(model).bind().density
+    density = translate_model(model, rewrites=checked_rewrites(rewrites)).bind().density
     position = np.zeros(density.dim)
     return _least_seconds(lambda: density.logp_and_gradient(position))
 
@@ -162,10 +164,10 @@ def measure(most_rows: int) -> dict[str, Any]:
             "model": name,
             "along": along,
             "points": points,
-            "seconds": [gradient_seconds(build(*point)) for point in points],
-            "bounds": [machine.bound(*point, others=1 + (name == "hierarchical")) for point in points],
+            "seconds": [gradient_seconds(build(*point), rewrites=rewrites) for point in points],
+            "bounds": [machine.bound(*point, others=1 + (build is hierarchical)) for point in points],
         }
-        for name, build in MODELS.items()
+        for name, (build, rewrites) in MODELS.items()
         for along, points in paths.items()
     ]
     return {"flops": machine.flops, "bandwidth": machine.bandwidth, "curves": curves}
