@@ -220,6 +220,7 @@ fn join_turns_on(isa: Isa, ends: [End<'_>; 4]) -> bool {
 ///
 /// Loops over indices: the closures of iterators and `map` would be functions of their own, compiled for the baseline.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 fn turns_lanes<V: Lanes, const SPANS: usize, const ENDS: usize>(
     ends: [End<'_>; ENDS],
     spans: [[usize; 2]; SPANS],
