@@ -8,6 +8,7 @@ pub mod convolution;
 pub mod crew;
 pub mod evaluate;
 pub mod isa;
+pub mod leapfrog;
 pub mod linalg;
 pub mod lookup;
 pub mod loops;

@@ -14,7 +14,8 @@
 use super::metric::Metric;
 use super::rng::ChainRng;
 use super::state::State;
-use super::vector::{accumulate, add_scaled, dot};
+use super::vector::{add_scaled, dot};
+use crate::kernels::leapfrog::{self, Goal, Origin};
 
 /// The dynamics of one trajectory.
 #[derive(Debug, Clone)]
@@ -31,8 +32,10 @@ impl Hamiltonian {
     /// Makes `state`, of which position, gradient and logp are known, the start of a trajectory
     /// with a fresh random velocity.
     pub fn begin(&self, state: &mut State, rng: &mut ChainRng) {
-        self.metric
-            .pull(&state.gradient, &mut state.whitened_gradient);
+        if !matches!(self.metric, Metric::Diagonal(_)) {
+            self.metric
+                .pull(&state.gradient, &mut state.whitened_gradient);
+        }
         rng.fill_normal(&mut state.velocity);
         state.velocity_sum.copy_from_slice(&state.velocity);
         state.energy = energy(state);
@@ -44,6 +47,22 @@ impl Hamiltonian {
     #[inline]
     pub fn drift(&self, from: &State, to: &mut State, direction: f64) {
         let step = direction * self.step_size;
+        to.index = from.index + direction as i64;
+        if let Metric::Diagonal(metric) = &self.metric {
+            let origin = Origin {
+                position: &from.position,
+                velocity: &from.velocity,
+                gradient: &from.gradient,
+            };
+            leapfrog::drift(
+                metric.scale(),
+                step,
+                origin,
+                &mut to.velocity,
+                &mut to.position,
+            );
+            return;
+        }
         add_scaled(
             &from.velocity,
             0.5 * step,
@@ -52,18 +71,27 @@ impl Hamiltonian {
         );
         self.metric
             .drift(&from.position, &to.velocity, step, &mut to.position);
-        to.index = from.index + direction as i64;
     }
 
     /// Second half: completes `to`, whose gradient is now known, with log density `logp`.
     #[inline]
     pub fn kick(&self, from: &State, to: &mut State, direction: f64, logp: f64) {
         let half = 0.5 * direction * self.step_size;
-        self.metric.pull(&to.gradient, &mut to.whitened_gradient);
-        accumulate(&mut to.velocity, half, &to.whitened_gradient);
-        sum_velocities(from, to, direction);
+        let (scale, gradient) = match &self.metric {
+            Metric::Diagonal(metric) => (Some(metric.scale()), &to.gradient),
+            metric => {
+                metric.pull(&to.gradient, &mut to.whitened_gradient);
+                (None, &to.whitened_gradient)
+            }
+        };
+        let goal = Goal {
+            velocity: &mut to.velocity,
+            sum: &mut to.velocity_sum,
+        };
+        let from = [&from.velocity[..], &from.velocity_sum];
+        let squares = leapfrog::kick(scale, gradient, [half, direction], from, goal);
         to.logp = logp;
-        to.energy = energy(to);
+        to.energy = 0.5 * squares - logp;
     }
 
     /// Whether a step with this energy error counts as divergent.

@@ -7,7 +7,7 @@ pub struct State {
     pub position: Vec<f64>,
     /// Gradient of the log density with respect to x.
     pub gradient: Vec<f64>,
-    /// Gradient with respect to the whitened coordinates y.
+    /// Gradient with respect to the whitened coordinates y; not kept under a diagonal metric, which has it in passing.
     pub whitened_gradient: Vec<f64>,
     /// Velocity v = dy/dt; with a unit mass matrix it is the momentum too.
     pub velocity: Vec<f64>,

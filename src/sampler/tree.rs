@@ -23,7 +23,10 @@ use super::local_step::{LocalStep, Progress};
 use super::rng::ChainRng;
 use super::state::{Pool, State, StateId};
 use super::trajectory::{Outcome, Step, acceptance};
-use super::vector::span_dots;
+use crate::kernels::leapfrog::{self, End};
+
+/// Fall of the energy, since the start or the last such fall, at which weights are counted anew, before they overflow.
+const DEEP_FALL: f64 = 300.0;
 
 /// Neighbouring states of the trajectory, in the order in which they were built.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +34,8 @@ struct Subtree {
     first: StateId,
     last: StateId,
     proposal: StateId,
-    /// Logarithm of the sum of exp(H_start - H) over the states.
-    log_weight: f64,
+    /// Sum of exp(H_reference - H) over the states.
+    weight: f64,
     depth: u32,
 }
 
@@ -61,6 +64,8 @@ pub struct Tree {
     /// How WALNUTS makes a step; NUTS takes one leapfrog.
     local_step: Option<LocalStep>,
     start_energy: f64,
+    /// Energy of a state of weight 1.
+    reference: f64,
     acceptance_sum: f64,
     /// Steps that `acceptance_sum` is of.
     attempts: u64,
@@ -77,11 +82,12 @@ impl Tree {
             local_step: max_local_error.map(|error| LocalStep::new(error, &mut pool)),
             pool,
             max_depth,
-            trajectory: leaf(current, 0.0),
+            trajectory: leaf(current, 1.0),
             stack: Vec::with_capacity(max_depth as usize + 1),
             direction: 1.0,
             pending: current,
             start_energy: 0.0,
+            reference: 0.0,
             acceptance_sum: 0.0,
             attempts: 0,
             outcome: Outcome::default(),
@@ -109,6 +115,7 @@ impl Tree {
         let current = self.current_mut();
         hamiltonian.begin(current, rng);
         self.start_energy = current.energy;
+        self.reference = self.start_energy;
         self.acceptance_sum = 0.0;
         self.attempts = 0;
         self.outcome = Outcome::default();
@@ -144,7 +151,8 @@ impl Tree {
             let (from, to) = self.pool.pair(self.end(), self.pending);
             hamiltonian.kick(from, to, self.direction, logp);
         }
-        let energy_error = self.pool.get(self.pending).energy - self.start_energy;
+        let energy = self.pool.get(self.pending).energy;
+        let energy_error = energy - self.start_energy;
         self.outcome.record(energy_error);
         self.attempts += 1;
         if hamiltonian.diverges(energy_error) {
@@ -152,10 +160,17 @@ impl Tree {
             self.outcome.diverging = true;
             return self.discard_subtree();
         }
-        self.acceptance_sum += coarse_acceptance.unwrap_or_else(|| acceptance(energy_error));
+        let weight = self.weigh(energy);
+        self.acceptance_sum += coarse_acceptance.unwrap_or_else(|| {
+            if self.reference == self.start_energy {
+                weight.min(1.0)
+            } else {
+                acceptance(energy_error)
+            }
+        });
 
         self.pool.retain(self.pending, 2);
-        let mut subtree = leaf(self.pending, -energy_error);
+        let mut subtree = leaf(self.pending, weight);
         while let Some(&before) = self.stack.last()
             && before.depth == subtree.depth
         {
@@ -173,6 +188,22 @@ impl Tree {
             return Step::NeedGradient;
         }
         self.join(subtree, hamiltonian, rng)
+    }
+
+    /// The weight of a state of this energy; weights of states far above it may become 0.
+    #[inline]
+    fn weigh(&mut self, energy: f64) -> f64 {
+        let fall = self.reference - energy;
+        if fall > DEEP_FALL {
+            self.reference = energy;
+            let share = libm::exp(-fall);
+            self.trajectory.weight *= share;
+            self.stack
+                .iter_mut()
+                .for_each(|subtree| subtree.weight *= share);
+            return 1.0;
+        }
+        libm::exp(fall)
     }
 
     /// Begins a subtree as large as the trajectory on a random side of it.
@@ -228,14 +259,12 @@ impl Tree {
     /// Joins two adjacent subtrees; `uniform` decides between their proposals.
     #[inline]
     fn merge(&mut self, before: Subtree, after: Subtree, choice: Choice, uniform: f64) -> Subtree {
-        let lead = after.log_weight - before.log_weight;
-        let smaller_share = libm::exp(-lead.abs()); // weight of the lighter over the heavier
-        let odds = if lead < 0.0 { smaller_share } else { 1.0 };
-        let after_wins = uniform
-            < match choice {
-                Choice::Multinomial => odds / (1.0 + smaller_share),
-                Choice::Progressive => odds,
-            };
+        let weight = before.weight + after.weight;
+        let rival = match choice {
+            Choice::Multinomial => weight,
+            Choice::Progressive => before.weight,
+        };
+        let after_wins = uniform * rival < after.weight;
         let (proposal, loser) = if after_wins {
             (after.proposal, before.proposal)
         } else {
@@ -248,7 +277,7 @@ impl Tree {
             first: before.first,
             last: after.last,
             proposal,
-            log_weight: before.log_weight.max(after.log_weight) + libm::log1p(smaller_share),
+            weight,
             depth: before.depth + 1,
         }
     }
@@ -256,18 +285,28 @@ impl Tree {
     /// Whether two adjacent subtrees turn together: the whole, and the two spans across the join.
     #[inline]
     fn turns(&self, before: &Subtree, after: &Subtree, direction: f64) -> bool {
-        let turns = |from: StateId, to: StateId| {
-            let (from, to) = (self.pool.get(from), self.pool.get(to));
-            if direction > 0.0 {
-                span_turns(from, to)
-            } else {
-                span_turns(to, from)
+        let end = |id: StateId| {
+            let state = self.pool.get(id);
+            End {
+                sum: &state.velocity_sum,
+                velocity: &state.velocity,
             }
         };
-        // With a single state on either side, a span across the join is the whole.
-        turns(before.first, after.last)
-            || before.depth > 0
-                && (turns(before.first, after.first) || turns(before.last, after.last))
+        let (mut first, mut second) = (*before, *after);
+        if direction < 0.0 {
+            for part in [&mut first, &mut second] {
+                std::mem::swap(&mut part.first, &mut part.last);
+            }
+            std::mem::swap(&mut first, &mut second);
+        }
+        if before.depth == 0 {
+            // With a single state on either side, a span across the join is the whole.
+            leapfrog::turns(end(first.first), end(second.last))
+        } else {
+            let [a, b] = [end(first.first), end(first.last)];
+            let [c, d] = [end(second.first), end(second.last)];
+            leapfrog::join_turns([a, b, c, d])
+        }
     }
 
     fn drop_subtree(&mut self, subtree: &Subtree) {
@@ -291,7 +330,7 @@ impl Tree {
         self.pool.retain(draw, 2);
         self.pool.release(self.trajectory.first);
         self.pool.release(self.trajectory.last);
-        self.trajectory = leaf(draw, 0.0);
+        self.trajectory = leaf(draw, 1.0);
         let outcome = &mut self.outcome;
         outcome.acceptance_rate = self.acceptance_sum / self.attempts as f64;
         outcome.energy_error = self.pool.get(draw).energy - self.start_energy;
@@ -305,19 +344,12 @@ impl Tree {
     }
 }
 
-fn leaf(state: StateId, log_weight: f64) -> Subtree {
+fn leaf(state: StateId, weight: f64) -> Subtree {
     Subtree {
         first: state,
         last: state,
         proposal: state,
-        log_weight,
+        weight,
         depth: 0,
     }
-}
-
-/// Whether the span of states from `a` to `b`, in time, turns at either end.
-#[inline]
-fn span_turns(a: &State, b: &State) -> bool {
-    let (at_a, at_b) = span_dots(&a.velocity_sum, &b.velocity_sum, &a.velocity, &b.velocity);
-    at_a < 0.0 || at_b < 0.0
 }

@@ -363,7 +363,7 @@ fn compare_all(max_local_error: Option<f64>) -> [u64; 3] {
                 }
             };
             let unit = Metric::unit;
-            let cases: [(&mut dyn Density, Metric, f64); 6] = [
+            let cases: [(&mut dyn Density, Metric, f64); 7] = [
                 (&mut Normal::standard(1), unit(1), 0.5),
                 (&mut Normal::standard(19), Metric::diagonal(&[0.9; 19]), 0.5),
                 (
@@ -374,6 +374,7 @@ fn compare_all(max_local_error: Option<f64>) -> [u64; 3] {
                 (&mut Funnel { dim: 6, scale: 3.0 }, unit(6), 0.1),
                 (&mut EightSchools, unit(10), 0.3),
                 (&mut Cut, unit(3), 0.5),
+                (&mut Normal::standard(3), unit(3), 40.0), // weights that no number holds
             ];
             for (density, metric, x) in cases {
                 add(compare(

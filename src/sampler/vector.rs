@@ -41,31 +41,6 @@ pub fn accumulate(y: &mut [f64], a: f64, x: &[f64]) {
     }
 }
 
-/// The dot products of `b - a + first` with `first` and with `last`.
-#[inline]
-pub fn span_dots(a: &[f64], b: &[f64], first: &[f64], last: &[f64]) -> (f64, f64) {
-    let (a_blocks, a_rest) = a.as_chunks::<STRIPES>();
-    let (b_blocks, b_rest) = b.as_chunks::<STRIPES>();
-    let (first_blocks, first_rest) = first.as_chunks::<STRIPES>();
-    let (last_blocks, last_rest) = last.as_chunks::<STRIPES>();
-    let (mut with_first, mut with_last) = ([0.0; STRIPES], [0.0; STRIPES]);
-    let blocks = a_blocks.iter().zip(b_blocks);
-    for ((a, b), (first, last)) in blocks.zip(first_blocks.iter().zip(last_blocks)) {
-        for i in 0..STRIPES {
-            let sum = b[i] - a[i] + first[i];
-            with_first[i] += sum * first[i];
-            with_last[i] += sum * last[i];
-        }
-    }
-    let rest = a_rest.iter().zip(b_rest);
-    for (i, ((a, b), (first, last))) in rest.zip(first_rest.iter().zip(last_rest)).enumerate() {
-        let sum = b - a + first;
-        with_first[i] += sum * first;
-        with_last[i] += sum * last;
-    }
-    (fold(with_first), fold(with_last))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,20 +52,6 @@ mod tests {
             let b: Vec<f64> = (0..n).map(|i| (3 * i) as f64 + 1.0).collect();
             let expected: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
             assert_eq!(dot(&a, &b), expected, "length {n}"); // small integers: exact in any order
-        }
-    }
-
-    #[test]
-    fn span_dots_are_two_dot_products() {
-        for n in [0, 1, 7, 8, 19] {
-            let vector = |k: i32| -> Vec<f64> { (0..n).map(|i| ((i * k) % 11) as f64).collect() };
-            let (a, b, first, last) = (vector(2), vector(3), vector(5), vector(7));
-            let sum: Vec<f64> = (0..n as usize).map(|i| b[i] - a[i] + first[i]).collect();
-            assert_eq!(
-                span_dots(&a, &b, &first, &last),
-                (dot(&sum, &first), dot(&sum, &last)),
-                "length {n}"
-            );
         }
     }
 }

@@ -94,26 +94,19 @@ impl MetricAdaptation {
 
     /// The metric, of the kind that is chosen now, of another's foreground alone.
     pub fn metric_of(&self, other: &Self) -> Metric {
-        let points = other.points.typical();
-        fitted(
-            self.chosen,
-            &points,
-            &mut self.diagonal.clone(),
-            &self.economy,
-        )
+        self.fitted_to(&other.points.typical())
     }
 
     /// The metrics of the older and of the newer half of the foreground.
     pub fn metrics_of_halves(&self) -> [Metric; 2] {
         let halves = self.points.typical().blocks::<2>();
-        halves.map(|points| {
-            fitted(
-                self.chosen,
-                &points,
-                &mut self.diagonal.clone(),
-                &self.economy,
-            )
-        })
+        halves.map(|points| self.fitted_to(&points))
+    }
+
+    /// The metric, of the kind that is chosen now, of these points.
+    fn fitted_to(&self, points: &Points) -> Metric {
+        let diagonal = &mut self.diagonal.clone();
+        fitted(self.chosen, points, diagonal, &self.economy)
     }
 
     /// Steps of a trajectory were made under `metric`, which pay for fits to come.

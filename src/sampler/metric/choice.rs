@@ -36,8 +36,10 @@ const BLOCKS: usize = 3;
 const LEAST_BLOCK: usize = 6;
 /// Fewer points to fit to do not either.
 const LEAST_FIT: usize = 20;
-/// A metric that costs more to fit and to apply must need less time by this, beyond the error of the comparison: in logarithms.
+/// A metric that costs more to fit and to apply must need less by this, steps weighed with their time, beyond the error of the comparison: in logarithms.
 const ADVANTAGE: f64 = 0.03;
+/// Steps more by which a draw may miss the fewest, in logarithms: beyond that their number decides, whatever their time.
+const TOLERANCE: f64 = 0.1;
 /// Fits that a candidate must be able to pay for by the time that it saves: two to judge it and one to use it.
 const FITS: f64 = 3.0;
 /// Where a dense metric's steps are longer than those of a low-rank one by this, in logarithms, both are tried.
@@ -120,22 +122,45 @@ struct Judge<'a> {
     economy: &'a Economy,
 }
 
+/// What a kind of metric promises on each block that it was not fitted to, in logarithms.
+struct Promise {
+    kind: MetricKind,
+    /// Steps a draw.
+    steps: Vec<f64>,
+    /// What a draw costs: steps, weighed with their time.
+    costs: Vec<f64>,
+}
+
+impl Promise {
+    /// Whether it is better than that of a simpler kind, by more than the error of the comparison.
+    fn beats(&self, simpler: &Self) -> bool {
+        let (saved, saved_error) = difference(&simpler.steps, &self.steps);
+        let (gain, gain_error) = difference(&simpler.costs, &self.costs);
+        let cheaper = gain > ADVANTAGE + gain_error && saved > -TOLERANCE;
+        cheaper || saved > TOLERANCE + saved_error
+    }
+}
+
 impl Judge<'_> {
-    /// Logarithms of the time a draw under metrics of this kind, one a block that they were not fitted to.
-    fn log_times(&self, kind: MetricKind) -> Vec<f64> {
+    fn promise(&self, kind: MetricKind) -> Promise {
         let of_fold = |fold: &Fold| {
             let metric = fitted(kind, &fold.fit, &mut self.diagonal.clone(), self.economy);
             let dim = fold.fit.dim();
             let step = self.economy.log_step(metric.work(dim));
-            std::array::from_fn::<_, BLOCKS, _>(|k| log_cost(&metric, &fold.blocks[k], dim) + step)
+            let steps = fold
+                .blocks
+                .each_ref()
+                .map(|block| log_cost(&metric, block, dim));
+            steps.map(|steps| (steps, steps + step))
         };
-        self.folds.iter().flat_map(of_fold).collect()
+        let (steps, costs) = self.folds.iter().flat_map(of_fold).unzip();
+        Promise { kind, steps, costs }
     }
 }
 
 /// The kind that promises most on points that it was not fitted to; none if they are too few to tell.
 ///
-/// A kind is taken in place of a simpler one if the gain exceeds its own error, told by blocks of neighbouring points: a funnel's mouth and
+/// A kind is taken in place of a simpler one if it needs fewer steps by more than [`TOLERANCE`], or within that less time, and if the gain exceeds its own error, told by blocks of neighbouring points: a funnel's mouth and
 /// neck want different metrics, so that what one block gains by a metric of the others another loses. It is tried only if, were it perfect,
 /// it would save more time than its trial and those that failed before; the `last` choice is kept where that no longer pays for another.
 pub fn choose(
@@ -160,10 +185,10 @@ pub fn choose(
     } else {
         vec![MetricKind::Dense]
     };
-    let mut best = (MetricKind::Diag, judge.log_times(MetricKind::Diag));
+    let mut best = judge.promise(MetricKind::Diag);
     let mut failed = 0.0;
     for kind in [vec![MetricKind::DrawDiag], full].concat() {
-        let excess = average(&best.1) - log_step(kind) - least;
+        let excess = average(&best.costs) - log_step(kind) - least;
         let work = fit::least_work(kind, dim);
         let saving = economy.run(excess, work) - economy.run(0.0, work);
         let price = fit::price(kind, dim, n);
@@ -173,27 +198,27 @@ pub fn choose(
             }
             continue;
         }
-        let times = judge.log_times(kind);
-        let gains: Vec<f64> = best.1.iter().zip(&times).map(|(b, t)| b - t).collect();
-        if average(&gains) > ADVANTAGE + standard_error(&gains) {
-            best = (kind, times);
+        let promise = judge.promise(kind);
+        if promise.beats(&best) {
+            best = promise;
         } else {
             failed += (FITS - 1.0) * price;
         }
     }
     economy.waste(failed);
-    Some(best.0)
+    Some(best.kind)
 }
 
 fn average(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Standard error of the mean.
-fn standard_error(values: &[f64]) -> f64 {
-    let (n, mean) = (values.len() as f64, average(values));
-    let squares = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>();
-    (squares / (n - 1.0) / n).sqrt()
+/// The mean of a - b, and its standard error.
+fn difference(a: &[f64], b: &[f64]) -> (f64, f64) {
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let (n, mean) = (a.len() as f64, average(&differences));
+    let squares = differences.iter().map(|d| (d - mean) * (d - mean));
+    (mean, (squares.sum::<f64>() / (n - 1.0) / n).sqrt())
 }
 
 /// Symmetric (m, m) matrix with the eigenvalues other than 0 of R'R for rows R.
@@ -321,5 +346,32 @@ mod tests {
                 assert!((found - expected).abs() < 1e-3, "{n}: {found} {expected}");
             }
         }
+    }
+
+    /// A promise of these steps a draw, each of which weighs so much.
+    fn promise(steps: [f64; 6], step: f64) -> Promise {
+        Promise {
+            kind: MetricKind::Dense,
+            steps: steps.to_vec(),
+            costs: steps.iter().map(|steps| steps + step).collect(),
+        }
+    }
+
+    #[test]
+    fn within_a_tenth_time_decides_beyond_it_the_number_of_steps() {
+        let simple = promise([3.0; 6], 1.0);
+        let beats = |steps, step| promise([steps; 6], step).beats(&simple);
+        assert!(beats(2.95, 1.0));
+        assert!(!beats(2.95, 1.04));
+        assert!(beats(2.8, 1.5));
+        assert!(beats(3.05, 0.8));
+        assert!(!beats(3.2, 0.1));
+    }
+
+    #[test]
+    fn a_gain_that_blocks_disagree_about_is_none() {
+        let simple = promise([3.0; 6], 1.0);
+        let unsure = promise([2.0, 3.5, 2.1, 3.4, 2.2, 3.6], 1.0);
+        assert!(average(&unsure.steps) < 2.81 && !unsure.beats(&simple));
     }
 }
