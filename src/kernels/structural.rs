@@ -66,21 +66,18 @@ pub fn view(source: &[f64], offset: usize, strides: &[isize], shape: &[usize], o
         (1, 1) => rows(lead, start, length, out, |start, row| {
             row.copy_from_slice(&source[start as usize..][..length]);
         }),
+        // Of lengths that the compiler knows.
         (1, _) => rows(lead, start, length, out, |start, row| {
-            copy_tiles(source, start, stride, &[0], row);
+            copy_known::<1>(source, start, stride, &tile, row);
         }),
-        // Of a length that the compiler knows.
         (2, _) => rows(lead, start, 2 * length, out, |start, row| {
-            copy_tiles(source, start, stride, &[tile[0], tile[1]], row);
+            copy_known::<2>(source, start, stride, &tile, row);
+        }),
+        (3, _) => rows(lead, start, 3 * length, out, |start, row| {
+            copy_known::<3>(source, start, stride, &tile, row);
         }),
         (4, _) => rows(lead, start, 4 * length, out, |start, row| {
-            copy_tiles(
-                source,
-                start,
-                stride,
-                tile.first_chunk::<4>().expect("there are 16"),
-                row,
-            );
+            copy_known::<4>(source, start, stride, &tile, row);
         }),
         _ => rows(lead, start, size * length, out, |start, row| {
             copy_tiles(source, start, stride, &tile[..size], row);
@@ -120,6 +117,23 @@ fn rows(
             start -= stride * length as isize;
             *index = 0;
         }
+    }
+}
+
+/// [`copy_tiles`] for tiles of `N` elements.
+#[inline(always)]
+fn copy_known<const N: usize>(
+    source: &[f64],
+    mut start: isize,
+    stride: isize,
+    tile: &[isize; TILE],
+    out: &mut [f64],
+) {
+    for row in out.as_chunks_mut::<N>().0 {
+        for k in 0..N {
+            row[k] = source[(start + tile[k]) as usize];
+        }
+        start += stride;
     }
 }
 
