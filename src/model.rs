@@ -17,7 +17,7 @@ use crate::recorder::{Recorded, Recorder, Wanted};
 use crate::rewrite::algebra::{self, Rules};
 use crate::rewrite::fuse::fuse;
 use crate::sampler::{Run, RunError, Settings};
-use crate::tensor::Tensor;
+use crate::tensor::{LARGE, Tensor};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -67,7 +67,10 @@ impl Model {
         data: HashMap<String, Data>,
         shapes: &HashMap<String, Vec<usize>>,
     ) -> Result<Model, BindError> {
-        let bound = bind::bind_with(Builder::default().limited_to(room), graph, data, shapes)?;
+        let mut bound = bind::bind_with(Builder::default().limited_to(room), graph, data, shapes)?;
+        if bound.builder.constant_elements() >= LARGE {
+            bound.forget_others();
+        }
         let (mut density, mut logp) = log_density(&bound, rules)?;
         let mut rewrites = BTreeMap::new();
         let mut count = |b: &Builder| {
@@ -393,8 +396,8 @@ fn foreign_calls(builder: &Builder, roots: &[Id], found: &mut Vec<(String, Arc<M
 pub(crate) fn log_density(bound: &Bound, rules: Rules) -> Result<(Builder, Id), BindError> {
     let logp = bound.outputs.iter().find(|(name, _)| name == LOGP);
     let logp = logp.ok_or_else(|| BindError::Misfit("the graph has no output `logp`".into()))?;
-    let (mut builder, logp) = bound.builder.extract(logp.1);
-    let logp = algebra::apply(&mut builder, logp, rules);
+    let (mut builder, roots) = bound.builder.extract(&[logp.1]);
+    let logp = algebra::apply(&mut builder, roots[0], rules);
     Ok((builder, logp))
 }
 

@@ -2,6 +2,7 @@
 
 use crate::kernels::borrowed::Borrowed;
 use crate::kernels::buffer::Buffer;
+use crate::kernels::simd::LANES;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -144,6 +145,21 @@ impl Tensor {
         Tensor::stored(shape, values, Storage::Padded(Buffer::from_values(values)))
     }
 
+    /// As [`Tensor::new`], of values at the beginning of a buffer, which is kept.
+    pub fn padded(shape: Vec<usize>, mut buffer: Buffer) -> Tensor {
+        let size = size_of(&shape);
+        if size == 1 {
+            let value = buffer[0];
+            buffer[..LANES].fill(value);
+        }
+        let hash = hash(&shape, &buffer[..size]);
+        Tensor {
+            shape,
+            values: Storage::Padded(buffer),
+            hash,
+        }
+    }
+
     /// As [`Tensor::new`], of elements that large arrays share.
     pub fn shared(shape: Vec<usize>, values: &Values) -> Tensor {
         if values.len() < LARGE {
@@ -159,15 +175,11 @@ impl Tensor {
             values.len(),
             "values do not fill the shape"
         );
-        let mut hasher = Mixer::default();
-        shape.hash(&mut hasher);
-        for value in values {
-            hasher.write_u64(value.to_bits());
-        }
+        let hash = hash(&shape, values);
         Tensor {
             shape,
             values: storage,
-            hash: hasher.finish(),
+            hash,
         }
     }
 
@@ -212,6 +224,15 @@ impl Tensor {
             .all(|value| value.to_bits() == first.to_bits())
             .then_some(*first)
     }
+}
+
+fn hash(shape: &[usize], values: &[f64]) -> u64 {
+    let mut hasher = Mixer::default();
+    shape.hash(&mut hasher);
+    for value in values {
+        hasher.write_u64(value.to_bits());
+    }
+    hasher.finish()
 }
 
 impl PartialEq for Tensor {

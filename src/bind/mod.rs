@@ -44,6 +44,17 @@ pub struct Bound {
     pub outputs: Vec<(String, Id)>,
 }
 
+impl Bound {
+    /// Forgets the nodes that no output needs.
+    pub fn forget_others(&mut self) {
+        let ids: Vec<Id> = self.outputs.iter().map(|(_, id)| *id).collect();
+        let kept = self.builder.forget_others(&ids);
+        for ((_, id), kept) in self.outputs.iter_mut().zip(kept) {
+            *id = kept;
+        }
+    }
+}
+
 /// f64 holds all integers up to this one.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 

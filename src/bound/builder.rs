@@ -157,23 +157,42 @@ impl Builder {
         &self.nodes[id.index()]
     }
 
-    /// A builder with only the nodes that `root` needs, and the root in it.
-    pub fn extract(&self, root: Id) -> (Builder, Id) {
+    /// A builder with only the nodes that `roots` need, and the roots in it.
+    pub fn extract(&self, roots: &[Id]) -> (Builder, Vec<Id>) {
         let mut part = Builder {
             simplifies: self.simplifies,
             most: self.most,
             left: self.left,
             ..Builder::default()
         };
-        let mut ids = vec![Id(0); root.index() + 1];
-        for id in self.reachable(&[root]) {
+        let mut ids = vec![Id(0); self.nodes.len()];
+        for id in self.reachable(roots) {
             let mut node = self.node(id).clone();
             node.inputs
                 .iter_mut()
                 .for_each(|input| *input = ids[input.index()]);
             ids[id.index()] = part.append(node, self.selected[id.index()]);
         }
-        (part, ids[root.index()])
+        let roots = roots.iter().map(|root| ids[root.index()]).collect();
+        (part, roots)
+    }
+
+    /// Forgets the nodes that `roots` do not need, with the arrays of constants that were folded into others; returns
+    /// the roots' new nodes.
+    pub fn forget_others(&mut self, roots: &[Id]) -> Vec<Id> {
+        let (kept, roots) = self.extract(roots);
+        let fired = std::mem::take(&mut self.fired);
+        *self = Builder { fired, ..kept };
+        roots
+    }
+
+    /// Elements of all constants together.
+    pub fn constant_elements(&self) -> usize {
+        let constants = self
+            .nodes
+            .iter()
+            .filter(|node| matches!(node.op, Op::Constant(_)));
+        constants.map(Node::size).sum()
     }
 
     /// What `roots` need, in which constants that only ops of a kind read are parameters, from entry `dim` of the

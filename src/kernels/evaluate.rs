@@ -46,5 +46,5 @@ pub fn node(node: &Node, inputs: &[&Tensor]) -> Result<Tensor, Failure> {
             whole::run(node, &mut state, |k| inputs[k].values(), &mut out[..size])?;
         }
     }
-    Ok(Tensor::new(node.shape.clone(), &out[..size]))
+    Ok(Tensor::padded(node.shape.clone(), out))
 }

@@ -2,7 +2,7 @@
 
 use super::buffer::Buffer;
 use super::isa::Isa;
-use super::machine::Workspace;
+use super::machine::{Input, Program, Workspace};
 use super::native::{Recurrence, Row, Steps};
 use super::whole::Failure;
 use crate::bound::loops::{self, Loop, LoopGradient, Source};
@@ -60,6 +60,26 @@ impl Tracks {
         });
         Row { cursor, at }
     }
+
+    /// Where the body's inputs are; `earlier` tells where in the result the row of a trace is, of a lag and a size.
+    fn reads(
+        &mut self,
+        body: &Program,
+        inputs: &[loops::Input],
+        earlier: impl Fn(usize, usize, usize) -> usize,
+    ) -> Vec<Option<Row>> {
+        let read = |input: &Input| {
+            let loops::Input { source, size, .. } = inputs[input.position];
+            match source {
+                Source::Whole(_) => None,
+                Source::Row(k) => Some(self.row(Track::Input(k, size), 0)),
+                Source::Earlier { trace, lag } => {
+                    Some(self.row(Track::Result(size), earlier(trace, lag, size)))
+                }
+            }
+        };
+        body.inputs.iter().map(read).collect()
+    }
 }
 
 impl Track {
@@ -80,18 +100,9 @@ impl Compiled {
         let before = lags.max().unwrap_or(0);
         let mut tracks = Tracks::default();
         // The cursor of a trace stands `before` rows before the step's own.
-        let reads = l.program.inputs.iter().map(|input| {
-            let loops::Input { source, size, .. } = l.inputs[input.position];
-            match source {
-                Source::Whole(_) => None,
-                Source::Row(k) => Some(tracks.row(Track::Input(k, size), 0)),
-                Source::Earlier { trace, lag } => {
-                    let at = l.traces[trace].start + (before - lag) * size;
-                    Some(tracks.row(Track::Result(size), at))
-                }
-            }
+        let reads = tracks.reads(&l.program, &l.inputs, |trace, lag, size| {
+            l.traces[trace].start + (before - lag) * size
         });
-        let reads = reads.collect();
         let mut writes = vec![];
         for trace in &l.traces {
             for element in 0..trace.size {
@@ -114,19 +125,9 @@ impl Compiled {
     /// Compiles the reverse of a loop, if it can be.
     pub fn backward(l: &LoopGradient, isa: Isa) -> Option<Compiled> {
         let mut tracks = Tracks::default();
-        let reads = l.program.inputs.iter().map(|input| {
-            let loops::Input { source, size, .. } = l.inputs[input.position];
-            match source {
-                Source::Whole(_) => None,
-                Source::Row(k) => Some(tracks.row(Track::Input(k, size), 0)),
-                Source::Earlier { trace, .. } => {
-                    let carried = &l.carried[trace];
-                    let at = carried.start + carried.lead * size;
-                    Some(tracks.row(Track::Result(size), at))
-                }
-            }
+        let reads = tracks.reads(&l.program, &l.inputs, |trace, _, size| {
+            l.carried[trace].start + l.carried[trace].lead * size
         });
-        let reads = reads.collect();
         let mut writes = vec![];
         for &(source, size, start) in &l.targets {
             let (track, start) = match source {

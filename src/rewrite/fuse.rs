@@ -1,12 +1,15 @@
 //! The last pass, after differentiation: products join the sum that is their only reader.
 //!
 //! x y + z becomes one fused multiply-add, and a sum of products a dot product. The value of a function of others
-//! is read from the call that gives it with its gradient, if there is one.
+//! is read from the call that gives it with its gradient, if there is one. Logarithms leave recurrences (`scaled.rs`).
 
+use super::scaled::{self, Scaled};
+use crate::bound::loops::{Loop, Shared};
 use crate::bound::{Builder, Id, Node, Op, Reduction};
 use crate::foreign::Function;
 use crate::graph::DType;
-use crate::scalar::ScalarFn::{Add, Mul, MulAdd, MulSub, Sqr, Sub, SubMul};
+use crate::scalar::ScalarFn::{Add, Log, Mul, MulAdd, MulSub, Sqr, Sub, SubMul};
+use crate::tensor::Tensor;
 use std::collections::HashMap;
 
 /// The part of a graph that `roots` need, fused, and the roots in it.
@@ -31,6 +34,16 @@ pub fn fuse(source: &Builder, roots: &[Id]) -> (Builder, Vec<Id>) {
             _ => None,
         };
         let made = gradient.map_or(node, |&gradient| source.node(gradient));
+        if let Op::Loop(l) = &node.op
+            && let Some(made) = scaled::apply(l, node.inputs.len())
+        {
+            fused.count(scaled::RULE);
+            let inputs = node.inputs.iter();
+            let inputs = inputs.map(|input| map[input.index()].expect("inputs come first"));
+            let all = without_logarithms(&mut fused, node, l, made, inputs.collect());
+            map[id.index()] = Some(all);
+            continue;
+        }
         let (op, inputs) = match join(source, made, &readers) {
             Some((rule, op, inputs)) => {
                 fused.count(rule);
@@ -53,6 +66,45 @@ pub fn fuse(source: &Builder, roots: &[Id]) -> (Builder, Vec<Id>) {
         .map(|root| map[root.index()].expect("roots are reachable"));
     let roots = roots.collect();
     (fused, roots)
+}
+
+/// The value of a loop from that of one that carries sums in place of logarithms.
+fn without_logarithms(
+    b: &mut Builder,
+    node: &Node,
+    l: &Loop,
+    made: Scaled,
+    mut inputs: Vec<Id>,
+) -> Id {
+    let Scaled { of, ones, places } = made;
+    for n in ones {
+        inputs.push(b.constant(Tensor::new(vec![1, n], &vec![1.0; n])));
+    }
+    let size = of.traces.iter().map(|trace| of.steps * trace.size).sum();
+    let packed = b.push(
+        Op::Loop(Shared::new(of)),
+        inputs,
+        vec![size],
+        DType::Float64,
+    );
+    let mut parts = vec![];
+    for (trace, (start, scale)) in l.traces.iter().zip(places) {
+        let shape = [l.steps * trace.size];
+        let mut part = |start| b.part(packed, start, shape.to_vec(), DType::Float64);
+        let (value, scale) = (part(start), scale.map(&mut part));
+        parts.push(match scale {
+            Some(scale) => {
+                let log = b.map(Log, &[scale]);
+                b.map(Add, &[value, log])
+            }
+            None => value,
+        });
+    }
+    let all = match parts[..] {
+        [part] => part,
+        _ => b.concat(&parts, 0),
+    };
+    b.reshape(all, &node.shape)
 }
 
 /// The calls that give a value with its gradient, by the function of the value and its inputs.

@@ -10,6 +10,7 @@ pub mod gathers;
 pub mod identities;
 pub mod linear;
 pub mod ranges;
+pub mod scaled;
 pub mod sums;
 pub mod triangle;
 

@@ -79,7 +79,7 @@ pub(super) fn decompose_on(
 }
 
 /// The power of 2 below a number: divided by it, squares stay in range, and nothing is rounded.
-fn power_of_two(x: f64) -> f64 {
+pub(super) fn power_of_two(x: f64) -> f64 {
     let exponent = f64::from_bits(x.to_bits() & f64::INFINITY.to_bits());
     exponent.clamp(2f64.powi(-1000), 2f64.powi(1000))
 }
@@ -164,6 +164,19 @@ fn diagonalise<V: Lanes>(z: &mut [f64], d: &mut [f64], e: &mut [f64]) -> bool {
         let first = (0..last).rev().find(|&k| separate(k)).map_or(0, |k| k + 1);
         if first == last {
             (last, steps) = (last - 1, 0);
+            continue;
+        }
+        // Beside the largest of what belongs together the smallest are no more than rounding errors. They separate, too:
+        // a block of nothing else, as of a matrix of low rank, has no order that steps could find.
+        let (ends, within) = (&d[first..=last], &mut e[first..last]);
+        let largest = ends
+            .iter()
+            .chain(within.iter())
+            .fold(0.0f64, |most, x| most.max(x.abs()));
+        let errors = within
+            .iter_mut()
+            .filter(|e| **e != 0.0 && e.abs() <= f64::EPSILON * largest);
+        if errors.map(|e| *e = 0.0).count() > 0 {
             continue;
         }
         steps += 1;

@@ -3,7 +3,7 @@
 use super::super::isa::{Isa, per_isa};
 use super::super::simd::{LANES, Lanes};
 use super::BLOCK;
-use super::tile::{Strided, product, store};
+use super::tile::{Strided, add_product, product, store};
 use super::triangular::dot;
 
 /// What stands on the right of a product in tiles.
@@ -39,10 +39,17 @@ pub fn multiply_scratch(sizes: [usize; 4], transposed: [bool; 2]) -> usize {
     let columns = match right {
         Right::Dots => 0,
         Right::Columns => n.next_multiple_of(LANES),
-        Right::Rows if n.is_multiple_of(LANES) => 0,
-        Right::Rows => LANES,
+        // The last rows of the columns behind the last whole chunk.
+        Right::Rows => return LANES * LANES,
     };
     sizes[2] * columns
+}
+
+/// Of rows of contiguous elements, how many of the first have a whole chunk from column `whole` on, be it of elements of
+/// the next row.
+fn readable([rows, columns]: [usize; 2], whole: usize) -> usize {
+    let room = (rows * columns).checked_sub(whole + LANES);
+    room.map_or(0, |room| room / columns + 1).min(rows)
 }
 
 /// Products of stacks of matrices (batch, m, k) x (batch, k, n), each stored transposed if said.
@@ -73,7 +80,7 @@ pub(super) fn multiply_on(
             *value = dot::<V>(x, column);
         }
     })[isa as usize];
-    let tiles = per_isa!(fn(a: Strided, sizes: [usize; 3], b: Rows, last: Rows, out: *mut f64) {
+    let tiles = per_isa!(fn(a: Strided, sizes: [usize; 3], b: Rows, last: [(Rows, usize); 2], out: *mut f64) {
         // SAFETY: the caller vouches for the matrices.
         unsafe { in_tiles::<V>(a, sizes, b, last, out) }
     })[isa as usize];
@@ -104,16 +111,20 @@ pub(super) fn multiply_on(
                     (0..k).for_each(|l| scratch[l * width + j] = column[l]);
                 }
                 let packed = Rows(scratch.as_ptr(), width);
-                (packed, Rows(scratch.as_ptr().wrapping_add(whole), width))
+                let last = Rows(scratch.as_ptr().wrapping_add(whole), width);
+                (packed, [(last, k), (last, 0)])
             }
             Right::Rows => {
-                for (row, packed) in right
-                    .chunks_exact(columns)
-                    .zip(scratch.chunks_exact_mut(LANES))
-                {
+                let direct = readable([k, columns], whole);
+                let rows = right.chunks_exact(columns).skip(direct);
+                for (row, packed) in rows.zip(scratch.chunks_exact_mut(LANES)) {
                     packed[..columns - whole].copy_from_slice(&row[whole..]);
                 }
-                (Rows(right.as_ptr(), columns), Rows(scratch.as_ptr(), LANES))
+                let last = [
+                    (Rows(right.as_ptr().wrapping_add(whole), columns), direct),
+                    (Rows(scratch.as_ptr(), LANES), k - direct),
+                ];
+                (Rows(right.as_ptr(), columns), last)
             }
         };
         let left = Strided {
@@ -121,7 +132,7 @@ pub(super) fn multiply_on(
             row,
             column,
         };
-        // SAFETY: the processor has `isa`; the last columns stand in the scratch memory with whole chunks.
+        // SAFETY: the processor has `isa`; the last columns are read where there are whole chunks, else from the scratch.
         unsafe { tiles(left, [rows, k, columns], first, tail, out.as_mut_ptr()) };
     }
 }
@@ -130,7 +141,8 @@ pub(super) fn multiply_on(
 #[derive(Clone, Copy)]
 struct Rows(*const f64, usize);
 
-/// The product of (m, k) and (k, n) by panels of columns; those behind the last whole chunk are read from `last`.
+/// The product of (m, k) and (k, n) by panels of columns; those behind the last whole chunk are read from `last`, which
+/// are k rows in two stretches. What their chunks hold behind the last column does not matter.
 ///
 /// # Safety
 /// The matrices have these sizes, rows of `last` a whole chunk.
@@ -139,7 +151,7 @@ unsafe fn in_tiles<V: Lanes>(
     a: Strided,
     [m, k, n]: [usize; 3],
     b: Rows,
-    last: Rows,
+    last: [(Rows, usize); 2],
     out: *mut f64,
 ) {
     let (chunks, rest) = (n / LANES, n % LANES);
@@ -149,28 +161,28 @@ unsafe fn in_tiles<V: Lanes>(
         let at = |chunk: usize| (Rows(b.0.add(chunk * LANES), b.1), out.add(chunk * LANES));
         while chunk + 2 <= chunks {
             let (b, out) = at(chunk);
-            panel::<V, 2>(a, [m, k], b, out, n, 2 * LANES);
+            panel::<V, 2>(a, m, [(b, k), (b, 0)], out, n, 2 * LANES);
             chunk += 2;
         }
         if chunk < chunks {
             let (b, out) = at(chunk);
-            panel::<V, 1>(a, [m, k], b, out, n, LANES);
+            panel::<V, 1>(a, m, [(b, k), (b, 0)], out, n, LANES);
         }
         if rest > 0 {
-            panel::<V, 1>(a, [m, k], last, out.add(chunks * LANES), n, rest);
+            panel::<V, 1>(a, m, last, out.add(chunks * LANES), n, rest);
         }
     }
 }
 
-/// `held` columns of the product, from those of `b`'s first `C` chunks.
+/// `held` columns of the product, from those of the first `C` chunks of `b`'s rows, in two stretches.
 ///
 /// # Safety
 /// As for [`in_tiles`].
 #[inline(always)]
 unsafe fn panel<V: Lanes, const C: usize>(
     a: Strided,
-    [m, k]: [usize; 2],
-    b: Rows,
+    m: usize,
+    b: [(Rows, usize); 2],
     out: *mut f64,
     n: usize,
     held: usize,
@@ -179,11 +191,11 @@ unsafe fn panel<V: Lanes, const C: usize>(
     // SAFETY: the caller vouches for the matrices.
     unsafe {
         while i + BLOCK <= m {
-            tile::<V, BLOCK, C>(a.from(i, 0), k, b, out.add(i * n), n, held);
+            tile::<V, BLOCK, C>(a.from(i, 0), b, out.add(i * n), n, held);
             i += BLOCK;
         }
         while i < m {
-            tile::<V, 1, C>(a.from(i, 0), k, b, out.add(i * n), n, held);
+            tile::<V, 1, C>(a.from(i, 0), b, out.add(i * n), n, held);
             i += 1;
         }
     }
@@ -196,15 +208,23 @@ unsafe fn panel<V: Lanes, const C: usize>(
 #[inline(always)]
 unsafe fn tile<V: Lanes, const R: usize, const C: usize>(
     a: Strided,
-    k: usize,
-    b: Rows,
+    [(first, before), (second, behind)]: [(Rows, usize); 2],
     out: *mut f64,
     n: usize,
     held: usize,
 ) {
     // SAFETY: the caller vouches for the matrices.
     unsafe {
-        let sums: [[V; C]; R] = product(a, b.0, b.1 as isize, k);
+        let mut sums: [[V; C]; R] = product(a, first.0, first.1 as isize, before);
+        if behind > 0 {
+            add_product(
+                a.from(0, before),
+                second.0,
+                second.1 as isize,
+                behind,
+                &mut sums,
+            );
+        }
         for r in 0..R {
             for c in 0..C {
                 let target = out.add(r * n + c * LANES);

@@ -2,7 +2,7 @@
 
 use super::super::isa::{Isa, per_isa};
 use super::super::simd::Lanes;
-use super::eigh::reflect;
+use super::eigh::{power_of_two, reflect};
 use super::triangular::subtract;
 
 /// Elements of scratch memory for [`factor`].
@@ -38,13 +38,19 @@ pub(super) fn factor_on(
     })[isa as usize];
     let (work, more) = scratch.split_at_mut(m * n);
     for s in 0..batch {
-        work.copy_from_slice(&a[s * m * n..(s + 1) * m * n]);
+        let a = &a[s * m * n..(s + 1) * m * n];
+        let scale = power_of_two(a.iter().fold(0.0, |largest, x| x.abs().max(largest)));
+        for (work, x) in work.iter_mut().zip(a) {
+            *work = x / scale;
+        }
         // SAFETY: the processor has `isa`.
         unsafe { kernel([m, n], work, &mut q[s * m * k..(s + 1) * m * k], more) };
         let r = &mut r[s * k * n..(s + 1) * k * n];
         for i in 0..k {
             r[i * n..i * n + i].fill(0.0);
-            r[i * n + i..(i + 1) * n].copy_from_slice(&work[i * n + i..(i + 1) * n]);
+            for j in i..n {
+                r[i * n + j] = scale * work[i * n + j];
+            }
         }
     }
 }

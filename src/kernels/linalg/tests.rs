@@ -427,7 +427,21 @@ fn symmetric(random: &mut Random, n: usize, kind: usize) -> Vec<f64> {
         2 => f64::from(u8::from(i == j)) + f64::from(u8::from(i < 2 && j < 2)),
         // Out of the range of squares.
         3 => 1e200 * a[i.max(j) * n + i.min(j)],
-        4 => f64::from(u8::from(i.abs_diff(j) == 1)),
+        // Rank 3.
+        6 => (0..3.min(n)).map(|l| a[l * n + i] * a[l * n + j]).sum(),
+        // Eigenvalues in clusters: near 0, near 1 and near 1000.
+        7 => {
+            let near = f64::from(u8::from(i == j)) * [0.0, 1.0, 1e3][i % 3];
+            near + 1e-12 * a[i.max(j) * n + i.min(j)]
+        }
+        // Rows and columns of all magnitudes.
+        8 => {
+            let scale = |k: usize| 10f64.powi((k * 37 % 61) as i32 - 30);
+            scale(i) * scale(j) * a[i.max(j) * n + i.min(j)]
+        }
+        // Pairs of eigenvalues that agree to the last digit (Wilkinson's W+).
+        9 if i == j => (i as f64 - (n / 2) as f64).abs(),
+        4 | 9 => f64::from(u8::from(i.abs_diff(j) == 1)),
         _ => 0.0,
     };
     (0..n * n).map(|p| element(p / n, p % n)).collect()
@@ -436,8 +450,8 @@ fn symmetric(random: &mut Random, n: usize, kind: usize) -> Vec<f64> {
 #[test]
 fn eigenvectors_diagonalise_a_symmetric_matrix() {
     let mut random = Random::new(56);
-    for n in SIZES {
-        for kind in 0..6 {
+    for n in SIZES.into_iter().chain([BANDED]) {
+        for kind in 0..10 {
             let what = format!("order {n}, kind {kind}");
             let a = symmetric(&mut random, n, kind);
             let mut stack = [a.clone(), symmetric(&mut random, n, 0)].concat();
@@ -468,6 +482,31 @@ fn eigenvectors_diagonalise_a_symmetric_matrix() {
                 &a,
                 1e-13,
             );
+        }
+    }
+}
+
+#[test]
+fn every_symmetric_matrix_has_eigenvalues() {
+    let mut random = Random::new(60);
+    for n in (1..300).step_by(13) {
+        for kind in 0..10 {
+            let a = symmetric(&mut random, n, kind);
+            let (mut w, mut v) = (vec![f64::NAN; n], vec![f64::NAN; n * n]);
+            let mut scratch = vec![f64::NAN; eigh::decompose_scratch(n)];
+            eigh::decompose([1, n], &a, &mut w, &mut v, &mut scratch);
+            // Trace and sum of squares tell whether they are A's.
+            let size = |x: &[f64]| x.iter().map(|x| (x / 1e150).powi(2)).sum::<f64>().sqrt();
+            let (trace, sum) = (
+                (0..n).map(|i| a[i * n + i]).sum::<f64>(),
+                w.iter().sum::<f64>(),
+            );
+            let what = format!("order {n}, kind {kind}");
+            assert!(
+                (trace - sum).abs() / 1e150 <= 1e-13 * n as f64 * size(&a),
+                "{what}"
+            );
+            assert!((size(&a) - size(&w)).abs() <= 1e-13 * size(&a), "{what}");
         }
     }
 }
@@ -534,6 +573,27 @@ fn q_is_orthogonal_and_q_times_r_is_the_matrix() {
                 &a[s * m * n..(s + 1) * m * n],
                 1e-14,
             );
+        }
+    }
+}
+
+#[test]
+fn q_does_not_depend_on_the_matrix_being_large_or_small() {
+    let mut random = Random::new(63);
+    for [m, n] in [[3, 3], [20, 8], [5, 9]] {
+        let k = m.min(n);
+        let a = random_matrix(&mut random, m, n);
+        let factors = |scale: f64| {
+            let a: Vec<f64> = a.iter().map(|x| scale * x).collect();
+            let (mut q, mut r) = (vec![f64::NAN; m * k], vec![f64::NAN; k * n]);
+            let mut scratch = vec![f64::NAN; qr::factor_scratch(m, n)];
+            qr::factor([1, m, n], &a, &mut q, &mut r, &mut scratch);
+            (q, r)
+        };
+        let (q, r) = factors(1.0);
+        for scale in [2f64.powi(-530), 2f64.powi(660)] {
+            let scaled: Vec<f64> = r.iter().map(|x| scale * x).collect();
+            assert_eq!(factors(scale), (q.clone(), scaled), "{m} x {n}, {scale}");
         }
     }
 }
