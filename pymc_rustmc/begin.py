@@ -18,7 +18,7 @@ from pymc_rustmc.description import InitVals, Point, Variables
 from pymc_rustmc.live import describe_variables
 from pymc_rustmc.marginal import check_marginalised, value_names
 from pymc_rustmc.pilot import in_forms
-from pymc_rustmc.starts import checked_starts, start_functions
+from pymc_rustmc.starts import checked_starts, start_functions, starts_under
 from pymc_rustmc.template import BoundModel, output_name
 
 
@@ -110,7 +110,7 @@ def begin(
         bound = with_groups(bound, var_names) if forms else bound
         functions = bound.template.source.start_functions(bound.data, initvals, len(seeds), jitter)
     else:
-        functions = start_functions(model, initvals, len(seeds), jitter)
+        functions = starts_under(start_functions(model, initvals, len(seeds), jitter), {})
         shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
         template = translate_model(model, var_names, jacobian=jacobian, forms=forms, rewrites=rewrites)
         if marginalise:

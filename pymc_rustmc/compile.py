@@ -15,6 +15,7 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
+from pytensor.tensor.math import variadic_add
 from pytensor.tensor.subtensor import AdvancedSubtensor, Subtensor
 
 from pymc_rustmc._core import Graph
@@ -24,6 +25,7 @@ from pymc_rustmc.groups import find_groups, with_forms
 from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 from pymc_rustmc.live import DataNames, LiveModel, describe
+from pymc_rustmc.repeats import Repeat, find_repeats, terms
 from pymc_rustmc.template import BoundModel, Template, check_values, output_name, quoted
 from pymc_rustmc.translate import Walker
 from pymc_rustmc.translate.foreign import translate_whole
@@ -110,7 +112,7 @@ def _translate(
     parameters = {value: graph.parameter(value.name, value.type.ndim) for value in values}
     walker = Walker(graph, parameters, data_names, check_bounds=model.check_bounds)
     try:
-        _add_outputs(walker, {"logp": logp}, whole)
+        _add_density(walker, logp, whole)
         _add_outputs(walker, {output_name(name): output for name, output in outputs.items()}, whole)
     except UnsupportedOpError as error:
         raise named(error, model) from None
@@ -133,22 +135,71 @@ def _translate(
     )
 
 
+def _add_density(walker: Walker, logp: Variable, whole: Collection[str]) -> None:
+    """Translate the log density into the walker's graph, as one foreign node if it is in `whole`."""
+    with no_compiler():
+        if "logp" in whole:
+            node = translate_whole("logp", canonical([logp]).outputs[0], walker)
+        else:
+            node = _translated_sum(walker, logp)
+        walker.graph.output("logp", node)
+
+
 def _add_outputs(walker: Walker, outputs: Mapping[str, Variable], whole: Collection[str]) -> None:
     """Translate outputs into the walker's graph, those in `whole` as one foreign node each."""
     native = {name: output for name, output in outputs.items() if name not in whole}
-    # The density gets all rewrites.
-    simple = set() if "logp" in outputs else simple_variables(list(native.values()))
+    simple = simple_variables(list(native.values()))
     as_they_are = [output for output in native.values() if output in simple]
     others = [output for output in native.values() if output not in simple]
     with no_compiler():
         simple_nodes = iter(walker.translate(FunctionGraph(outputs=as_they_are, clone=False)))
-        nodes = iter(walker.translate(canonical(others)) if others else ())
+        nodes = iter(_translated(walker, others))
         for name, output in outputs.items():
             if name in whole:
                 node = translate_whole(name, canonical([output]).outputs[0], walker)
             else:
                 node = next(simple_nodes if output in simple else nodes)
             walker.graph.output(name, node)
+
+
+def _translated(walker: Walker, outputs: Sequence[Variable]) -> list[int]:
+    """Translate the canonical forms of `outputs`."""
+    repeats = find_repeats(outputs)
+    repeated = {position for repeat in repeats for position in repeat.members}
+    alone = [position for position in range(len(outputs)) if position not in repeated]
+    ids, of_repeats = _canonical_ids(walker, [outputs[position] for position in alone], repeats)
+    found = {**dict(zip(alone, ids, strict=True)), **of_repeats}
+    return [found[position] for position in range(len(outputs))]
+
+
+def _translated_sum(walker: Walker, total: Variable) -> int:
+    """Translate the canonical form of a sum."""
+    summands = terms(total)
+    repeats = find_repeats(summands)
+    if not repeats:
+        return _translated(walker, [total])[0]
+    repeated = {position for repeat in repeats for position in repeat.members}
+    alone = [summand for position, summand in enumerate(summands) if position not in repeated]
+    ids, of_repeats = _canonical_ids(walker, [variadic_add(*alone)] if alone else [], repeats)
+    ids += [of_repeats[position] for position in sorted(of_repeats)]
+    return walker.op("add", *(walker.cast(node, "float64") for node in ids))
+
+
+def _canonical_ids(
+    walker: Walker, alone: Sequence[Variable], repeats: Sequence[Repeat]
+) -> tuple[list[int], dict[int, int]]:
+    """Translate canonical forms of expressions, and of repeats; ids of these are by position."""
+    if not alone and not repeats:
+        return [], {}
+    fgraph = canonical([*alone, *(repeat.form for repeat in repeats)])
+    if not repeats:
+        return walker.translate(fgraph), {}
+    ids = walker.translate_some(fgraph.outputs[: len(alone)])
+    of_repeats: dict[int, int] = {}
+    for repeat, form in zip(repeats, fgraph.outputs[len(alone) :], strict=True):
+        instances = walker.instances(form, repeat.slots, repeat.values)
+        of_repeats.update(zip(repeat.members, instances, strict=True))
+    return ids, of_repeats
 
 
 _SIMPLE_OPS = (

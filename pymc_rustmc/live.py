@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from pymc_rustmc.description import (
 from pymc_rustmc.errors import UnsupportedOpError
 from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import PYTHON_MODE, SharedValues, no_compiler
-from pymc_rustmc.starts import by_variable, start_functions, start_graph
+from pymc_rustmc.starts import StartFunction, by_variable, start_functions, start_graph, starts_under
 
 
 class DataNames:
@@ -167,7 +167,7 @@ class LiveModel:
         return shapes
 
     @cached_property
-    def _start_function(self) -> Callable[[int, SharedValues], Point]:
+    def _start_function(self) -> StartFunction:
         (function,) = start_functions(self.model, None, 1, jitter=False)
         return function
 
@@ -175,9 +175,8 @@ class LiveModel:
         self, data: Arrays, initvals: InitVals, chains: int, jitter: bool
     ) -> Sequence[Callable[[int], Point]]:
         """PyMC's starting points, under these data."""
-        values = self.shared_values(data)
         functions = start_functions(self.model, initvals, chains, jitter)
-        return [partial(function, values=values) for function in functions]
+        return starts_under(functions, self.shared_values(data))
 
     def start(self, data: Arrays) -> Start:
         """PyMC's starting point under these data, and its graph if that can be translated."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pymc.exceptions import SamplingError
 from pymc.initial_point import convert_str_to_rv_dict, make_initial_point_expression
 from pymc.model import Model
-from pymc.pytensorf import find_rng_nodes, replace_rng_nodes, reseed_rngs
+from pymc.pytensorf import find_rng_nodes
 from pytensor import config
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
@@ -36,12 +36,8 @@ Explain: TypeAlias = Callable[[Point, float, NDArray[np.float64]], str]
 """Why sampling cannot start at a point with that log density and gradient."""
 
 
-def start_functions(
-    model: Model, initvals: InitVals, chains: int, jitter: bool
-) -> list[Callable[..., Point]]:
+def start_functions(model: Model, initvals: InitVals, chains: int, jitter: bool) -> list[StartFunction]:
     """Make a function for each chain, which draws that chain's starting point.
-
-    Its arguments are a seed, and optionally values in place of those that shared variables hold now.
 
     Parameters
     ----------
@@ -63,12 +59,18 @@ def start_functions(
     """
     jittered = {rv for rv in model.free_RVs if jitter and rv.dtype == config.floatX}
     if initvals is None or isinstance(initvals, Mapping):
-        return [_start_function(model, initvals or {}, jittered)] * chains
+        return [StartFunction(model, initvals or {}, jittered)] * chains
     if len(initvals) != chains:
         raise ValueError(
             f"Number of initval dicts ({len(initvals)}) does not match the number of chains ({chains})."
         )
-    return [_start_function(model, entry or {}, jittered) for entry in initvals]
+    return [StartFunction(model, entry or {}, jittered) for entry in initvals]
+
+
+def starts_under(functions: Sequence[StartFunction], values: SharedValues) -> list[Callable[[int], Point]]:
+    """Return functions of the seed alone, of which those that are equal evaluate once what is not random."""
+    under = {function: function.under(values) for function in functions}
+    return [under[function] for function in functions]
 
 
 def checked_starts(
@@ -155,17 +157,41 @@ def start_graph(model: Model, data: Mapping[str, SharedVariable]) -> Graph | Non
     return graph
 
 
-def _start_function(model: Model, initvals: Mapping[Any, Any], jittered: set[Any]) -> Callable[..., Point]:
-    names = [model.rvs_to_values[rv].name for rv in model.free_RVs]
-    expressions = replace_rng_nodes(start_expressions(model, initvals, jittered))
-    rngs = find_rng_nodes(expressions)
-    evaluate = interpreted(expressions)
+class StartFunction:
+    """Draws starting points of a model; its arguments are a seed, and values in place of those it holds now.
 
-    def start(seed: int, values: SharedValues | None = None) -> Point:
-        reseed_rngs(rngs, seed)
-        return dict(zip(names, evaluate(values or {}), strict=True))
+    Parameters
+    ----------
+    model
+        The model.
+    initvals
+        Initial values of the user.
+    jittered
+        Variables along which points are jittered.
+    """
 
-    return start
+    def __init__(self, model: Model, initvals: Mapping[Any, Any], jittered: set[Any]) -> None:
+        self._names = [model.rvs_to_values[rv].name for rv in model.free_RVs]
+        expressions = start_expressions(model, initvals, jittered)
+        # The generators that the model holds are left alone: new ones take their places.
+        generators = find_rng_nodes(expressions)
+        self._generators = len(generators)
+        self._under = interpreted(expressions, generators)
+
+    def under(self, values: SharedValues) -> Callable[[int], Point]:
+        """Return a function of the seed alone, for which whatever is not random has been evaluated."""
+        evaluate = self._under(values)
+
+        def start(seed: int) -> Point:
+            children = np.random.SeedSequence(seed).spawn(self._generators)
+            generators = [np.random.Generator(np.random.PCG64(child)) for child in children]
+            return dict(zip(self._names, evaluate(generators), strict=True))
+
+        return start
+
+    def __call__(self, seed: int, values: SharedValues | None = None) -> Point:
+        """Draw the point of a seed."""
+        return self.under(values or {})(seed)
 
 
 def _check_initvals(model: Model, initvals: Mapping[Any, Any]) -> None:

@@ -10,6 +10,7 @@ from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.traversal import toposort
 
 from pymc_rustmc._core import Graph
 from pymc_rustmc.errors import RefusedOpError, UnsupportedOpError
@@ -64,11 +65,48 @@ class Walker:
 
     def translate(self, fgraph: FunctionGraph) -> list[int]:
         """Translate every node of `fgraph` in topological order; returns the ids of its outputs."""
-        nodes = list(fgraph.toposort())
-        self._read.update(fgraph.outputs, *(node.inputs for node in nodes))
+        return self.translate_nodes(fgraph.outputs, list(fgraph.toposort()))
+
+    def translate_some(self, outputs: Sequence[Variable]) -> list[int]:
+        """Translate expressions that may share a graph with others; returns their ids."""
+        return self.translate_nodes(outputs, list(toposort(outputs)))
+
+    def translate_nodes(self, outputs: Sequence[Variable], nodes: Sequence[Apply[Any]]) -> list[int]:
+        """Translate nodes, in topological order; returns the ids of `outputs`."""
+        self._read.update(outputs, *(node.inputs for node in nodes))
         for node in nodes:
             self._translate_node(node)
-        return [self._result(output) for output in fgraph.outputs]
+        return [self._result(output) for output in outputs]
+
+    def instances(
+        self, output: Variable, slots: Sequence[Variable], values: Sequence[Sequence[Variable]]
+    ) -> list[int]:
+        """Translate an expression of `slots` once for each list of what stands in their places.
+
+        Every value is a leaf, or computed from leaves by one node.
+        """
+        nodes = list(toposort([output]))
+        self._read.update([output], *(node.inputs for node in nodes))
+        changing = set(slots)
+        repeated = []
+        for node in nodes:
+            if any(variable in changing for variable in node.inputs):
+                changing.update(node.outputs)
+                repeated.append(node)
+            else:
+                self._translate_node(node)
+        found = []
+        for instance in values:
+            self._leaves.update(zip(slots, map(self._leaf_or_element, instance), strict=True))
+            for node in repeated:
+                self._translate_node(node)
+            found.append(self._result(output))
+        return found
+
+    def _leaf_or_element(self, variable: Variable) -> int:
+        if variable.owner is not None and variable not in self._ids:
+            self._translate_node(variable.owner)
+        return self.id(variable)
 
     def child(self, graph: Graph, leaves: Mapping[Variable, int]) -> Walker:
         """Walker for a graph inside this one, such as the body of a loop, which sees only `leaves`."""
