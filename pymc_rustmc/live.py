@@ -191,6 +191,19 @@ class LiveModel:
         found = {names[id(shared.container)] for shared in inputs if id(shared.container) in names}
         return sorted(found)
 
+    def data_name(self, shared: SharedVariable) -> str:
+        """Name of the data input that a shared variable, or PyMC's copy of one, is.
+
+        Raises
+        ------
+        UnsupportedOpError
+            If it is none.
+        """
+        for name, known in self._data.items():
+            if known.container is shared.container:
+                return name
+        raise UnsupportedOpError(shared)
+
     def named(self, error: UnsupportedOpError) -> UnsupportedOpError:
         """Return the error with the names of the variables whose graphs hold the Op that it is about."""
         return named(error, self.model)

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pymc_rustmc._core import chain_seeds
+from pymc_rustmc._core import Graph, chain_seeds
 from pymc_rustmc.batch.chunks import Chunk, join
 from pymc_rustmc.batch.data_sets import Block, Source
 from pymc_rustmc.batch.engine import fit_all
@@ -68,6 +68,9 @@ class _Work:
     starts: _SentStarts | None
 
 
+_StoredGraph: TypeAlias = tuple[str, list[NDArray[np.float64]]]
+
+
 @dataclass
 class _SentStarts:
     """Starting points that were computed before; see `Starts`.
@@ -82,6 +85,8 @@ class _SentStarts:
         Starting points without jitter by the bits of these inputs.
     points
         Starting points by seed.
+    stored_graphs
+        As `Graph.to_stored` gives the graphs of starting points without and with jitter.
     """
 
     reads: list[str]
@@ -89,6 +94,15 @@ class _SentStarts:
     indices: list[int]
     bases: Mapping[bytes, _Base]
     points: Mapping[int, list[float]]
+    stored_graphs: tuple[_StoredGraph | None, _StoredGraph | None]
+
+    @property
+    def base_graph(self) -> Graph | None:
+        return _graph(self.stored_graphs[0])
+
+    @property
+    def point_graph(self) -> Graph | None:
+        return _graph(self.stored_graphs[1])
 
     def base(self, data: Sequence[NDArray[np.float64]]) -> _Base:
         found = self.bases.get(_bits(data, self.indices))
@@ -189,6 +203,14 @@ def _next_size(chunk: Chunk, threads: int) -> int:
     return int(np.clip(_TASK_SECONDS / max(mean, 1e-9), 1, _MOST))
 
 
+def _stored(graph: Graph | None) -> _StoredGraph | None:
+    return None if graph is None else graph.to_stored()
+
+
+def _graph(stored: _StoredGraph | None) -> Graph | None:
+    return None if stored is None else Graph.from_stored(*stored)
+
+
 class _Sender:
     """Knows what workers cannot: starting points that PyTensor computes, and the data that a result keeps."""
 
@@ -199,7 +221,10 @@ class _Sender:
         if isinstance(template.template.source, LiveModel):
             self._starts = starts_of(template, settings.jitter)
             names = list(template.data)
-            self._indices = [names.index(name) for name in self._starts.reads]
+            graphs = (self._starts.base_graph, self._starts.point_graph)
+            self._graphs = (_stored(graphs[0]), _stored(graphs[1]))
+            reads = [] if graphs[0] is not None else self._starts.reads
+            self._indices = [names.index(name) for name in reads]
             self._own = [np.asarray(value, dtype=np.float64) for value in template.data.values()]
             self._known: dict[bytes, _Base] = {}
 
@@ -222,7 +247,9 @@ class _Sender:
                         points[seed] = self._starts.point(data, seed)
             except Exception:  # the worker misses it, and the block is fitted here, which tells why
                 continue
-        return _SentStarts(self._starts.reads, self._starts.jitter, self._indices, bases, points)
+        return _SentStarts(
+            self._starts.reads, self._starts.jitter, self._indices, bases, points, self._graphs
+        )
 
     def _base(self, data: Sequence[NDArray[np.float64]]) -> tuple[bytes, _Base]:
         assert self._starts is not None

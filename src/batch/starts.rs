@@ -2,7 +2,11 @@
 
 use super::numpy::Generator;
 use super::template::Array;
+use crate::bind::Data;
 use crate::density::Density;
+use crate::graph::{DType, Graph, Op};
+use crate::model;
+use crate::tensor::Tensor;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,8 +43,62 @@ pub enum Jitter {
     Spawned(Vec<Option<u32>>),
     /// By numbers uniform on (-1, 1) for the value variables that are marked, from the seed's own generator.
     Sequential(Vec<bool>),
+    /// By a graph of data and of numbers uniform on (-1, 1), from these children of the seed's generator.
+    Evaluated(Vec<Option<u32>>),
     /// In a way that only the source knows.
     Source,
+}
+
+/// Starting points as graphs without parameters, an output for each value variable.
+#[derive(Clone, Debug, Default)]
+pub struct Graphs {
+    /// Name and type of every input of the template.
+    pub inputs: Vec<(String, DType)>,
+    /// Elements that an evaluation may have.
+    pub room: usize,
+    /// The point without jitter.
+    pub base: Option<Graph>,
+    /// The point with jitter, of which "jitter of value variable i" is one more input.
+    pub point: Option<Graph>,
+}
+
+impl Graphs {
+    fn evaluate(
+        &self,
+        graph: &Graph,
+        data: &[Arc<Array>],
+        mut jitters: HashMap<String, Data>,
+    ) -> Result<Vec<Arc<Tensor>>, String> {
+        let mut given = HashMap::new();
+        for node in graph.nodes() {
+            let Op::Data { name } = &node.op else {
+                continue;
+            };
+            let value = match jitters.remove(name) {
+                Some(jitter) => jitter,
+                None => {
+                    let index = self.inputs.iter().position(|(input, _)| input == name);
+                    let index = index.ok_or_else(|| format!("there is no input {name:?}"))?;
+                    Data {
+                        value: Tensor::new(data[index].shape.clone(), &data[index].values),
+                        dtype: self.inputs[index].1,
+                    }
+                }
+            };
+            given.insert(name.clone(), value);
+        }
+        let values = model::fold(self.room, graph, given)
+            .map_err(|error| format!("it has no starting point: {error}"))?;
+        Ok(values.into_iter().map(|(_, value)| value).collect())
+    }
+}
+
+fn joined(values: &[Arc<Tensor>]) -> Vec<f64> {
+    values
+        .iter()
+        .flat_map(|value| value.values())
+        .copied()
+        .collect()
 }
 
 /// Starting points without jitter that are kept; more are forgotten and asked for again.
@@ -49,6 +107,8 @@ const MOST_KNOWN: usize = 10_000;
 /// Where chains start.
 pub struct StartRule {
     source: Box<dyn StartSource>,
+    /// What of the starting points needs no source.
+    graphs: Graphs,
     jitter: Jitter,
     /// How often a starting point without a finite density is drawn again.
     retries: u32,
@@ -69,11 +129,18 @@ impl StartRule {
         let retries = if jitter == Jitter::None { 0 } else { retries };
         StartRule {
             source,
+            graphs: Graphs::default(),
             jitter,
             retries,
             reads,
             known: Mutex::default(),
         }
+    }
+
+    /// The same with graphs, which are asked before the source.
+    #[must_use]
+    pub fn with_graphs(self, graphs: Graphs) -> StartRule {
+        StartRule { graphs, ..self }
     }
 
     /// The starting point without jitter under these data.
@@ -90,7 +157,17 @@ impl StartRule {
         if let Some(base) = known().get(&key) {
             return Ok(base.clone());
         }
-        let base = Arc::new(self.source.base(data)?);
+        let graph = self.graphs.base.as_ref();
+        let base = Arc::new(
+            match graph.map(|g| self.graphs.evaluate(g, data, HashMap::new())) {
+                Some(Ok(values)) => Base {
+                    shapes: values.iter().map(|value| value.shape().to_vec()).collect(),
+                    position: joined(&values),
+                },
+                // What a graph refuses, the source may know, or say why not.
+                Some(Err(_)) | None => self.source.base(data)?,
+            },
+        );
         let mut known = known();
         if known.len() >= MOST_KNOWN {
             known.clear();
@@ -163,6 +240,27 @@ impl StartRule {
                 for (part, _) in parts.zip(marked).filter(|(_, marked)| **marked) {
                     shift(&mut position[part], &mut generator);
                 }
+            }
+            Jitter::Evaluated(children) => {
+                let graph = self.graphs.point.as_ref();
+                let graph = graph.ok_or("there is no graph of its starting point")?;
+                let mut jitters = HashMap::new();
+                for (i, (shape, child)) in base.shapes.iter().zip(children).enumerate() {
+                    if child.is_some() {
+                        let mut values = vec![0.0; shape.iter().product()];
+                        shift(&mut values, &mut Generator::new(seed, *child));
+                        let value = Tensor::new(shape.clone(), &values);
+                        let dtype = DType::Float64;
+                        jitters.insert(
+                            format!("jitter of value variable {i}"),
+                            Data { value, dtype },
+                        );
+                    }
+                }
+                position = match self.graphs.evaluate(graph, data, jitters) {
+                    Ok(values) => joined(&values),
+                    Err(_) => self.source.point(data, seed)?,
+                };
             }
             Jitter::Source => position = self.source.point(data, seed)?,
         }

@@ -5,7 +5,7 @@ use super::guarded;
 use crate::batch::engine::{Engine, Outcome};
 use crate::batch::fit::{self, ChainSummary, Fit, Plan, Variable};
 use crate::batch::numpy::Generator;
-use crate::batch::starts::{Base, Jitter, StartRule, StartSource};
+use crate::batch::starts::{Base, Graphs, Jitter, StartRule, StartSource};
 use crate::batch::summary::{Interval, STATISTICS};
 use crate::batch::template::{Array, DataSet, Input, Template};
 use crate::graph::DType;
@@ -81,6 +81,7 @@ enum JitterSpecification {
     None,
     Spawned(Vec<Option<u32>>),
     Sequential(Vec<bool>),
+    Evaluated(Vec<Option<u32>>),
     Source,
 }
 
@@ -220,15 +221,30 @@ impl Specification {
             JitterSpecification::None => Jitter::None,
             JitterSpecification::Spawned(children) => Jitter::Spawned(children),
             JitterSpecification::Sequential(marked) => Jitter::Sequential(marked),
+            JitterSpecification::Evaluated(children) => Jitter::Evaluated(children),
             JitterSpecification::Source => Jitter::Source,
+        };
+        let inputs: Vec<Input> = inputs.collect::<PyResult<_>>()?;
+        let (base, point) = Python::attach(|py| -> PyResult<_> {
+            let graph = |name: &str| -> PyResult<Option<crate::graph::Graph>> {
+                let found: Option<PyRef<'_, Graph>> = starts.bind(py).getattr(name)?.extract()?;
+                Ok(found.map(|graph| graph.template()))
+            };
+            Ok((graph("base_graph")?, graph("point_graph")?))
+        })?;
+        let graphs = Graphs {
+            inputs: inputs.iter().map(|i| (i.name.clone(), i.dtype)).collect(),
+            room: graph::room(memory),
+            base,
+            point,
         };
         let source = Box::new(PythonStarts(starts));
         let template = Template {
             graph: graph.template(),
             parameters: self.parameters,
             dims: self.dims,
-            inputs: inputs.collect::<PyResult<_>>()?,
-            starts: StartRule::new(source, jitter, self.retries, reads),
+            inputs,
+            starts: StartRule::new(source, jitter, self.retries, reads).with_graphs(graphs),
             room: graph::room(memory),
             rules: graph::rules(self.rewrites)?,
             marginalised: self.marginalised,

@@ -54,7 +54,7 @@ def test_fits_are_those_of_a_local_run(client, trend, series, tmp_path):
     assert_same(sample_batch(trend, sets, client=client, store=tmp_path / "s", resume=True, **RUN), local)
 
 
-def test_starts_that_pytensor_computes(client, shops):
+def test_starts_at_jittered_values_of_others(client, shops):
     sets = {
         "small": DataSet({"shop_index": [0, 1, 1], "y": [1.0, 2.0, 2.5]}, {"shop": ["x", "y"]}),
         "bad": {"y": [1.0]},
@@ -67,6 +67,15 @@ def test_starts_that_pytensor_computes(client, shops):
     result = sample_batch(shops, sets, client=client, **RUN)
     assert_same(result, local)
     xr.testing.assert_equal(result.idata("large").constant_data, local.idata("large").constant_data)
+
+
+def test_starts_that_pytensor_computes(client):
+    with pm.Model() as model:
+        y = pm.Data("y", np.zeros(2))
+        rate = pm.Exponential("rate", 1)
+        pm.Normal("z", pm.Gamma("x", rate, 2), 1, observed=y)  # x starts at exp of a jittered value
+    sets = {"y": np.ones((12, 2))}
+    assert_same(sample_batch(model, sets, client=client, **RUN), sample_batch(model, sets, **RUN))
 
 
 def test_starts_that_are_drawn_again(client):
