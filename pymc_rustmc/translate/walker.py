@@ -98,6 +98,8 @@ class Walker:
         found = []
         for instance in values:
             self._leaves.update(zip(slots, map(self._leaf_or_element, instance), strict=True))
+            for variable in changing:
+                self._ids.pop(variable, None)  # what has an id is not computed again in foreign nodes
             for node in repeated:
                 self._translate_node(node)
             found.append(self._result(output))

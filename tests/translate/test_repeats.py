@@ -6,7 +6,9 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 import pytest
+import scipy.sparse
 from catalogue import CATALOGUE
+from pytensor import sparse
 
 from pymc_rustmc import repeats
 from pymc_rustmc.compile import translate_model
@@ -91,6 +93,14 @@ def indexed_by_data():
         pm.Normal(f"y{i}", effect[RNG.integers(0, 3, 4)], 1.5, observed=VALUES[i])
 
 
+def sparse_designs():
+    for i in range(5):
+        design = sparse.as_sparse_variable(scipy.sparse.csr_matrix(np.round(VALUES[: 5 + i // 4])))
+        effect = pm.Normal(f"effect{i}", 0, 1, shape=4)
+        mean = sparse.dot(design, effect[:, None])[:, 0]
+        pm.Normal(f"y{i}", mean, 1.5, observed=VALUES.T[i % 4, : 5 + i // 4])
+
+
 LOOPS = [
     *(scalars, priors_of_their_own, elements_of_a_vector, arrays_of_equal_elements, chain_of_variables),
     *(stable_forms, deterministics, mixtures_with_data, lengths_of_their_own, steps_of_a_scan),
@@ -140,6 +150,14 @@ def test_loops(build, monkeypatch):
     assert found
     assert once.density.foreign_times() == each.density.foreign_times() == []
     assert_same(once, each, 1e-12)
+
+
+def test_sparse_matrices_are_part_of_the_form(monkeypatch):
+    with pm.Model() as model:
+        sparse_designs()
+    once, each, found = bound_both_ways(model, monkeypatch)
+    assert found
+    assert_same(once, each, 1e-10)
 
 
 @pytest.mark.parametrize("name", list(CATALOGUE)[::40])
