@@ -27,6 +27,9 @@ FEWEST = 4
 MOST_VISITS = 10
 """Times that a node may be visited in the mean; expressions with more in common are left as they are."""
 
+MOST_COMPARED = 10_000
+"""Elements of an array that is compared by value: of a design matrix that would be a copy of it."""
+
 
 @dataclass(frozen=True)
 class Repeat:
@@ -62,6 +65,8 @@ class _Expression:
 
 def find_repeats(outputs: Sequence[Variable]) -> list[Repeat]:
     """Find expressions of one form among `outputs`; each belongs to one at most."""
+    if len(outputs) < FEWEST:
+        return []
     kinds: dict[Hashable, list[_Expression]] = {}
     seen: set[Apply[Any]] = set()
     visits = 0
@@ -158,7 +163,9 @@ def _is_any_number(constant: Variable) -> bool:
 def _signature(constant: Variable) -> Hashable:
     assert isinstance(constant, Constant)
     if isinstance(constant.data, np.ndarray):
-        return constant.type, constant.data.shape, constant.data.tobytes()
+        is_large = constant.data.size > MOST_COMPARED  # the same array then, not an equal one
+        content = id(constant.data) if is_large else constant.data.tobytes()
+        return constant.type, constant.data.shape, content
     signature: Hashable = constant.signature()
     return signature
 
