@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import ctypes
+import gc
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +19,7 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import variadic_add
 from pytensor.tensor.subtensor import AdvancedSubtensor, Subtensor
+from pytensor.tensor.variable import TensorConstant
 
 from pymc_rustmc._core import Graph
 from pymc_rustmc.arguments import check_model_type
@@ -31,6 +34,12 @@ from pymc_rustmc.translate import Walker
 from pymc_rustmc.translate.foreign import translate_whole
 
 __all__ = ["BoundModel", "Template", "translate_model"]
+
+LARGE = 10_000
+"""Elements of a constant from which on rewrites do not see it: they hash it, look for NaN, and fold it."""
+
+_MANY = 4_000_000
+"""Elements of all constants from which on it is worth collecting the masks of them that PyMC leaves over."""
 
 
 def translate_model(
@@ -117,6 +126,8 @@ def _translate(
     except UnsupportedOpError as error:
         raise named(error, model) from None
 
+    if walker.constant_elements >= _MANY:
+        _give_back()
     for group in groups:
         for name in (group.precision, group.pull):
             data_names.data.pop(name, None)  # the form is no data of the user's
@@ -232,6 +243,13 @@ def simple_variables(outputs: list[Variable]) -> set[Variable]:
     return {output for output in outputs if output not in complicated}
 
 
+def _give_back() -> None:
+    """Free what was made on the way, and give the system back the pages that the allocator keeps."""
+    gc.collect(0)
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc
+        libc.malloc_trim(0)
+
+
 def _check_model(model: Any) -> None:
     check_model_type(model)
     if not model.free_RVs:
@@ -255,9 +273,26 @@ def canonical(outputs: list[Variable]) -> FunctionGraph:
     It shares its inputs, and nothing else, with the model: rewrites work in place.
     """
     fgraph = FunctionGraph(outputs=outputs, clone=True, copy_inputs=False)
+    hidden = _large_constants(fgraph.variables)
+    fgraph.replace_all(hidden.items(), import_missing=True)
     if needed := xtensor_rewrites():
         rewrite_graph(fgraph, include=needed)
-    return rewrite_pregrad(fgraph)
+    rewritten = FunctionGraph(outputs=rewrite_pregrad(fgraph).outputs, clone=False)
+    shown = {variable: constant for constant, variable in hidden.items() if variable in rewritten.variables}
+    rewritten.replace_all(shown.items(), import_missing=True)
+    return rewritten
+
+
+def _large_constants(variables: Iterable[Variable]) -> dict[Variable, Variable]:
+    """Return variables to stand for large constants; constants of one array share theirs."""
+    of_arrays: dict[Any, Variable] = {}
+    hidden: dict[Variable, Variable] = {}
+    for variable in variables:
+        if isinstance(variable, TensorConstant) and variable.data.size >= LARGE:
+            array = variable.data.__array_interface__
+            key = (array["data"], array["strides"], variable.type)
+            hidden[variable] = of_arrays.setdefault(key, variable.type())
+    return hidden
 
 
 def _outputs(model: pm.Model, var_names: Sequence[str] | None) -> dict[str, Variable]:

@@ -11,7 +11,7 @@ from pymc_rustmc.groups import find_groups
 from pymc_rustmc.inference_data import Draws
 from pymc_rustmc.live import LiveModel
 from pymc_rustmc.pilot import Pilot
-from pymc_rustmc.template import BoundModel
+from pymc_rustmc.template import Template
 
 _log = logging.getLogger("pymc.rustmc")
 
@@ -27,11 +27,11 @@ def report_forms(pilot: Pilot | None) -> None:
     _log.info(f"Reparametrised (0 is non-centred, 1 centred): {', '.join(levels)}")
 
 
-def report_remedy(drawn: Draws, bound: BoundModel) -> None:
+def report_remedy(drawn: Draws, template: Template) -> None:
     """Name the option that may help where trajectories diverged and the model has groups as written."""
-    source = bound.template.source
+    source = template.source
     diverged = drawn.stats["diverging"][:, drawn.warmup :].any()
-    if not diverged or bound.template.groups or not isinstance(source, LiveModel):
+    if not diverged or template.groups or not isinstance(source, LiveModel):
         return
     if names := ", ".join(group.name for group in find_groups(source.model)):
         _log.warning(

@@ -22,7 +22,7 @@ from pytensor.tensor import constant
 
 from pymc_rustmc._core import __version__
 from pymc_rustmc.live import LiveModel
-from pymc_rustmc.template import BoundModel
+from pymc_rustmc.template import ModelData
 
 # The first dataset of a process makes xarray and ArviZ import what they need (up to 0.1 s with
 # `sparse` installed, and 0.3 s more where the disk is cold); better here than after sampling.
@@ -114,15 +114,15 @@ def check_idata_kwargs(idata_kwargs: Mapping[str, Any] | None) -> dict[str, Any]
     return dict(idata_kwargs or {})
 
 
-def to_inference_data(draws: Draws, bound: BoundModel, idata_kwargs: Mapping[str, Any]) -> Any:
+def to_inference_data(draws: Draws, data: ModelData, idata_kwargs: Mapping[str, Any]) -> Any:
     """Convert the draws of a model to ``arviz.InferenceData`` (PyMC 5) or ``xarray.DataTree`` (PyMC 6).
 
     Parameters
     ----------
     draws
         Draws and statistics of all chains.
-    bound
-        The model that they are from.
+    data
+        The model that they are from, with its data.
     idata_kwargs
         ``log_likelihood``, ``log_prior``, ``coords``, ``dims`` and ``include_transformed`` as in
         ``pm.to_inference_data``; ``attrs`` is a mapping of attributes of the whole result, or of
@@ -131,14 +131,14 @@ def to_inference_data(draws: Draws, bound: BoundModel, idata_kwargs: Mapping[str
     options = {key: value for key, value in idata_kwargs.items() if key in _CONVERTER_KEYS}
     densities = {key: options.pop(key) for key in _COMPUTE if options.get(key)}
     idata = pm.to_inference_data(
-        _Trace.of(draws), model=_Model.of(bound), save_warmup=draws.warmup > 0, **options
+        _Trace.of(draws), model=_Model.of(data), save_warmup=draws.warmup > 0, **options
     )
     for key, names in densities.items():
         idata = _COMPUTE[key](
             idata,
             var_names=None if names is True else names,
             extend_inferencedata=True,
-            model=_pymc_model(bound),
+            model=_pymc_model(data),
             progressbar=False,
         )
     _set_attributes(idata, draws, idata_kwargs.get("attrs", {}))
@@ -149,16 +149,16 @@ _COMPUTE = {"log_likelihood": compute_log_likelihood, "log_prior": compute_log_p
 """Pointwise densities that a result may get in addition, by the key that asks for them."""
 
 
-def check_densities(bound: BoundModel, idata_kwargs: Mapping[str, Any]) -> None:
+def check_densities(data: ModelData, idata_kwargs: Mapping[str, Any]) -> None:
     """Raise ValueError if pointwise densities are asked for and cannot be computed afterwards."""
     if any(idata_kwargs.get(key) for key in _COMPUTE):
-        _pymc_model(bound)
+        _pymc_model(data)
 
 
-def _pymc_model(bound: BoundModel) -> pm.Model:
-    """Return the PyMC model of a bound model, if it holds the same data."""
-    source = bound.template.source
-    if isinstance(source, LiveModel) and source.has_current(bound.data):
+def _pymc_model(data: ModelData) -> pm.Model:
+    """Return the PyMC model, if it holds the same data."""
+    source = data.template.source
+    if isinstance(source, LiveModel) and source.has_current(data.data):
         return source.model
     raise ValueError(
         "`log_likelihood` and `log_prior` in `idata_kwargs` need the PyMC model with the data that were "
@@ -271,12 +271,12 @@ class _Model:
     potentials: Sequence[Any] = ()
 
     @classmethod
-    def of(cls, bound: BoundModel) -> _Model:
-        values = {_Data(name): constant(value) for name, value in bound.observed_data().items()}
+    def of(cls, data: ModelData) -> _Model:
+        values = {_Data(name): constant(value) for name, value in data.observed_data().items()}
         return cls(
-            coords=bound.coords,
-            named_vars_to_dims=bound.template.description.dims,
+            coords=data.coords,
+            named_vars_to_dims=data.template.description.dims,
             observed_RVs=list(values),
             rvs_to_values=values,
-            data_vars=[_Data(name, value) for name, value in bound.constant_data().items()],
+            data_vars=[_Data(name, value) for name, value in data.constant_data().items()],
         )

@@ -348,12 +348,14 @@ class RustMC(Sampler):  # type: ignore[misc]
             _report_interruption(drawn, chains, draws, quiet)
         if not quiet:
             _log_end(drawn)
+        data = bound.without_density
+        del bound, run, pilot  # their copy of large data must not stand beside what the result needs
         with _garbage_kept():
-            idata = to_inference_data(drawn, bound, idata_kwargs)
+            idata = to_inference_data(drawn, data, idata_kwargs)
         if compute_convergence_checks:
             report_convergence(idata, variables, quiet)
             if not quiet:
-                report_remedy(drawn, bound)
+                report_remedy(drawn, data.template)
         return idata
 
     def _start(

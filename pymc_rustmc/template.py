@@ -132,7 +132,7 @@ class Template:
                 raise
             template = self._like(self.with_whole(whole))
             return template.bind_to(data, coords, shapes)
-        return BoundModel(self, density, shapes, data, coords)
+        return BoundModel(self, shapes, data, coords, density)
 
     def _like(self, other: Template) -> Template:
         """Give another translation of the model what was chosen for this one."""
@@ -204,14 +204,12 @@ class Template:
 
 
 @dataclass(frozen=True)
-class BoundModel:
-    """A template bound to one data set.
+class ModelData:
+    """A template and one data set that it can be bound to, without the density, which may be large.
 
     Attributes
     ----------
     template : Template
-    density : Density
-        Log density, gradient and outputs; what is integrated out is no part of the density's positions.
     shapes : dict of str to tuple of int
         Shape of each value variable, in the order of the position vector.
     data : dict of str to array
@@ -221,10 +219,40 @@ class BoundModel:
     """
 
     template: Template
-    density: Density
     shapes: Shapes
     data: Arrays = field(repr=False)
     coords: Coords = field(repr=False)
+
+    def observed_data(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the values of the observed variables."""
+        observations = self.template.description.observations
+        return {name: observation.of(self.data) for name, observation in observations.items()}
+
+    def constant_data(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the data that are no mere observations, in the dtypes of the model."""
+        description = self.template.description
+        return {
+            name: self.data[key].astype(description.data[key].dtype, copy=False)
+            for name, key in description.constants.items()
+        }
+
+
+@dataclass(frozen=True)
+class BoundModel(ModelData):
+    """A template bound to one data set.
+
+    Attributes
+    ----------
+    density : Density
+        Log density, gradient and outputs; what is integrated out is no part of the density's positions.
+    """
+
+    density: Density
+
+    @property
+    def without_density(self) -> ModelData:
+        """What is left when the density's memory is given back."""
+        return ModelData(self.template, self.shapes, self.data, self.coords)
 
     def bind(self, data: Given | None = None, coords: GivenCoords | None = None) -> BoundModel:
         """Bind the template to these data with some of them replaced; as `Template.bind`."""
@@ -307,19 +335,6 @@ class BoundModel:
         """Where each value variable stands in the position vector."""
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes.values())])
         return {name: slice(a, b) for name, a, b in zip(self.shapes, ends[:-1], ends[1:], strict=True)}
-
-    def observed_data(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the values of the observed variables."""
-        observations = self.template.description.observations
-        return {name: observation.of(self.data) for name, observation in observations.items()}
-
-    def constant_data(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the data that are no mere observations, in the dtypes of the model."""
-        description = self.template.description
-        return {
-            name: self.data[key].astype(description.data[key].dtype, copy=False)
-            for name, key in description.constants.items()
-        }
 
 
 def output_name(name: str) -> str:

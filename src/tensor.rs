@@ -160,6 +160,16 @@ impl Tensor {
         }
     }
 
+    /// The array of a function of each element.
+    pub fn map(&self, function: impl Fn(f64) -> f64) -> Tensor {
+        let values = self.values();
+        let mut buffer = Buffer::zeros(values.len());
+        for (to, &from) in buffer.iter_mut().zip(values) {
+            *to = function(from);
+        }
+        Tensor::padded(self.shape.clone(), buffer)
+    }
+
     /// As [`Tensor::new`], of elements that large arrays share.
     pub fn shared(shape: Vec<usize>, values: &Values) -> Tensor {
         if values.len() < LARGE {

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from pymc.distributions.dist_math import SplineWrapper
-from scipy.interpolate import PPoly, UnivariateSpline
 
 from pymc_rustmc.errors import UnsupportedOpError
 from pymc_rustmc.translate.blockwise import on_stacks
@@ -18,6 +17,8 @@ _EXTRAPOLATES, _ZEROS, _RAISES, _EDGE = 0, 1, 2, 3
 
 @on_stacks(SplineWrapper)
 def _spline(op: SplineWrapper, node: Any, walker: Walker) -> int:
+    from scipy.interpolate import PPoly, UnivariateSpline  # 0.2 s and 15 MB, which PyMC 6 spares as well
+
     spline = op.spline
     if not isinstance(spline, UnivariateSpline):
         raise UnsupportedOpError(f"{op} of a {type(spline).__name__}")

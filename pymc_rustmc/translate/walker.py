@@ -42,6 +42,8 @@ class Walker:
         The data inputs met so far.
     without_rule : set of Apply
         The PyTensor nodes met so far that no rule covers.
+    constant_elements : int
+        Elements of all constants so far.
     """
 
     LATER: ClassVar[int] = -1
@@ -62,6 +64,7 @@ class Walker:
         self._ids: dict[Variable, int] = {}
         self.without_rule: set[Apply[Any]] = set()
         self._read: set[Variable] = set()
+        self.constant_elements = 0
 
     def translate(self, fgraph: FunctionGraph) -> list[int]:
         """Translate every node of `fgraph` in topological order; returns the ids of its outputs."""
@@ -154,6 +157,7 @@ class Walker:
         dtype = kind_dtype(array.dtype)
         if dtype is None:
             raise UnsupportedOpError(f"a constant of dtype {array.dtype}")
+        self.constant_elements += array.size
         return self.graph.constant(np.asarray(array, dtype=dtype))
 
     def cast(self, node: int, dtype: str) -> int:

@@ -2,7 +2,6 @@
 
 use crate::bound::{Builder, Id, Op};
 use crate::scalar::ScalarFn::{self, *};
-use crate::tensor::Tensor;
 
 /// where(c, -x, x) = s x for a constant c, with s = -1 where it holds and 1 elsewhere; or the other way round.
 pub fn sign(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<(&'static str, Id)> {
@@ -13,10 +12,7 @@ pub fn sign(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<(&'static st
         _ => return None,
     };
     let holds = b.constant_value(condition)?;
-    let sign = |&holds: &f64| signs[usize::from(holds != 0.0)];
-    let values: Vec<f64> = holds.values().iter().map(sign).collect();
-    let values = Tensor::new(holds.shape().to_vec(), &values);
-    let signs = b.constant(values);
+    let signs = b.constant(holds.map(|holds| signs[usize::from(holds != 0.0)]));
     Some(("where(c, -x, x) = s x", b.mul(signs, x)))
 }
 

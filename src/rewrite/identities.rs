@@ -112,6 +112,13 @@ fn signs_and_factors(
             }
             _ => return None,
         },
+        (Log1p, &[x]) => match inner(b, negated(b, x)?)? {
+            (Sigmoid, inputs) => {
+                let softplus = b.map(Softplus, &inputs);
+                ("log(1 - sigmoid(x)) = -softplus(x)", b.neg(softplus))
+            }
+            _ => return None,
+        },
         (Add, &[x, y]) => match (negated(b, x), negated(b, y)) {
             (_, Some(y)) => ("x + (-y) = x - y", b.sub(x, y)),
             (Some(x), None) => ("x + (-y) = x - y", b.sub(y, x)),

@@ -135,9 +135,7 @@ pub fn clip(b: &mut Builder, condition: Id, x: Id, y: Id) -> Option<(&'static st
         return None;
     }
     let values = b.constant_value(array)?;
-    let clipped = |&value: &f64| if value < 0.0 { 0.0 } else { value };
-    let clipped: Vec<f64> = values.values().iter().map(clipped).collect();
-    let clipped = Tensor::new(values.shape().to_vec(), &clipped);
+    let clipped = values.map(|value| if value < 0.0 { 0.0 } else { value });
     let clipped = b.constant(clipped);
     Some(("clip(s c) = s clip(c)", b.mul(scalar, clipped)))
 }

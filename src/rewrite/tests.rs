@@ -549,6 +549,33 @@ fn the_logarithm_of_a_scaled_exponential_function() {
 }
 
 #[test]
+fn the_logarithm_of_the_opposite_probability() {
+    let mut b = Builder::default();
+    let x = b.parameter("x".into(), 0, vec![5]);
+    let p = b.map(Sigmoid, &[x]);
+    let minus_one = b.constant(Tensor::new(vec![5], &[-1.0; 5]));
+    let (negated, product) = (b.neg(p), b.mul(minus_one, p));
+    let logs = [negated, product].map(|minus_p| b.map(Log1p, &[minus_p]));
+    assert_eq!(logs[0], logs[1]);
+    let position = [-800.0, -1.0, 0.5, 36.0, 800.0];
+    let values = interpret(&b, &logs[..1], &position).concat();
+    // log1p(-sigmoid(36)) has lost three digits, and that of 800 is infinite.
+    let wanted = [
+        0.0,
+        -(-1.0_f64).exp().ln_1p(),
+        -0.5 - (-0.5_f64).exp().ln_1p(),
+        -36.0,
+        -800.0,
+    ];
+    assert!(
+        values
+            .iter()
+            .zip(wanted)
+            .all(|(value, wanted)| close(*value, wanted, 1e-15))
+    );
+}
+
+#[test]
 fn a_positive_factor_leaves_the_comparison() {
     let mut b = Builder::default();
     let s = b.parameter("s".into(), 0, vec![]);

@@ -14,3 +14,9 @@ def test_peak_memory_grows_by_the_arrays_returned():
     # Without the Deterministic nothing of its size is there, warm-up or not.
     narrow = in_fresh_process(_WIDE, draws=500, var_names=["beta"], discard_tuned_samples=False)
     assert narrow["peak"] - short["peak"] < 0.2 * returned
+
+
+def test_large_data_stay_within_the_bound():
+    found = in_fresh_process("1 000 000 rows")
+    assert found["data"] == 88_000_000
+    assert found["peak"] <= found["bound"]

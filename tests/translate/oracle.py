@@ -76,6 +76,23 @@ def assert_same_density(
     assert finite >= points // 2, "too few points with a finite density: the test shows nothing"
 
 
+def assert_same(bound, other, tolerance):
+    """Two bound models have the same density, gradient and outputs, the latter to a relative tolerance."""
+    assert bound.shapes == other.shapes
+    dim = sum(int(np.prod(shape)) for shape in bound.shapes.values())
+    rng = np.random.default_rng(1)
+    names = list(bound.template.outputs)
+    for width in (0.3, 1.0, 3.0):
+        position = rng.normal(scale=width, size=dim)
+        (logp, gradient), (expected, slopes) = (b.logp_and_gradient(position) for b in (bound, other))
+        np.testing.assert_allclose(logp, expected, rtol=tolerance)
+        size = np.abs(slopes[np.isfinite(slopes)]).max(initial=1e-300)
+        np.testing.assert_allclose(gradient / size, slopes / size, atol=100 * tolerance)
+        values, others = (b.evaluate(names, position[None]) for b in (bound, other))
+        for name in names:
+            np.testing.assert_allclose(values[name], others[name], rtol=tolerance, err_msg=name)
+
+
 def check_model(model, **options):
     """Translate, bind and compare; returns the bound model."""
     with warnings.catch_warnings():

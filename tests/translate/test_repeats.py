@@ -8,6 +8,7 @@ import pytensor.tensor as pt
 import pytest
 import scipy.sparse
 from catalogue import CATALOGUE
+from oracle import assert_same
 from pytensor import sparse
 
 from pymc_rustmc import repeats
@@ -124,22 +125,6 @@ def bound_both_ways(model, monkeypatch):
         monkeypatch.setattr("pymc_rustmc.compile.find_repeats", lambda outputs: [])
         each = translate_model(model).bind()
     return once, each, found
-
-
-def assert_same(once, each, tolerance):
-    assert once.shapes == each.shapes
-    dim = sum(int(np.prod(shape)) for shape in once.shapes.values())
-    rng = np.random.default_rng(1)
-    names = list(once.template.outputs)
-    for width in (0.3, 1.0, 3.0):
-        position = rng.normal(scale=width, size=dim)
-        (logp, gradient), (expected, slopes) = (b.logp_and_gradient(position) for b in (once, each))
-        np.testing.assert_allclose(logp, expected, rtol=tolerance)
-        size = np.abs(slopes[np.isfinite(slopes)]).max(initial=1e-300)
-        np.testing.assert_allclose(gradient / size, slopes / size, atol=100 * tolerance)
-        values, others = (b.evaluate(names, position[None]) for b in (once, each))
-        for name in names:
-            np.testing.assert_allclose(values[name], others[name], rtol=tolerance, err_msg=name)
 
 
 @pytest.mark.parametrize("build", LOOPS)
