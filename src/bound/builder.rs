@@ -703,7 +703,14 @@ impl Builder {
         let dtype = self.node(a).dtype.max(self.node(b).dtype).max(DType::Int64);
         if self.simplifies && dtype == DType::Float64 {
             let size = size_of(&shape);
-            let simpler = if self.size(a) > size && self.constant_value(a).is_none() {
+            let of_constants = self.rewritten(|builder| {
+                rewrite::linear::of_constants(builder, [a, b], |builder, a, b| {
+                    builder.matmul(a, b, transposed)
+                })
+            });
+            let simpler = if of_constants.is_some() {
+                of_constants
+            } else if self.size(a) > size && self.constant_value(a).is_none() {
                 let product = |builder: &mut Builder, a| builder.matmul(a, b, transposed);
                 self.rewritten(|builder| rewrite::linear::apply(builder, a, product))
             } else if self.size(b) > size && self.constant_value(b).is_none() {

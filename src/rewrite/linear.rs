@@ -36,6 +36,35 @@ pub fn apply(
     Some(("linear(s x) = s linear(x)", b.mul(factor, value)))
 }
 
+/// `op(x, y)` of an op that is linear in both, which are constant arrays, at least one of them times a scalar.
+pub fn of_constants(
+    b: &mut Builder,
+    [x, y]: [Id; 2],
+    op: impl FnOnce(&mut Builder, Id, Id) -> Id,
+) -> Option<(&'static str, Id)> {
+    let mut parts = |id: Id| match b.constant_value(id) {
+        Some(_) => Some((None, id)),
+        None => {
+            let (factor, rest) = split(b, id)?;
+            b.constant_value(rest)?;
+            Some((Some(factor), rest))
+        }
+    };
+    let ((s, x), (t, y)) = (parts(x)?, parts(y)?);
+    let value = op(b, x, y);
+    let factor = match (s, t) {
+        (Some(s), Some(t)) => {
+            let (s, t) = (b.reshape(s, &[]), b.reshape(t, &[]));
+            b.mul(s, t)
+        }
+        (s, t) => b.reshape(s.or(t)?, &[]),
+    };
+    Some((
+        "bilinear(s x, t y) = s t bilinear(x, y)",
+        b.mul(factor, value),
+    ))
+}
+
 /// As [`apply`], of a constant array times a scalar: the op is then done once.
 pub fn of_constant(
     b: &mut Builder,

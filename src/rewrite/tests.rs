@@ -633,6 +633,28 @@ fn a_row_times_a_column_is_a_sum_of_products() {
 }
 
 #[test]
+fn a_product_of_scaled_constant_matrices_is_computed_once() {
+    let mut b = Builder::default();
+    let [s, t] = ["s", "t"].map(|name| b.parameter(name.into(), usize::from(name == "t"), vec![]));
+    let x = b.constant(Tensor::new(vec![1, 2, 1], &[1.0, -3.0]));
+    let y = b.constant(Tensor::new(vec![1, 1, 3], &[2.0, 5.0, 0.5]));
+    let (sx, ty) = (b.mul(s, x), b.mul(t, y));
+    let scaled = [(sx, ty), (sx, y), (x, ty)].map(|(x, y)| b.matmul(x, y, [false, false]));
+    assert!(scaled.iter().all(|&id| b.shape(id) == [1, 2, 3]));
+    let nodes = b.reachable(&scaled);
+    assert!(
+        !nodes
+            .iter()
+            .any(|&id| matches!(b.node(id).op, Op::MatMul { .. }))
+    );
+    let product = [2.0, 5.0, 0.5, -6.0, -15.0, -1.5];
+    let values = interpret(&b, &scaled, &[10.0, 7.0]);
+    for (values, factor) in values.iter().zip([70.0, 10.0, 7.0]) {
+        assert_eq!(*values, product.map(|value| factor * value));
+    }
+}
+
+#[test]
 fn a_squared_distance_is_a_constant_times_a_scalar() {
     // (x_i / l)^2 + (x_j / l)^2 - 2 (x_i / l) (x_j / l), as PyMC writes it, far from 0 too.
     for offset in [0.0, 1e3] {
