@@ -7,7 +7,7 @@
 
 use crate::bound::{Builder, Id};
 use crate::graph::DType;
-use crate::kernels::block::{BlockFn, block_fns};
+use crate::kernels::block::{BlockFn, PairFn, block_fns, pair_fns};
 use crate::kernels::composite::{self, holds};
 use crate::kernels::math;
 use crate::kernels::native::Traced;
@@ -158,6 +158,21 @@ fn inverse_root(b: &mut Builder, c: f64, s: f64, x: Id) -> Id {
     let sum = b.add_number(c, x2);
     let root = b.map(ScalarFn::Sqrt, &[sum]);
     b.map(ScalarFn::Reciprocal, &[root])
+}
+
+impl ScalarFn {
+    /// Kernels that compute this function and another one of the same argument, with the bits of each, if the two share
+    /// most of their work.
+    pub fn paired_with(self, other: ScalarFn) -> Option<[PairFn; 3]> {
+        use ScalarFn::*;
+        match (self, other) {
+            (Softplus, Sigmoid) => Some(pair_fns!(math::softplus, math::sigmoid)),
+            (Sigmoid, Softplus) => Some(pair_fns!(math::sigmoid, math::softplus)),
+            (Sin, Cos) => Some(pair_fns!(math::sin, math::cos)),
+            (Cos, Sin) => Some(pair_fns!(math::cos, math::sin)),
+            _ => None,
+        }
+    }
 }
 
 use Adjoint::{Missing, Zero};

@@ -6,7 +6,7 @@ use super::simd::{LANES, Lanes};
 pub const MOST_ARGUMENTS: usize = 4;
 
 /// Where a kernel reads an argument.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Source {
     /// First lane of the first chunk.
     pub pointer: *const f64,
@@ -77,3 +77,26 @@ macro_rules! block_fns {
     };
 }
 pub(crate) use block_fns;
+
+/// Writes `chunks` chunks of two functions of one argument; the outputs are apart, and one may be the input.
+///
+/// # Safety
+/// As for [`BlockFn`].
+pub type PairFn = unsafe fn([*mut f64; 2], Source, usize);
+
+/// The kernels of two functions of one lane, as [`block_fns`]: the compiler computes once what both need.
+macro_rules! pair_fns {
+    ($first:expr, $second:expr) => {
+        $crate::kernels::isa::per_isa!(fn(out: [*mut f64; 2], source: $crate::kernels::block::Source, chunks: usize) {
+            for i in 0..chunks {
+                // SAFETY: the caller vouches for `chunks` chunks behind each pointer.
+                unsafe {
+                    let x = source.load::<V>(i);
+                    $crate::kernels::block::store::<V>(out[0], i, $first(x));
+                    $crate::kernels::block::store::<V>(out[1], i, $second(x));
+                }
+            }
+        })
+    };
+}
+pub(crate) use pair_fns;

@@ -119,6 +119,15 @@ fn elementwise_kernels() {
 }
 
 #[test]
+fn kernels_of_two_functions() {
+    use ScalarFn::*;
+    for (f, g) in [(Softplus, Sigmoid), (Sigmoid, Softplus)] {
+        let kernels = f.paired_with(g).unwrap();
+        check("pair", kernels.map(|kernel| kernel as *const u8), 0);
+    }
+}
+
+#[test]
 fn sums_and_products() {
     check("sum", sum::sums().map(|kernel| kernel as *const u8), 0);
     check("dot", sum::products().map(|kernel| kernel as *const u8), 0);

@@ -3,7 +3,7 @@
 //! A [`Program`] says where every value lies in an arena; a [`Workspace`] owns one arena and the addresses
 //! worked out for it, so that an evaluation allocates nothing and looks nothing up.
 
-use super::block::{BlockFn, MOST_ARGUMENTS, Source};
+use super::block::{BlockFn, MOST_ARGUMENTS, PairFn, Source};
 use super::buffer::{Buffer, padded};
 use super::crew::Caller;
 use super::isa::Isa;
@@ -173,6 +173,8 @@ pub(super) struct Linked {
 pub(super) enum Pass {
     /// An instruction, by a kernel.
     Kernel(usize),
+    /// An instruction and the next one, by one kernel.
+    Pair(usize, PairFn),
     /// A segment of them, by machine code.
     Native {
         function: Function,
@@ -335,7 +337,7 @@ impl Workspace {
                 let mut passes = vec![];
                 let mut next = 0;
                 for segment in segments {
-                    passes.extend((next..segment.range.start).map(Pass::Kernel));
+                    passes.extend(kernel_passes(&linked, next..segment.range.start));
                     next = segment.range.end;
                     let sums = segment.range.clone().filter(|k| ends.contains(k));
                     let sums: Vec<usize> = sums.collect();
@@ -352,7 +354,7 @@ impl Workspace {
                         partial,
                     });
                 }
-                passes.extend((next..linked.len()).map(Pass::Kernel));
+                passes.extend(kernel_passes(&linked, next..linked.len()));
                 let members = caller.as_ref().map_or(1, Caller::members);
                 LinkedStep::Region(Region {
                     size: *size,
@@ -623,6 +625,32 @@ impl Workspace {
     }
 }
 
+/// Instructions one after the other, two at a time where one kernel does both.
+fn kernel_passes(instructions: &[Linked], range: Range<usize>) -> Vec<Pass> {
+    let pair = |k: usize| match &instructions[k..range.end] {
+        [a, b, ..] if a.sources[0] == b.sources[0] => match (&a.kernel, &b.kernel) {
+            (Kernel::Map(f, _), Kernel::Map(g, _)) => f.paired_with(*g),
+            _ => None,
+        },
+        _ => None,
+    };
+    let mut passes = vec![];
+    let mut next = range.start;
+    while next < range.end {
+        match pair(next) {
+            Some(kernels) => {
+                passes.push(Pass::Pair(next, kernels[Isa::detect() as usize]));
+                next += 2;
+            }
+            None => {
+                passes.push(Pass::Kernel(next));
+                next += 1;
+            }
+        }
+    }
+    passes
+}
+
 /// Elements of a block that are done in whole chunks, and how many are left; without sums a partial chunk is as good as
 /// a whole one.
 fn whole_chunks(length: usize, has_sums: bool) -> (usize, usize) {
@@ -715,6 +743,15 @@ pub(super) unsafe fn run_blocks(
                     Pass::Kernel(k) => {
                         let (instruction, cascade) = (&instructions[*k], &mut cascades[*k]);
                         run_instruction(kernels, cascade, instruction, start, length);
+                    }
+                    Pass::Pair(k, function) => {
+                        let (a, b) = (&instructions[*k], &instructions[k + 1]);
+                        let source = Source {
+                            pointer: a.sources[0].pointer.add(block * a.strides[0]),
+                            ..a.sources[0]
+                        };
+                        let outputs = [a, b].map(|x| x.output.add(block * x.output_stride));
+                        function(outputs, source, length.div_ceil(LANES));
                     }
                     Pass::Native {
                         function,

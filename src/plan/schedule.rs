@@ -6,7 +6,7 @@
 //! by block; nodes of one size and stage form a region, which makes cycles impossible.
 
 use super::storage;
-use crate::bound::{Builder, Id, Op, Reduction};
+use crate::bound::{Builder, Id, Node, Op, Reduction};
 use crate::kernels::native;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -184,7 +184,8 @@ pub fn schedule(builder: &Builder, roots: &[Id]) -> Schedule {
     let mut groups: Vec<Group> = groups.into_values().collect();
     for group in &mut groups {
         if let Group::Region(_, ids) = group {
-            *ids = clustered(ids, |id| compiles(builder, id), |id| &reads[&id]);
+            let in_turns = clustered(ids, |id| compiles(builder, id), |id| &reads[&id]);
+            *ids = paired(&in_turns, |a, b| is_pair(builder, a, b));
         }
     }
     Schedule { groups, stored }
@@ -198,6 +199,43 @@ fn compiles(builder: &Builder, id: Id) -> bool {
         Op::Gather(_) | Op::View { .. } => builder.size(id) == 1,
         _ => false,
     }
+}
+
+/// Whether one kernel computes both nodes.
+fn is_pair(builder: &Builder, a: Id, b: Id) -> bool {
+    match [a, b].map(|id| builder.node(id)) {
+        [
+            Node {
+                op: Op::Map(f),
+                inputs: x,
+                ..
+            },
+            Node {
+                op: Op::Map(g),
+                inputs: y,
+                ..
+            },
+        ] => x == y && f.paired_with(*g).is_some() && !compiles(builder, a),
+        _ => false,
+    }
+}
+
+/// The nodes of a region with those that one kernel computes next to each other.
+fn paired(ids: &[Id], is_pair: impl Fn(Id, Id) -> bool) -> Vec<Id> {
+    let mut ordered = Vec::with_capacity(ids.len());
+    let mut done = HashSet::new();
+    for (k, &id) in ids.iter().enumerate() {
+        if done.insert(id) {
+            ordered.push(id);
+            let mut others = ids[k + 1..].iter();
+            if let Some(&other) = others.find(|&&other| is_pair(id, other)) {
+                // It reads nothing else, and may come earlier.
+                done.insert(other);
+                ordered.push(other);
+            }
+        }
+    }
+    ordered
 }
 
 /// The nodes of a region in an order in which those that can be compiled stand together: as many as can be, then as many

@@ -534,3 +534,52 @@ fn timings() {
     }
     assert!(slow.is_empty(), "no SIMD in {slow:?}");
 }
+
+#[test]
+fn pairs_have_the_bits_of_each_function() {
+    let special = [
+        0.0,
+        -0.0,
+        1e-300,
+        700.0,
+        -800.0,
+        3e9,
+        f64::INFINITY,
+        f64::NAN,
+    ];
+    let mut inputs: Vec<f64> = special.iter().flat_map(|&x| [x, -x]).collect();
+    inputs.extend((0..1000).map(|i| 40.0 * (f64::from(i) - 499.3) / 500.0));
+    let chunks = inputs.len() / LANES;
+    let source = Source {
+        pointer: inputs.as_ptr(),
+        step: LANES,
+    };
+    let sources = [source; MOST_ARGUMENTS];
+    let mut pairs = 0;
+    for &f in ScalarFn::ALL {
+        for &g in ScalarFn::ALL {
+            let Some(kernels) = f.paired_with(g) else {
+                continue;
+            };
+            pairs += 1;
+            for isa in 0..=Isa::detect() as usize {
+                let [mut a, mut b, mut c] = [(); 3].map(|()| vec![0.0; inputs.len()]);
+                let mut d = inputs.clone();
+                // SAFETY: all hold as many whole chunks, and this processor has the instruction sets up to its own.
+                unsafe {
+                    (f.kernels()[isa])(a.as_mut_ptr(), &sources, chunks);
+                    (g.kernels()[isa])(b.as_mut_ptr(), &sources, chunks);
+                    let itself = Source {
+                        pointer: d.as_ptr(),
+                        step: LANES,
+                    };
+                    kernels[isa]([c.as_mut_ptr(), d.as_mut_ptr()], itself, chunks);
+                }
+                let bits = |values: &[f64]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&a), bits(&c), "{} with {}", f.name(), g.name());
+                assert_eq!(bits(&b), bits(&d), "{} with {}", f.name(), g.name());
+            }
+        }
+    }
+    assert!(pairs > 0);
+}
