@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pymc as pm
 from pymc.exceptions import SamplingError
-from pymc.pytensorf import rewrite_pregrad
 from pytensor import scalar
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
@@ -32,11 +31,15 @@ from pymc_rustmc.repeats import Repeat, find_repeats, terms
 from pymc_rustmc.template import BoundModel, Template, check_values, output_name, quoted
 from pymc_rustmc.translate import Walker
 from pymc_rustmc.translate.foreign import translate_whole
+from pymc_rustmc.translate.registry import existing
 
 __all__ = ["BoundModel", "Template", "translate_model"]
 
 LARGE = 10_000
 """Elements of a constant from which on rewrites do not see it: they hash it, look for NaN, and fold it."""
+
+_WRITTEN_OUT = ("local_log_sum_exp", "local_log_add_exp")
+"""Rewrites that write, in PyTensor 2, the maximum beside what we translate in one op: it gets an adjoint."""
 
 _MANY = 4_000_000
 """Elements of all constants from which on it is worth collecting the masks of them that PyMC leaves over."""
@@ -277,7 +280,10 @@ def canonical(outputs: list[Variable]) -> FunctionGraph:
     fgraph.replace_all(hidden.items(), import_missing=True)
     if needed := xtensor_rewrites():
         rewrite_graph(fgraph, include=needed)
-    rewritten = FunctionGraph(outputs=rewrite_pregrad(fgraph).outputs, clone=False)
+    # As PyMC's `rewrite_pregrad`.
+    excluded = () if existing("pytensor.tensor.special", "LogSumExp") else _WRITTEN_OUT
+    rewrite_graph(fgraph, include=("canonicalize", "stabilize"), exclude=excluded)
+    rewritten = FunctionGraph(outputs=fgraph.outputs, clone=False)
     shown = {variable: constant for constant, variable in hidden.items() if variable in rewritten.variables}
     rewritten.replace_all(shown.items(), import_missing=True)
     return rewritten

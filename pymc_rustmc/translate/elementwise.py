@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 from pytensor.graph.traversal import ancestors
-from pytensor.scalar.basic import Composite, ScalarOp
+from pytensor.scalar.basic import Add, Composite, Exp, ScalarOp
 from pytensor.tensor.basic import ScalarFromTensor, TensorFromScalar
-from pytensor.tensor.elemwise import Elemwise
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
+from pytensor.tensor.math import Sum
 
 from pymc_rustmc.errors import UnsupportedOpError
+from pymc_rustmc.translate.reductions import all_axes
 from pymc_rustmc.translate.registry import register
 from pymc_rustmc.translate.walker import Walker
 
@@ -151,10 +154,40 @@ def _apply(scalar_op: ScalarOp, node: Any, walker: Walker) -> int:
     return result
 
 
+def _log_of_exponentials(node: Any, walker: Walker) -> int | None:
+    """log(sum(exp(x))) and log(exp(x) + exp(y)), each as the op that cannot overflow."""
+    total, order = node.inputs[0], None
+    if isinstance(_op_of(total), DimShuffle):  # as `keepdims` makes it
+        total, order = total.owner.inputs[0], list(total.owner.op.new_order)
+    op = _op_of(total)
+    if isinstance(op, Sum) and _is_elementwise(total.owner.inputs[0], Exp):
+        x = walker.cast(walker.id(total.owner.inputs[0].owner.inputs[0]), "float64")
+        value = walker.op("logsumexp", x, axes=all_axes(op.axis, walker.ndim(x)))
+    elif _is_elementwise(total, Add) and all(_is_elementwise(term, Exp) for term in total.owner.inputs):
+        exponents = [walker.id(term.owner.inputs[0]) for term in total.owner.inputs]
+        value = reduce(partial(walker.op, "logaddexp"), exponents)
+    else:
+        return None
+    if order is None:
+        return value
+    return walker.op("dimshuffle", value, order=[-1 if axis == "x" else axis for axis in order])
+
+
+def _op_of(variable: Any) -> Any:
+    return variable.owner and variable.owner.op
+
+
+def _is_elementwise(variable: Any, scalar_op: type[ScalarOp]) -> bool:
+    op = _op_of(variable)
+    return isinstance(op, Elemwise) and isinstance(op.scalar_op, scalar_op)
+
+
 def _result(scalar_op: ScalarOp, node: Any, walker: Walker) -> int:
     """Value of the Op on unbounded integers."""
     name = type(scalar_op).__name__
     inputs = walker.inputs(node)
+    if name == "Log" and (stable := _log_of_exponentials(node, walker)) is not None:
+        return stable
     if name in _SAME:
         return walker.op(_SAME[name], *inputs)
     if name in _IDENTITY:

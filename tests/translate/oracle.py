@@ -5,10 +5,13 @@ import warnings
 import numpy as np
 import pymc as pm
 import pytensor
+import pytensor.tensor as pt
 from pymc.pytensorf import compile as pymc_compile
 from pymc.pytensorf import rewrite_pregrad
 from pytensor.compile.mode import FAST_COMPILE, Mode
+from pytensor.graph.basic import Constant
 from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.basic import in2out, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
 
 from pymc_rustmc.compile import BoundModel, translate_model
@@ -17,6 +20,19 @@ from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 # Node by node in Python: compiling with C or Numba would take most of the time of these tests.
 PYTHON = Mode("py", FAST_COMPILE.provided_optimizer.including("stabilize"))
 POINTS = 20
+
+
+@node_rewriter([pt.log1p])
+def _log_of_opposite_probability(fgraph, node):
+    """log(1 - sigmoid(x)), as PyMC 5 leaves it, has no digits left where the sigmoid is near 1."""
+    product = node.inputs[0].owner
+    if product is None or product.op != pt.mul or len(product.inputs) != 2:
+        return None
+    factor, probability = product.inputs
+    is_opposite = isinstance(factor, Constant) and np.all(factor.data == -1)
+    if not is_opposite or probability.owner is None or probability.owner.op != pt.sigmoid:
+        return None
+    return [-pt.softplus(probability.owner.inputs[0])]
 
 
 class Oracle:
@@ -30,7 +46,8 @@ class Oracle:
             logp = FunctionGraph(outputs=[model.logp()], clone=True, copy_inputs=False)
             if needed := xtensor_rewrites():
                 rewrite_graph(logp, include=needed)
-            (logp,) = rewrite_pregrad(logp).outputs
+            accurate = in2out(_log_of_opposite_probability)
+            (logp,) = rewrite_graph(rewrite_pregrad(logp), include=(), custom_rewrite=accurate).outputs
             gradient = pytensor.gradient.grad(logp, model.value_vars, disconnected_inputs="ignore")
             self._function = pymc_compile(
                 model.value_vars, [logp, *gradient, *outputs], mode=PYTHON, on_unused_input="ignore"
