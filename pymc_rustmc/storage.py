@@ -235,7 +235,7 @@ def _read(file: FilePath | BytesIO, path: FilePath, size: int) -> BoundModel:
         with zipfile.ZipFile(file) as archive:
             reader = _Reader(path, archive, size)
             template, data, coords, shapes = reader.template()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter of an archive of a later version
         raise ModelFileError(
             path, f"is no model that CompiledModel.save wrote, or it was cut off ({error})"
         ) from None

@@ -272,6 +272,14 @@ def test_a_truncated_or_damaged_file(file, tmp_path):
             assert "bad'" in str(error)  # noqa: PT017
 
 
+def test_an_archive_of_a_later_version(file, tmp_path):
+    damaged, path = bytearray(file.read_bytes()), tmp_path / "later"
+    damaged[damaged.index(b"PK\x01\x02") + 6] = 94
+    path.write_bytes(damaged)
+    with pytest.raises(ModelFileError, match=r"later'.*version 9.4"):
+        load_model(path)
+
+
 def test_a_manifest_with_anything_in_it(file, tmp_path):
     """Every value of the manifest in turn is replaced by others, or left out."""
     contents = entries(file)
