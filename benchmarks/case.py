@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,7 @@ def run_in_fresh_process(case: Case, caches: Path, output: Path, timeout: float)
         figures = Path(folder) / "figures.json"
         command = [sys.executable, "-m", "benchmarks.case", json.dumps(asdict(case)), str(figures)]
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
+            done = run_with_workers(command, environment, timeout)
             failure = done.stderr[-4000:]
         except subprocess.TimeoutExpired:
             failure = f"not finished after {timeout:g} s"
@@ -93,6 +94,27 @@ def run_in_fresh_process(case: Case, caches: Path, output: Path, timeout: float)
     output.mkdir(parents=True, exist_ok=True)
     (output / case.file_name).write_text(json.dumps(result, indent=1) + "\n")
     return result
+
+
+def run_with_workers(
+    command: list[str], environment: dict[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as ``subprocess.run`` does, and end its own workers, such as PyMC's, with it."""
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, errors = process.communicate(timeout=timeout)
+    except BaseException:  # of Ctrl-C too, which does not reach another session
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, out, errors)
 
 
 def process_environment() -> dict[str, str]:

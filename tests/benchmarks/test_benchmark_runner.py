@@ -2,8 +2,11 @@
 
 import json
 import os
+import subprocess
 import sys
+import time
 from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 
 import benchmarks.startup
 from benchmarks.__main__ import case_of, main, parser
-from benchmarks.case import Case, figures_of, run_in_fresh_process
+from benchmarks.case import Case, figures_of, run_in_fresh_process, run_with_workers
 from benchmarks.measure import measure
 from benchmarks.models import MODELS, ReferenceModel
 from benchmarks.startup import Stopwatch
@@ -122,3 +125,30 @@ def test_stopwatch_counts_time_for_the_innermost_call(monkeypatch):
     outer = watch.wrap("outer", lambda x: inner(x) + 1)
     assert [outer(1), inner(3)] == [3, 6]
     assert watch.seconds == {"inner": 2.5 + 1.0, "outer": 2.5}
+
+
+def test_workers_end_with_a_process_that_takes_too_long(tmp_path):
+    told = tmp_path / "worker"
+    worker = "import time; time.sleep(60)"
+    parent = (
+        f"import pathlib, subprocess, sys\n"
+        f"worker = subprocess.Popen([sys.executable, '-c', {worker!r}])\n"
+        f"pathlib.Path({str(told)!r}).write_text(str(worker.pid))\n"
+        f"worker.wait()\n"
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_with_workers([sys.executable, "-c", parent], dict(os.environ), timeout=5)
+    assert ends(int(told.read_text()))
+
+
+def ends(process):
+    """Whether a process is gone within ten seconds, or waits to be buried."""
+    status = Path(f"/proc/{process}/status")
+    for _ in range(100):
+        try:
+            if "State:\tZ" in status.read_text():
+                return True
+        except OSError:
+            return True
+        time.sleep(0.1)
+    return False

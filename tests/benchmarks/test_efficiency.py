@@ -44,7 +44,7 @@ def test_a_run_is_measured_once_and_its_tables_are_printed(tmp_path, capsys, mon
     assert found["gradients"]["warmup"] > 2 * 40
     assert 0 < found["ess"]["bulk"] < 1000
 
-    monkeypatch.setattr(efficiency.subprocess, "run", None)  # a second measurement would fail
+    monkeypatch.setattr(efficiency, "run_with_workers", None)  # a second measurement would fail
     main(arguments)
     again = capsys.readouterr()
     assert again.out == first.out
