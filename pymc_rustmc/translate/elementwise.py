@@ -160,14 +160,17 @@ def _log_of_exponentials(node: Any, walker: Walker) -> int | None:
     if isinstance(_op_of(total), DimShuffle):  # as `keepdims` makes it
         total, order = total.owner.inputs[0], list(total.owner.op.new_order)
     op = _op_of(total)
-    if isinstance(op, Sum) and _is_elementwise(total.owner.inputs[0], Exp):
-        x = walker.cast(walker.id(total.owner.inputs[0].owner.inputs[0]), "float64")
-        value = walker.op("logsumexp", x, axes=all_axes(op.axis, walker.ndim(x)))
-    elif _is_elementwise(total, Add) and all(_is_elementwise(term, Exp) for term in total.owner.inputs):
-        exponents = [walker.id(term.owner.inputs[0]) for term in total.owner.inputs]
-        value = reduce(partial(walker.op, "logaddexp"), exponents)
-    else:
+    is_sum = isinstance(op, Sum)
+    if not is_sum and not _is_elementwise(total, Add):
         return None
+    terms = total.owner.inputs
+    if not all(_is_elementwise(term, Exp) and walker.is_known(term.owner.inputs[0]) for term in terms):
+        return None
+    exponents = [walker.cast(walker.id(term.owner.inputs[0]), "float64") for term in terms]
+    if is_sum:
+        value = walker.op("logsumexp", *exponents, axes=all_axes(op.axis, walker.ndim(exponents[0])))
+    else:
+        value = reduce(partial(walker.op, "logaddexp"), exponents)
     if order is None:
         return value
     return walker.op("dimshuffle", value, order=[-1 if axis == "x" else axis for axis in order])

@@ -51,7 +51,6 @@ pub fn of_constants(
         }
     };
     let ((s, x), (t, y)) = (parts(x)?, parts(y)?);
-    let value = op(b, x, y);
     let factor = match (s, t) {
         (Some(s), Some(t)) => {
             let (s, t) = (b.reshape(s, &[]), b.reshape(t, &[]));
@@ -59,6 +58,7 @@ pub fn of_constants(
         }
         (s, t) => b.reshape(s.or(t)?, &[]),
     };
+    let value = op(b, x, y);
     Some((
         "bilinear(s x, t y) = s t bilinear(x, y)",
         b.mul(factor, value),
