@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,7 +39,9 @@ __all__ = ["BoundModel", "Template", "translate_model"]
 LARGE = 10_000
 """Elements of a constant from which on rewrites do not see it: they hash it, look for NaN, and fold it."""
 
-_WRITTEN_OUT = ("local_log_sum_exp", "local_log_add_exp")
+_EXCLUDED = (
+    () if existing("pytensor.tensor.special", "LogSumExp") else ("local_log_sum_exp", "local_log_add_exp")
+)
 """Rewrites that write, in PyTensor 2, the maximum beside what we translate in one op: it gets an adjoint."""
 
 _MANY = 4_000_000
@@ -249,7 +252,7 @@ def simple_variables(outputs: list[Variable]) -> set[Variable]:
 def _give_back() -> None:
     """Free what was made on the way, and give the system back the pages that the allocator keeps."""
     gc.collect(0)
-    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc
         libc.malloc_trim(0)
 
 
@@ -281,8 +284,9 @@ def canonical(outputs: list[Variable]) -> FunctionGraph:
     if needed := xtensor_rewrites():
         rewrite_graph(fgraph, include=needed)
     # As PyMC's `rewrite_pregrad`.
-    excluded = () if existing("pytensor.tensor.special", "LogSumExp") else _WRITTEN_OUT
-    rewrite_graph(fgraph, include=("canonicalize", "stabilize"), exclude=excluded)
+    rewrite_graph(fgraph, include=("canonicalize", "stabilize"), exclude=_EXCLUDED)
+    if not hidden:
+        return fgraph
     rewritten = FunctionGraph(outputs=fgraph.outputs, clone=False)
     shown = {variable: constant for constant, variable in hidden.items() if variable in rewritten.variables}
     rewritten.replace_all(shown.items(), import_missing=True)
@@ -295,9 +299,7 @@ def _large_constants(variables: Iterable[Variable]) -> dict[Variable, Variable]:
     hidden: dict[Variable, Variable] = {}
     for variable in variables:
         if isinstance(variable, TensorConstant) and variable.data.size >= LARGE:
-            array = variable.data.__array_interface__
-            key = (array["data"], array["strides"], variable.type)
-            hidden[variable] = of_arrays.setdefault(key, variable.type())
+            hidden[variable] = of_arrays.setdefault((id(variable.data), variable.type), variable.type())
     return hidden
 
 
