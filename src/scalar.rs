@@ -492,6 +492,11 @@ scalar_functions! {
         let [taken, other] = to_one_of(b, a[0], g);
         [None, taken, other]
     });
+    // As where, of a condition that rarely fails: what waits for x need not wait for the condition.
+    Usually "usually" 3 Branches, |c: V, x: V, y: V| holds(c).usually(x, y), rule!(|b, a, _, g| {
+        let [taken, other] = to_one_of(b, a[0], g);
+        [None, taken, other]
+    });
 }
 
 /// c exp(x^2).

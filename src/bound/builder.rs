@@ -530,6 +530,11 @@ impl Builder {
             return self.reshape(simpler, &shape);
         }
         let source = self.unshaped(id);
+        if let Some(simpler) =
+            self.rewritten(|b| rewrite::views::view(b, source, offset, &strides, &shape))
+        {
+            return simpler;
+        }
         self.push(Op::View { offset, strides }, vec![source], shape, dtype)
     }
 

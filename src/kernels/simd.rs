@@ -52,6 +52,12 @@ pub trait LaneMask:
     /// `a` where true, else `b`.
     fn select(self, a: Self::V, b: Self::V) -> Self::V;
 
+    /// As [`LaneMask::select`], of what is true but for rare cases.
+    #[inline(always)]
+    fn usually(self, a: Self::V, b: Self::V) -> Self::V {
+        self.select(a, b)
+    }
+
     /// Whether any lane is true.
     fn any(self) -> bool;
 

@@ -129,10 +129,20 @@ fn copy_known<const N: usize>(
     tile: &[isize; TILE],
     out: &mut [f64],
 ) {
-    for row in out.as_chunks_mut::<N>().0 {
-        for k in 0..N {
-            row[k] = source[(start + tile[k]) as usize];
+    let out = out.as_chunks_mut::<N>().0;
+    let element = |start: isize, k: usize| source[(start + tile[k]) as usize];
+    if stride == 0 {
+        return out.fill(std::array::from_fn(|k| element(start, k)));
+    }
+    if tile[..N].iter().all(|&offset| offset == 0) {
+        for row in out {
+            *row = [source[start as usize]; N];
+            start += stride;
         }
+        return;
+    }
+    for row in out {
+        *row = std::array::from_fn(|k| element(start, k));
         start += stride;
     }
 }
@@ -286,19 +296,38 @@ fn fold_rows<const INNER: usize>(
     length: usize,
     source: &[f64],
     out: &mut [f64],
-    combine: impl Fn(f64, f64) -> f64,
+    combine: impl Fn(f64, f64) -> f64 + Copy,
 ) {
     let source = source.as_chunks::<INNER>().0;
-    for (rows, out) in source
-        .chunks_exact(length)
-        .zip(out.as_chunks_mut::<INNER>().0)
-    {
-        let mut values = *out;
-        for row in rows {
-            for i in 0..INNER {
-                values[i] = combine(values[i], row[i]);
+    let out = out.as_chunks_mut::<INNER>().0;
+    let combine = |values: &mut [f64; INNER], row: &[f64; INNER]| {
+        for i in 0..INNER {
+            values[i] = combine(values[i], row[i]);
+        }
+    };
+    // Of lengths that the compiler knows.
+    match length {
+        2 => fold_known::<INNER, 2>(source, out, combine),
+        3 => fold_known::<INNER, 3>(source, out, combine),
+        4 => fold_known::<INNER, 4>(source, out, combine),
+        _ => {
+            for (rows, out) in source.chunks_exact(length).zip(out) {
+                rows.iter().for_each(|row| combine(out, row));
             }
         }
+    }
+}
+
+/// [`fold_rows`] of so many rows each.
+#[inline(always)]
+fn fold_known<const INNER: usize, const LENGTH: usize>(
+    source: &[[f64; INNER]],
+    out: &mut [[f64; INNER]],
+    combine: impl Fn(&mut [f64; INNER], &[f64; INNER]),
+) {
+    for (rows, out) in source.as_chunks::<LENGTH>().0.iter().zip(out) {
+        let mut values = *out;
+        rows.iter().for_each(|row| combine(&mut values, row));
         *out = values;
     }
 }

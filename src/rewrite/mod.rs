@@ -13,6 +13,7 @@ pub mod ranges;
 pub mod scaled;
 pub mod sums;
 pub mod triangle;
+pub mod views;
 
 use crate::bound::{Builder, Id};
 use crate::graph::DType;

@@ -11,7 +11,8 @@
 //!
 //! g' = d + m and s' = S are carried, and f = g + log s is left to a pass over all steps. All s are at least 1, since a
 //! term is where its m is: as in the original, no sum loses all its terms, and those that vanish beside it are below
-//! 2^-1000 of it. An s above 2^64 hands on a factor 2^64 to its g.
+//! 2^-1000 of it. An s above 2^64 hands on a factor 2^64 to its g; that is rare, and foreseen by the processor, so that a
+//! step's g is known long before its s.
 
 use crate::bind::index::offsets_of;
 use crate::bound::loops::{Input, Loop, Source, Trace, body_program};
@@ -361,18 +362,20 @@ impl Copy<'_> {
         let [zero, one, large, log_large] = [0.0, 1.0, LARGE, LOG_LARGE].map(|x| b.number(x));
         let [infinity, least] = [f64::INFINITY, f64::NEG_INFINITY].map(|x| b.number(x));
         let positive = b.map(ScalarFn::Gt, &[sum, zero]);
+        let small = b.map(ScalarFn::Le, &[sum, large]);
+        let usual = b.map(ScalarFn::And, &[positive, small]);
+        // The logarithms of 0, infinity and NaN are handed on whole.
         let finite = b.map(ScalarFn::Lt, &[sum, infinity]);
-        let usual = b.map(ScalarFn::And, &[positive, finite]);
-        let is_large = b.map(ScalarFn::Gt, &[sum, large]);
-        // The logarithms of 0, infinity and NaN.
+        let is_large = b.map(ScalarFn::And, &[positive, finite]);
         let is_zero = b.map(ScalarFn::Eq, &[sum, zero]);
-        let unusual = b.select(is_zero, least, sum);
-        let handed_on = b.select(is_large, log_large, zero);
-        let handed_on = b.select(usual, handed_on, unusual);
-        let g = b.add(rest, handed_on);
+        let whole = b.select(is_zero, least, sum);
+        let handed_on = b.select(is_large, log_large, whole);
         let smaller = b.mul_number(1.0 / LARGE, sum);
-        let s = b.select(is_large, smaller, sum);
-        let s = b.select(usual, s, one);
+        let smaller = b.select(is_large, smaller, one);
+        let more = b.add(rest, handed_on);
+        // The next step's exponentials wait for g alone, and that for no sum but where one is handed on.
+        let g = b.map(ScalarFn::Usually, &[usual, rest, more]);
+        let s = b.map(ScalarFn::Usually, &[usual, sum, smaller]);
         [g, s].map(|id| b.reshape(id, &shape))
     }
 }

@@ -476,6 +476,54 @@ fn functions_of_repeated_elements_come_before_the_repetition() {
 }
 
 #[test]
+fn views_read_what_arrays_were_put_together_from() {
+    // Element i of the position is i.
+    let made = |b: &mut Builder, what: &str| {
+        let [x, y] = [("x", 0, 4), ("y", 4, 8)]
+            .map(|(name, offset, size)| b.parameter(name.into(), offset, vec![size]));
+        match what {
+            "concat" => b.concat(&[x, y], 0),
+            "where" => {
+                let condition: Vec<f64> = (0..8).map(|i| f64::from(i < 3)).collect();
+                let condition = Tensor::new(vec![8], &condition);
+                let condition = b.typed_constant(condition, DType::Bool);
+                let zero = b.number(0.0);
+                b.select(condition, y, zero)
+            }
+            _ => b.gather(y, Arc::new(Table::new(vec![7, 0, 0, 5, 6, 7, 1])), vec![7]),
+        }
+    };
+    for (what, offset, strides, shape, gone) in [
+        ("concat", 0, vec![1], vec![4], true),
+        ("concat", 3, vec![-1], vec![3], true),
+        ("concat", 5, vec![2, 1], vec![2, 2], true),
+        ("concat", 11, vec![0], vec![20], true),
+        ("concat", 3, vec![1], vec![2], false),
+        ("concat", 4, vec![-1], vec![2], false),
+        ("where", 0, vec![1], vec![3], true),
+        ("where", 7, vec![-2], vec![3], true),
+        ("where", 2, vec![1], vec![2], false),
+        ("gather", 3, vec![1], vec![3], true),
+        ("gather", 6, vec![-2], vec![3], true),
+        ("gather", 2, vec![0], vec![9], false),
+    ] {
+        let [wanted, found] = [Builder::plain(), Builder::default()].map(|mut b| {
+            let whole = made(&mut b, what);
+            let view = b.view(whole, offset, strides.clone(), shape.clone());
+            assert_eq!(b.shape(view), shape);
+            let position: Vec<f64> = (0..12).map(f64::from).collect();
+            let value = interpret(&b, &[view], &position).remove(0);
+            (value, b.reachable(&[view]).contains(&whole))
+        });
+        assert_eq!(found.0, wanted.0, "{what}");
+        assert_eq!(
+            !found.1, gone,
+            "{what}, from {offset} by {strides:?} as {shape:?}"
+        );
+    }
+}
+
+#[test]
 fn signs_that_data_select_are_a_factor() {
     for swapped in [false, true] {
         let mut b = Builder::default();

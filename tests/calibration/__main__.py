@@ -5,7 +5,7 @@ import sys
 import time
 
 from .models import CASES
-from .simulate import LEVELS, choices, ranks
+from .simulate import LEVELS, THINNING, choices, ranks
 from .uniformity import p_value
 
 
@@ -24,6 +24,12 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--batch", action="store_true", help="by sample_batch, all data sets in one call")
     parser.add_argument("--warm-start", action="store_true", help="with a pilot, with --batch")
     parser.add_argument("--marginalise", action="store_true", help="with the option of that name")
+    parser.add_argument(
+        "--thinning",
+        type=int,
+        default=THINNING,
+        help=f"draws for one that is ranked ({THINNING}); where chains mix slowly more are needed",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--alarm", type=float, default=1e-6, help="probability of any false alarm (1e-6)")
     return parser.parse_args()
@@ -42,7 +48,7 @@ def main() -> int:
                 options = {"metric": metric, "kind": kind, **given}
                 if arguments.warm_start:
                     options["warm_start"] = True
-                how = {"chains": arguments.chains, "batch": arguments.batch}
+                how = {"chains": arguments.chains, "batch": arguments.batch, "thinning": arguments.thinning}
                 found = ranks(CASES[model], arguments.fits, arguments.seed, options, **how)
                 p = {name: p_value(r, LEVELS) for name, r in found.items()}
                 values.update({(metric, kind, model, name): value for name, value in p.items()})

@@ -16,7 +16,7 @@ LEVELS = 32
 """Possible ranks: one more than the draws that are compared with the true value."""
 
 THINNING = 10
-"""Draws for one that counts, which makes these all but independent."""
+"""Draws for one that counts, which makes these all but independent where a chain mixes well."""
 
 
 def choices(option: str) -> list[str]:
@@ -39,7 +39,13 @@ def _prior(case: Case, model: pm.Model, names: list[str], fits: int, seed: int) 
 
 
 def ranks(
-    case: Case, fits: int, seed: int, nuts: dict[str, Any], chains: int = 1, batch: bool = False
+    case: Case,
+    fits: int,
+    seed: int,
+    nuts: dict[str, Any],
+    chains: int = 1,
+    batch: bool = False,
+    thinning: int = THINNING,
 ) -> dict[str, NDArray[np.int64]]:
     """Ranks of the true values, by the name of each element that varies; from 0 to ``LEVELS`` - 1.
 
@@ -57,6 +63,8 @@ def ranks(
         Chains of a fit; the draws of the last are ranked.
     batch
         Whether one `sample_batch` fits all data sets; else they are bound and sampled one by one.
+    thinning
+        Draws for one that counts.
     """
     model = case.build()
     names = list(case.quantities or (variable.name for variable in model.free_RVs))
@@ -64,7 +72,7 @@ def ranks(
     points = _prior(case, model, names, fits, seed)
     draws_of = _batch if batch else _one_by_one
     found: dict[str, list[int]] = {}
-    for point, drawn in zip(points, draws_of(compiled, points, seed, nuts, chains), strict=True):
+    for point, drawn in zip(points, draws_of(compiled, points, seed, nuts, chains, thinning), strict=True):
         for name in names:
             draws = drawn[name]
             below = (draws < point[name]).sum(axis=0)
@@ -82,11 +90,12 @@ def _one_by_one(
     seed: int,
     nuts: dict[str, Any],
     chains: int,
+    thinning: int,
 ) -> Iterator[_Drawn]:
     """``LEVELS`` - 1 draws of each variable, for each data set."""
     for fit, point in enumerate(points):
         idata = compiled.bind({"data": point["y"]}).sample(
-            draws=(LEVELS - 1) * THINNING,
+            draws=(LEVELS - 1) * thinning,
             chains=chains,
             cores=1,
             random_seed=[seed * 100_000 + fit + 50_000 * chain for chain in range(chains)],
@@ -95,7 +104,7 @@ def _one_by_one(
             quiet=True,
             compute_convergence_checks=False,
         )
-        yield {name: draws.values[-1, THINNING - 1 :: THINNING] for name, draws in idata.posterior.items()}
+        yield {name: draws.values[-1, thinning - 1 :: thinning] for name, draws in idata.posterior.items()}
 
 
 def _batch(
@@ -104,15 +113,16 @@ def _batch(
     seed: int,
     nuts: dict[str, Any],
     chains: int,
+    thinning: int,
 ) -> Iterator[_Drawn]:
     """As `_one_by_one`, by one call."""
     result = pymc_rustmc.sample_batch(
         compiled,
         {"data": np.array([point["y"] for point in points])},
-        draws=(LEVELS - 1) * THINNING,
+        draws=(LEVELS - 1) * thinning,
         chains=chains,
         random_seed=seed,
-        keep={"thin": THINNING},
+        keep={"thin": thinning},
         errors="raise",
         progressbar=False,
         quiet=True,

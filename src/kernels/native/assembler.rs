@@ -201,6 +201,7 @@ const BROADCAST_WIDE: Opcode = Opcode {
 };
 const UPPER_HALF: Opcode = opcode(3, 1, false, 0x19);
 const UPPER_HALF_WIDE: Opcode = opcode(3, 1, true, 0x1b);
+const LANE_TO_GENERAL: Opcode = opcode(1, 1, true, 0x7e);
 const UPPER_OF_PAIR: Opcode = opcode(1, 1, false, 0x15);
 
 /// Predicates of comparisons; ordered ones are false for NaN. Bit 2 negates.
@@ -481,6 +482,14 @@ impl Assembler {
     /// `target` compared with zero for the next jump.
     pub fn test(&mut self, target: Gpr) {
         self.on_registers(0x85, target, target);
+    }
+
+    /// The first lane of a register compared with zero for the next jump; `rax` is overwritten.
+    pub fn test_lane(&mut self, register: Reg) {
+        // The operand that is written is the last one.
+        let to = Operand::Register(Gpr::Rax as Reg);
+        self.vector(LANE_TO_GENERAL, Width::Xmm, register, 0, to, None, None);
+        self.test(Gpr::Rax);
     }
 
     /// This place in the code.

@@ -202,7 +202,7 @@ impl<'a> Body<'a> {
                     let Line { verb, arguments } = self.code.lines[user];
                     let [x, y, z] = arguments;
                     match verb {
-                        Verb::Select => x == id && y != id && z != id,
+                        Verb::Select | Verb::Usually => x == id && y != id && z != id,
                         Verb::And => x != y,
                         _ => false,
                     }
@@ -579,7 +579,8 @@ impl<'a> Body<'a> {
                     }),
                 }
             }
-            Verb::Select => {
+            Verb::Usually if self.width == Width::Xmm => self.predicted(at, line.arguments),
+            Verb::Select | Verb::Usually => {
                 let mask = match self.masks[x] {
                     true => None,
                     false => Some(self.register(at, x)),
@@ -609,6 +610,28 @@ impl<'a> Body<'a> {
         };
         debug_assert!(self.next_use(id, at).is_some());
         self.hold(to, id);
+    }
+
+    /// `then` where the mask is true, else `otherwise`, by a jump: where the processor foresees it, what follows does not
+    /// wait for the mask.
+    fn predicted(&mut self, at: usize, arguments @ [mask, then, otherwise]: [Id; 3]) -> Reg {
+        let mask = self.register(at, mask);
+        let otherwise = self.register(at, otherwise);
+        let then = self.register(at, then);
+        self.a.test_lane(mask);
+        // Moves leave alone what was tested.
+        self.result(at, &arguments, |body, to| {
+            let (first, second, condition) = match to == otherwise {
+                true => (otherwise, then, Condition::Zero),
+                false => (then, otherwise, Condition::NotZero),
+            };
+            if to != first {
+                body.emit(COPY, to, 0, Source::Register(first));
+            }
+            let jump = body.a.jump(condition);
+            body.emit(COPY, to, 0, Source::Register(second));
+            body.a.land(jump);
+        })
     }
 
     /// `x` where the mask register is true, else 0.

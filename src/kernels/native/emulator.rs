@@ -243,6 +243,7 @@ impl Processor {
                 self.vectors[i.op_register(0).number()] = std::array::from_fn(upper);
             }
             Vunpckhpd => write(self, [b[1], c[1], 0, 0, 0, 0, 0, 0]),
+            Vmovq => self.general[i.op_register(0).number()] = b[0],
             Vzeroupper => {}
             Lea => self.general[i.op_register(0).number()] = self.address(i) as u64,
             Mov => self.general[i.op_register(0).number()] = b[0],

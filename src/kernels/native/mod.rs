@@ -414,6 +414,7 @@ fn is_cheap(function: ScalarFn) -> bool {
             | MulSub
             | SubMul
             | Where
+            | Usually
     )
 }
 

@@ -48,6 +48,8 @@ pub enum Verb {
     Compare(u8),
     /// The second where the first is all ones, else the third.
     Select,
+    /// As [`Verb::Select`], where the first rarely is not all ones.
+    Usually,
 }
 
 /// An operation; arguments that it does not have are 0.
@@ -71,7 +73,7 @@ impl Verb {
         match self {
             Input(_) | Constant(_) => 0,
             Sqrt | Round(_) | Shl52 | Shr52 => 1,
-            MulAdd | MulSub | SubMul | Select => 3,
+            MulAdd | MulSub | SubMul | Select | Usually => 3,
             _ => 2,
         }
     }
@@ -259,7 +261,7 @@ pub fn evaluate(verb: Verb, arguments: &[u64]) -> u64 {
             };
             truth(holds != (predicate & predicate::NEGATED != 0))
         }
-        Verb::Select => match bits(0) {
+        Verb::Select | Verb::Usually => match bits(0) {
             0 => bits(2),
             _ => bits(1),
         },
@@ -450,6 +452,10 @@ impl LaneMask for TracedMask {
 
     fn select(self, a: Traced, b: Traced) -> Traced {
         Traced(push(Verb::Select, [self.0, a.0, b.0]))
+    }
+
+    fn usually(self, a: Traced, b: Traced) -> Traced {
+        Traced(push(Verb::Usually, [self.0, a.0, b.0]))
     }
 
     fn any(self) -> bool {
