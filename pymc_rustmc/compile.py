@@ -28,16 +28,13 @@ from pymc_rustmc.groups import find_groups, with_forms
 from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 from pymc_rustmc.live import DataNames, LiveModel, describe
-from pymc_rustmc.repeats import Repeat, find_repeats, terms
+from pymc_rustmc.repeats import LARGE, Repeat, find_repeats, terms
 from pymc_rustmc.template import BoundModel, Template, check_values, output_name, quoted
 from pymc_rustmc.translate import Walker
 from pymc_rustmc.translate.foreign import translate_whole
 from pymc_rustmc.translate.registry import existing
 
 __all__ = ["BoundModel", "Template", "translate_model"]
-
-LARGE = 10_000
-"""Elements of a constant from which on rewrites do not see it: they hash it, look for NaN, and fold it."""
 
 _EXCLUDED = (
     () if existing("pytensor.tensor.special", "LogSumExp") else ("local_log_sum_exp", "local_log_add_exp")

@@ -27,8 +27,11 @@ FEWEST = 4
 MOST_VISITS = 10
 """Times that a node may be visited in the mean; expressions with more in common are left as they are."""
 
-MOST_COMPARED = 10_000
-"""Elements of an array that is compared by value: of a design matrix that would be a copy of it."""
+LARGE = 10_000
+"""Elements of an array from which on nobody looks into it during translation.
+
+To compare, hash or fold a design matrix makes copies of it.
+"""
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def _is_any_number(constant: Variable) -> bool:
 def _signature(constant: Variable) -> Hashable:
     assert isinstance(constant, Constant)
     if isinstance(constant.data, np.ndarray):
-        is_large = constant.data.size > MOST_COMPARED  # the same array then, not an equal one
+        is_large = constant.data.size >= LARGE  # the same array then, not an equal one
         content = id(constant.data) if is_large else constant.data.tobytes()
         return constant.type, constant.data.shape, content
     signature: Hashable = constant.signature()
