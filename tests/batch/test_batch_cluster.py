@@ -98,7 +98,7 @@ def test_a_model_from_a_file(client, trend, series, tmp_path):
 
 def test_a_worker_is_killed(client, trend):
     data = np.random.default_rng(6).normal(size=(160, 12))
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=300)
     pids = client.run(os.getpid)
 
     def source():
@@ -109,7 +109,7 @@ def test_a_worker_is_killed(client, trend):
 
     result = sample_batch(trend, source(), client=client, **RUN)
     assert_same(result, sample_batch(trend, {"y": data}, **RUN))
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=300)
     assert set(client.run(os.getpid).values()) != set(pids.values())
 
 
