@@ -19,7 +19,7 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.case import process_environment, run_with_workers
+from benchmarks.case import one_thread_environment, run_with_workers
 from benchmarks.geometries import GEOMETRIES
 from benchmarks.measure import statistics
 from benchmarks.models import MODELS
@@ -233,7 +233,7 @@ def run(cases: Iterable[Case], folder: Path, timeout: float) -> list[dict[str, A
         request = json.dumps([vars(case) for case in missing])
         command = [sys.executable, "-m", "benchmarks.efficiency", request, str(folder)]
         try:
-            done = run_with_workers(command, process_environment(), timeout)
+            done = run_with_workers(command, one_thread_environment(), timeout)
             failure = (done.stderr.strip().splitlines() or ["died"])[-1]
         except subprocess.TimeoutExpired:
             failure = f"not done after {timeout:g} s"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.case import process_environment
+from benchmarks.case import one_thread_environment
 from benchmarks.efficiency import BUILDERS, version
 from benchmarks.report import aligned
 
@@ -178,7 +178,9 @@ def run(names: Iterable[str], seeds: int, folder: Path, timeout: float) -> list[
     for name in names:
         command = [sys.executable, "-m", "benchmarks.gradient", name, str(seeds)]
         try:
-            done = subprocess.run(command, env=one_thread(), capture_output=True, text=True, timeout=timeout)
+            done = subprocess.run(
+                command, env=one_thread_environment(), capture_output=True, text=True, timeout=timeout
+            )
             failure = (done.stderr.strip().splitlines() or ["died"])[-1]
         except subprocess.TimeoutExpired:
             done, failure = None, f"not done after {timeout:g} s"
@@ -190,11 +192,6 @@ def run(names: Iterable[str], seeds: int, folder: Path, timeout: float) -> list[
         print(table([result]).splitlines()[-1], file=sys.stderr, flush=True)
         results.append(result)
     return results
-
-
-def one_thread() -> dict[str, str]:
-    """Return environment variables under which linear algebra of others waits for no second core."""
-    return {**process_environment(), "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def load(names: Iterable[str], folder: Path) -> list[dict[str, Any]]:

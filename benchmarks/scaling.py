@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import process_environment
+from benchmarks.case import one_thread_environment
 from benchmarks.report import aligned
 
 GROUPS = 100
@@ -181,9 +181,8 @@ def on_one_thread(most_rows: int) -> dict[str, Any]:
     RuntimeError
         If it fails; with what it wrote.
     """
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     command = [sys.executable, "-m", "benchmarks.scaling", str(most_rows)]
-    done = subprocess.run(command, env={**process_environment(), **one}, capture_output=True, text=True)
+    done = subprocess.run(command, env=one_thread_environment(), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr[-4000:])
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
