@@ -23,7 +23,9 @@ use crate::sampler::settings::MetricKind;
 use crate::sampler::vector::{accumulate, dot};
 
 /// A block of more points than this times the dimension is condensed.
-const MANY: usize = 3;
+const MANY: usize = 6;
+/// Directions along which all metrics of a fold are looked at.
+const PROBES: usize = 2;
 /// Points that the cost is computed from at most: it takes a square matrix of them.
 const MOST_POINTS: usize = 200;
 /// Multiplications by the covariance that bring out its largest eigenvector, at most.
@@ -42,6 +44,8 @@ const ADVANTAGE: f64 = 0.03;
 const TOLERANCE: f64 = 0.1;
 /// Fits that a candidate must be able to pay for by the time that it saves: two to judge it and one to use it.
 const FITS: f64 = 3.0;
+/// Excess that a metric may have though no block of draws shows it, in logarithms.
+const UNSEEN: f64 = 0.1;
 /// Where a dense metric's steps are longer than those of a low-rank one by this, in logarithms, both are tried.
 const HEAVY: f64 = 0.1;
 
@@ -50,6 +54,8 @@ struct Fold {
     fit: Points,
     judged: usize,
     blocks: [Block; BLOCKS],
+    /// Directions along which draws may vary more than a block of them shows.
+    probes: Vec<Vec<f64>>,
 }
 
 impl Fold {
@@ -59,6 +65,7 @@ impl Fold {
             fit: fit.clone(),
             judged: judge.len(),
             blocks: blocks.map(|points| Block::new(&points)),
+            probes: Vec::new(),
         }
     }
 }
@@ -91,28 +98,35 @@ struct Block {
     points: usize,
     /// Rows whose squares add up to those of the draws around their mean.
     draws: Vec<f64>,
-    /// The same of the gradients around 0.
+    /// The same of the gradients around 0; products of a row's draws and gradients add up to theirs too.
     gradients: Vec<f64>,
 }
 
 impl Block {
     fn new(points: &Points) -> Self {
-        let dim = points.dim();
+        let (n, dim) = (points.len(), points.dim());
+        let mut draws = scaled_offsets(&points.draws, &vec![1.0; dim]);
+        let mut gradients = points.gradients.clone();
+        if n >= MANY * dim {
+            // Few rows in place of many, R in place of Q R: products of any two columns are the same.
+            let columns = [
+                transposed([n, dim], &draws),
+                transposed([n, dim], &gradients),
+            ];
+            let r = triangle(n, columns.concat());
+            let half = |first: usize| {
+                let rows = r.chunks_exact(2 * dim);
+                rows.flat_map(move |row| row[first..first + dim].iter().copied())
+                    .collect()
+            };
+            (draws, gradients) = (half(0), half(dim));
+        }
         Self {
-            points: points.len(),
-            draws: condensed(scaled_offsets(&points.draws, &vec![1.0; dim]), dim),
-            gradients: condensed(points.gradients.clone(), dim),
+            points: n,
+            draws,
+            gradients,
         }
     }
-}
-
-/// Few rows in place of many, R in place of Q R: sums of squares of any linear combination of columns are the same.
-fn condensed(rows: Vec<f64>, dim: usize) -> Vec<f64> {
-    let n = rows.len() / dim;
-    if n < MANY * dim {
-        return rows;
-    }
-    triangle(n, transposed([n, dim], &rows))
 }
 
 /// What the candidates are held against each other with.
@@ -122,9 +136,10 @@ struct Judge<'a> {
     economy: &'a Economy,
 }
 
-/// What a kind of metric promises on each block that it was not fitted to, in logarithms.
+/// A kind of metric, fitted to each fold, and what it promises on each block that it was not fitted to, in logarithms.
 struct Promise {
     kind: MetricKind,
+    metrics: Vec<Metric>,
     /// Steps a draw.
     steps: Vec<f64>,
     /// What a draw costs: steps, weighed with their time.
@@ -142,20 +157,72 @@ impl Promise {
 }
 
 impl Judge<'_> {
-    fn promise(&self, kind: MetricKind) -> Promise {
-        let of_fold = |fold: &Fold| {
-            let metric = fitted(kind, &fold.fit, &mut self.diagonal.clone(), self.economy);
+    /// A metric of this kind for each fold.
+    fn fits(&self, kind: MetricKind) -> Vec<Metric> {
+        let fit = |fold: &Fold| {
+            let diagonal = &mut self.diagonal.clone();
+            fitted(kind, &fold.fit, diagonal, self.economy)
+        };
+        self.folds.iter().map(fit).collect()
+    }
+
+    /// Looks along the directions in which these metrics are widest beside the diagonal ones.
+    fn probe(&mut self, metrics: &[Metric], diagonals: &[Metric]) {
+        for (fold, (metric, diagonal)) in self.folds.iter_mut().zip(metrics.iter().zip(diagonals)) {
+            fold.probes = wide_directions(metric, diagonal, fold.fit.dim());
+        }
+    }
+
+    fn promise(&self, kind: MetricKind, metrics: Vec<Metric>) -> Promise {
+        let of_fold = |(fold, metric): (&Fold, &Metric)| {
             let dim = fold.fit.dim();
             let step = self.economy.log_step(metric.work(dim));
-            let steps = fold
-                .blocks
-                .each_ref()
-                .map(|block| log_cost(&metric, block, dim));
+            let blocks = fold.blocks.each_ref();
+            let steps = blocks.map(|block| log_cost(metric, block, &fold.probes, dim));
             steps.map(|steps| (steps, steps + step))
         };
-        let (steps, costs) = self.folds.iter().flat_map(of_fold).unzip();
-        Promise { kind, steps, costs }
+        let (steps, costs) = self.folds.iter().zip(&metrics).flat_map(of_fold).unzip();
+        Promise {
+            kind,
+            metrics,
+            steps,
+            costs,
+        }
     }
+}
+
+/// The directions along which a metric is widest beside a diagonal one: the first eigenvectors of S where that whitens, by power iteration.
+fn wide_directions(metric: &Metric, diagonal: &Metric, dim: usize) -> Vec<Vec<f64>> {
+    let zero = vec![0.0; dim];
+    let mut found: Vec<Vec<f64>> = Vec::new();
+    for probe in 0..PROBES.min(dim) {
+        let mut v: Vec<f64> = (0..dim).map(|i| 1.0 + ((i + probe) % 3) as f64).collect();
+        for _ in 0..POWER_STEPS {
+            for other in &found {
+                let along = dot(other, &v);
+                accumulate(&mut v, -along, other);
+            }
+            normalise(&mut v);
+            let mut pulled = vec![0.0; dim];
+            diagonal.unpull(&mut v);
+            metric.pull(&v, &mut pulled);
+            metric.drift(&zero, &pulled, 1.0, &mut v);
+            diagonal.whiten(&mut v);
+        }
+        normalise(&mut v);
+        found.push(v);
+    }
+    let mut direction = vec![0.0; dim];
+    for v in &mut found {
+        diagonal.drift(&zero, v, 1.0, &mut direction);
+        v.copy_from_slice(&direction);
+    }
+    found
+}
+
+fn normalise(v: &mut [f64]) {
+    let norm = dot(v, v).sqrt();
+    v.iter_mut().for_each(|v| *v /= norm);
 }
 
 /// The kind that promises most on points that it was not fitted to; none if they are too few to tell.
@@ -170,7 +237,7 @@ pub fn choose(
     last: MetricKind,
 ) -> Option<MetricKind> {
     let (n, dim) = (points.len(), points.dim());
-    let judge = Judge {
+    let mut judge = Judge {
         folds: folds(points),
         diagonal,
         economy,
@@ -185,10 +252,11 @@ pub fn choose(
     } else {
         vec![MetricKind::Dense]
     };
-    let mut best = judge.promise(MetricKind::Diag);
+    let diagonals = judge.fits(MetricKind::Diag);
+    let mut best = judge.promise(MetricKind::Diag, diagonals.clone());
     let mut failed = 0.0;
     for kind in [vec![MetricKind::DrawDiag], full].concat() {
-        let excess = average(&best.costs) - log_step(kind) - least;
+        let excess = (average(&best.costs) - log_step(kind) - least).max(UNSEEN);
         let work = fit::least_work(kind, dim);
         let saving = economy.run(excess, work) - economy.run(0.0, work);
         let price = fit::price(kind, dim, n);
@@ -198,7 +266,12 @@ pub fn choose(
             }
             continue;
         }
-        let promise = judge.promise(kind);
+        let metrics = judge.fits(kind);
+        if kind != MetricKind::DrawDiag {
+            judge.probe(&metrics, &diagonals);
+            best = judge.promise(best.kind, best.metrics);
+        }
+        let promise = judge.promise(kind, metrics);
         if promise.beats(&best) {
             best = promise;
         } else {
@@ -265,7 +338,10 @@ pub fn residual(scale: &[f64], points: &Points) -> f64 {
 
 /// Logarithm of the leapfrog steps a draw that the metric promises on a block of points, up to a constant that is the
 /// same for every metric.
-fn log_cost(metric: &Metric, block: &Block, dim: usize) -> f64 {
+///
+/// Along a wide direction draws get on so slowly that a block of them shows little of its variance, but their gradients tell: they
+/// go down with a slope of one over the variance, exactly so for a normal. `probes` are the directions where that is looked for.
+fn log_cost(metric: &Metric, block: &Block, probes: &[Vec<f64>], dim: usize) -> f64 {
     let (mut draws, mut gradients) = (block.draws.clone(), vec![0.0; block.gradients.len()]);
     draws.chunks_exact_mut(dim).for_each(|x| metric.whiten(x));
     let rows = block.gradients.chunks_exact(dim);
@@ -276,7 +352,20 @@ fn log_cost(metric: &Metric, block: &Block, dim: usize) -> f64 {
     let (m, c_x) = gram(&draws, dim);
     let (_, c_g) = gram(&gradients, dim);
     let squares = c_g.iter().map(|c| c * c).sum::<f64>() / (n * n * dim as f64);
-    0.5 * (largest(m, &c_x) / n).ln() + 0.25 * squares.ln()
+    let told = probes.iter().map(|probe| {
+        let mut direction = probe.clone();
+        metric.whiten(&mut direction);
+        let rows = draws.chunks_exact(dim).zip(gradients.chunks_exact(dim));
+        let along = rows.map(|(x, g)| (dot(x, &direction), dot(g, &direction)));
+        let (squares, products) = along.fold((0.0, 0.0), |(s, p), (x, g)| {
+            (x.mul_add(x, s), x.mul_add(g, p))
+        });
+        -squares / products
+    });
+    let widest = told
+        .filter(|variance| variance.is_finite())
+        .fold(largest(m, &c_x) / n, f64::max);
+    0.5 * widest.ln() + 0.25 * squares.ln()
 }
 
 /// What [`log_cost`] finds with `n` points for a normal with its own metric, by the law of Marchenko and Pastur (1967).
@@ -342,7 +431,10 @@ mod tests {
             let block = Block::new(&points);
             assert_eq!(block.draws.len() < n * dim, n >= MANY * dim);
             for metric in one_of_each() {
-                let (found, expected) = (log_cost(&metric, &block, dim), defined(&metric, &points));
+                let (found, expected) = (
+                    log_cost(&metric, &block, &[], dim),
+                    defined(&metric, &points),
+                );
                 assert!((found - expected).abs() < 1e-3, "{n}: {found} {expected}");
             }
         }
@@ -352,6 +444,7 @@ mod tests {
     fn promise(steps: [f64; 6], step: f64) -> Promise {
         Promise {
             kind: MetricKind::Dense,
+            metrics: Vec::new(),
             steps: steps.to_vec(),
             costs: steps.iter().map(|steps| steps + step).collect(),
         }

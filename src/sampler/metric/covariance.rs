@@ -148,19 +148,26 @@ pub fn dense(points: &Points, scale: &[f64]) -> Option<Dense> {
 /// The eigenvalues of S that are worth a direction each: outside 1/2 .. 2, the most extreme first, as many as make draws cost least.
 ///
 /// Without a direction its eigenvalue w is left to the diagonal metric: a variance w of the draws, 1/w of the gradients, and
-/// leapfrogs a draw go as [`super::choice`] says; `weight` is that of one by the number of directions.
-fn worthwhile(values: &[f64], dim: usize, weight: impl Fn(usize) -> f64) -> Vec<usize> {
+/// leapfrogs a draw go as [`super::choice`] says; `weight` is that of one by the number of directions, which is `most` at most.
+fn worthwhile(
+    values: &[f64],
+    dim: usize,
+    most: usize,
+    weight: impl Fn(usize) -> f64,
+) -> Vec<usize> {
     let notable = |&k: &usize| !(1.0 / NOTABLE..=NOTABLE).contains(&values[k]) && values[k] > 0.0;
     let mut order: Vec<usize> = (0..values.len()).filter(notable).collect();
     order.sort_by(|&i, &j| f64::total_cmp(&values[j].ln().abs(), &values[i].ln().abs()));
     // From all directions to none.
     let (mut largest, mut squares) = (1.0f64, dim as f64);
-    let mut best = (weight(order.len()), order.len());
-    for (rank, &k) in order.iter().enumerate().rev() {
-        largest = largest.max(values[k]);
-        squares += values[k].powi(-2) - 1.0;
+    let mut best = (f64::INFINITY, 0);
+    for rank in (0..=order.len()).rev() {
+        if let Some(&k) = order.get(rank) {
+            largest = largest.max(values[k]);
+            squares += values[k].powi(-2) - 1.0;
+        }
         let cost = largest.sqrt() * (squares / dim as f64).sqrt().sqrt() * weight(rank);
-        if cost < best.0 {
+        if rank <= most && cost < best.0 {
             best = (cost, rank);
         }
     }
@@ -169,8 +176,13 @@ fn worthwhile(values: &[f64], dim: usize, weight: impl Fn(usize) -> f64) -> Vec<
 }
 
 /// The low-rank metric of these points, given the scales of the diagonal one: S in the span of some
-/// of the scaled draws and gradients, its eigenvectors as directions, as far as they are worth it: `weight` is that of a step by their number.
-pub fn low_rank(points: &Points, scale: &[f64], weight: impl Fn(usize) -> f64) -> Option<LowRank> {
+/// of the scaled draws and gradients, its eigenvectors as directions, as far as they are worth it, and at most so many: `weight` is that of a step by their number.
+pub fn low_rank(
+    points: &Points,
+    scale: &[f64],
+    most: usize,
+    weight: impl Fn(usize) -> f64,
+) -> Option<LowRank> {
     let (n, dim) = (points.len(), scale.len());
     let (draws, gradients) = scaled(points, scale);
     let count = 2 * n.min(BASIS_POINTS);
@@ -189,7 +201,7 @@ pub fn low_rank(points: &Points, scale: &[f64], weight: impl Fn(usize) -> f64) -
         None => root(n, m, &draws, &gradients)?,
     };
     let (values, vectors) = eigen(m, &multiply([m, m, m], [false, true], &b, &b))?;
-    let kept = worthwhile(&values, dim, weight);
+    let kept = worthwhile(&values, dim, most, weight);
     let coordinate = |&k: &usize| vectors.iter().skip(k).step_by(m).copied();
     let kept_vectors: Vec<f64> = kept.iter().flat_map(coordinate).collect();
     let directions = match &q {

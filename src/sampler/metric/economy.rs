@@ -9,6 +9,8 @@ const SHARE: f64 = 0.5;
 /// Power of a step's time that its steps are weighed with. The number of gradients is the first aim, and the time of cheap ones is known to a factor
 /// of two: 0 would count gradients alone, 1 time alone.
 const WEIGHT: f64 = 0.5;
+/// Directions that a low-rank metric may have however little a gradient takes.
+const LEAST_RANK: usize = 8;
 /// A gradient of which nothing is known counts as that many nanoseconds.
 const UNKNOWN: f64 = 1e9;
 
@@ -55,6 +57,12 @@ impl Economy {
             self.credit -= price;
         }
         enough
+    }
+
+    /// How many directions a low-rank metric may have so that applying them takes no longer than a gradient.
+    pub fn affordable_rank(&self) -> usize {
+        let direction = Metric::low_rank_work(self.dim, 1) - Metric::low_rank_work(self.dim, 0);
+        ((self.gradient / direction) as usize).max(LEAST_RANK)
     }
 
     /// Time of a leapfrog step under a metric that takes `work`.

@@ -29,7 +29,8 @@ pub fn fitted(
         MetricKind::Dense => covariance::dense(points, scale).map(Metric::Dense),
         MetricKind::LowRank => {
             let weight = |rank| economy.log_step(Metric::low_rank_work(dim, rank)).exp();
-            covariance::low_rank(points, scale, weight).map(Metric::LowRank)
+            let most = economy.affordable_rank();
+            covariance::low_rank(points, scale, most, weight).map(Metric::LowRank)
         }
         MetricKind::Auto | MetricKind::Diag | MetricKind::DrawDiag => None,
     };

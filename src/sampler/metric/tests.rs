@@ -263,6 +263,58 @@ fn auto_gives_a_funnel_the_diagonal_metric() {
 }
 
 #[test]
+fn auto_sees_a_direction_along_which_draws_hardly_move() {
+    // Ten coordinates of unit scale that together have the variance 100, through which the chain has come by a tenth.
+    let (dim, width) = (10, 10.0);
+    let mut rng = ChainRng::new(5);
+    let mut adaptation = MetricAdaptation::new(MetricKind::Auto, dim, 1e6, 1000);
+    let mut offsets = vec![0.0; dim];
+    for k in 0..120 {
+        rng.fill_normal(&mut offsets);
+        let mean = offsets.iter().sum::<f64>() / dim as f64;
+        let along = width * (0.5 + 0.1 * f64::from(k) / 120.0);
+        let root = (dim as f64).sqrt();
+        let x: Vec<f64> = offsets.iter().map(|o| o - mean + along / root).collect();
+        let pull = along / (width * width) / root;
+        let gradient: Vec<f64> = offsets.iter().map(|o| mean - o - pull).collect();
+        adaptation.add(&x, &gradient, 0.0);
+    }
+    let mut metric = Metric::unit(dim);
+    assert!(adaptation.fit(&mut metric, true));
+    let mut widest = vec![1.0 / (dim as f64).sqrt(); dim];
+    metric.whiten(&mut widest);
+    let norm = dot(&widest, &widest).sqrt();
+    assert!(norm < 1.2 / width, "{norm}");
+}
+
+#[test]
+fn applying_a_low_rank_metric_takes_no_longer_than_a_gradient() {
+    let dim = 200;
+    let mut rng = ChainRng::new(6);
+    // Pairs of coordinates, each with a direction of its own variance, from 1 to 10 000.
+    let shared = |i: usize| 1.0 - libm::pow(10.0, -((i / 2) as f64) / 25.0);
+    let mut algebra = |work: f64| {
+        let mut adaptation = MetricAdaptation::new(MetricKind::LowRank, dim, work, 1000);
+        let mut x = vec![0.0; dim];
+        for _ in 0..250 {
+            rng.fill_normal(&mut x);
+            let gradient: Vec<f64> = (0..dim).map(|i| -x[i] - shared(i) * x[i ^ 1]).collect();
+            adaptation.add(&x, &gradient, 0.0);
+        }
+        let mut metric = Metric::unit(dim);
+        assert!(adaptation.fit(&mut metric, true));
+        metric.work(dim) - Metric::unit(dim).work(dim)
+    };
+    for work in [5e3, 1e4] {
+        let taken = algebra(work);
+        assert!(
+            taken > 0.5 * work && taken < work + 200.0,
+            "{work}: {taken}"
+        );
+    }
+}
+
+#[test]
 fn refits_are_paid_for_by_steps() {
     let mut economy = Economy::new(1000.0, 10, 1000);
     let step = economy.step(Metric::unit(10).work(10));
