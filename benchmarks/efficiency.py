@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.case import one_thread_environment, run_with_workers
 from benchmarks.geometries import GEOMETRIES
-from benchmarks.measure import statistics
+from benchmarks.measure import all_gradients, statistics
 from benchmarks.models import MODELS
 
 BUILDERS: dict[str, Callable[[], Any]] = {
@@ -85,7 +85,7 @@ def _rustmc(model: Any) -> Run:
             discard_tuned_samples=False,
             compute_convergence_checks=False,
         )
-        return result, _steps(result, "warmup_sample_stats")
+        return result, all_gradients(result) - _steps(result, "sample_stats")
 
     return run
 

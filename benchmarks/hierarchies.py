@@ -10,11 +10,11 @@ import numpy as np
 import pymc as pm
 
 import pymc_rustmc
-from benchmarks.measure import statistics
+from benchmarks.measure import all_gradients, statistics
 from benchmarks.report import aligned
 
 FORMS: Mapping[str, tuple[bool, dict[str, bool]]] = {
-    "centred": (True, {}),
+    "centred": (True, {"reparametrise": False}),
     "non-centred": (False, {}),
     "reparametrise": (True, {"reparametrise": True}),
     "marginalise": (True, {"marginalise": True}),
@@ -166,9 +166,7 @@ def cost(name: str, form: str, seeds: int, draws: int = 1000) -> Cost:
             compute_convergence_checks=False,
             quiet=True,
         )
-        stats, warmup = idata["sample_stats"], idata["warmup_sample_stats"]
-        gradients = stats["n_steps"].values.sum() + warmup["n_steps"].values.sum()
-        gradients += stats.attrs.get("pilot_gradients", 0)
+        gradients = all_gradients(idata)
         names = [name for name in idata["posterior"].data_vars if not name.endswith("_raw")]
         found = statistics(idata, names)
         logs.append([np.log(gradients / found["ess"][kind]) for kind in ("bulk", "tail")])

@@ -116,6 +116,12 @@ def _gradients(idata: Any, group: str) -> int:
     return int(_dataset(idata, group)["n_steps"].sum())
 
 
+def all_gradients(idata: Any) -> int:
+    """Gradients of a run of ours that kept its warm-up, that and a pilot run's included."""
+    pilot = int(_dataset(idata, "sample_stats").attrs.get("pilot_gradients", 0))
+    return _gradients(idata, "warmup_sample_stats") + _gradients(idata, "sample_stats") + pilot
+
+
 def _median_time(run: Callable[[], int]) -> tuple[float, int]:
     """Time up to five equal runs, of a second in all; return with it the number that they return."""
     times: list[float] = []
@@ -150,16 +156,20 @@ def _prepared_rustmc(model: Any, seed: int, length: dict[str, int]) -> Callable[
 
     # As pm.sample derives them, so that these are the chains of the first run.
     seeds = [int(rng.integers(2**30)) for rng in get_random_generator(seed).spawn(length["chains"])]
-    bound, starts = RustMC()._start(model, None, seeds)
+    sampler = RustMC()
+    written, first = sampler._start(model, None, seeds)
     settings = json.dumps({"tune": length["tune"], "draws": length["draws"], "save_warmup": True})
-    outputs = list(bound.density.output_shapes())
+    cores = length["cores"]
 
     def run() -> int:
-        chains = bound.density.sample(settings, starts, seeds, length["cores"])
+        bound, starts, attributes = sampler._with_forms(written, first, seeds, cores, length["tune"])
+        outputs = list(bound.density.output_shapes())
+        chains = bound.density.sample(settings, starts, seeds, cores)
         while not chains.wait(1.0):
             pass
         result = chains.result()
         bound.density.evaluate(outputs, result["positions"].reshape(-1, bound.density.dim))
-        return int(result["stats"]["n_steps"][:, : result["warmup_draws"]].sum())
+        warmup = result["stats"]["n_steps"][:, : result["warmup_draws"]]
+        return int(warmup.sum()) + int(attributes.get("pilot_gradients", 0))
 
     return run

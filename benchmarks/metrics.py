@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 import pymc_rustmc
 from benchmarks.efficiency import BUILDERS
 from benchmarks.efficiency_table import number
+from benchmarks.measure import all_gradients
 from pymc_rustmc import diagnostics
 
 MOST_DENSE = 128
@@ -61,8 +62,7 @@ def measured(model: str, seeds: int) -> dict[str, Cost]:
             compute_convergence_checks=False,
             quiet=True,
         )
-        groups = ("warmup_sample_stats", "sample_stats")
-        gradients = sum(idata[group]["n_steps"].values.sum() for group in groups)
+        gradients = all_gradients(idata)
         least = min(float(np.min(diagnostics.ess(idata["posterior"][name].values))) for name in free)
         return float(np.log(gradients / least))
 

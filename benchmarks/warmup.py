@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import pymc_rustmc
 from benchmarks.efficiency import BUILDERS
 from benchmarks.efficiency_table import number
+from benchmarks.measure import all_gradients
 from pymc_rustmc import diagnostics
 
 OPTIONS: Mapping[str, Mapping[str, bool]] = {
@@ -107,8 +108,7 @@ def outcome(
         quiet=True,
         **more,
     )
-    groups = ("warmup_sample_stats", "sample_stats")
-    gradients = sum(idata[group]["n_steps"].values.sum() for group in groups)
+    gradients = all_gradients(idata)
     draws = [idata["posterior"][name].values for name in free]
 
     def log_cost(method: Literal["bulk", "tail"]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pymc as pm
@@ -141,6 +141,21 @@ def checked_marginalise(marginalise: bool | Sequence[str] | None) -> bool | tupl
             f"`marginalise` must be True, False or a list of names of variables, got {marginalise!r}."
         )
     return tuple(marginalise)
+
+
+def checked_reparametrise(reparametrise: bool | str) -> bool | Literal["auto"]:
+    """Return whether groups get forms of their own, or that the sampler chooses.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    """
+    if isinstance(reparametrise, str) and reparametrise == "auto":
+        return "auto"
+    if isinstance(reparametrise, bool | np.bool_):
+        return bool(reparametrise)
+    raise TypeError(f"`reparametrise` must be True, False or 'auto', got {reparametrise!r}.")
 
 
 def unknown_options(names: Iterable[str], accepted: Sequence[str]) -> str:

@@ -13,11 +13,10 @@ from pymc.model import Model, modelcontext
 from pymc.util import get_random_generator
 
 from pymc_rustmc.arguments import check_model_type, kept_variables
-from pymc_rustmc.compile import translate_model, with_groups
+from pymc_rustmc.compile import translate_model
 from pymc_rustmc.description import InitVals, Point, Variables
 from pymc_rustmc.live import describe_variables
 from pymc_rustmc.marginal import check_marginalised, value_names
-from pymc_rustmc.pilot import in_forms
 from pymc_rustmc.starts import checked_starts, start_functions, starts_under
 from pymc_rustmc.template import BoundModel, output_name
 
@@ -66,7 +65,6 @@ def begin(
     retries: int,
     var_names: Sequence[str] | None = None,
     jacobian: bool = True,
-    forms: bool = False,
     rewrites: Mapping[str, bool] | None = None,
     marginalise: bool | tuple[str, ...] | None = False,
 ) -> tuple[BoundModel, NDArray[np.float64]]:
@@ -86,8 +84,6 @@ def begin(
         Restrict the outputs of the bound model to these variables.
     jacobian
         Whether the density is that of the unconstrained values, Jacobians of the transforms included.
-    forms
-        Whether the model's groups get forms (`pymc_rustmc.groups`); positions are in their coordinates.
     rewrites
         Rules of exact algebra that are switched on or off.
     marginalise
@@ -107,28 +103,23 @@ def begin(
         if marginalise is not None and (marginalise or bound.template.marginalised):
             names = value_names(bound.template.description, marginalise)
             bound = bound.with_marginalised(names)
-        bound = with_groups(bound, var_names) if forms else bound
         functions = bound.template.source.start_functions(bound.data, initvals, len(seeds), jitter)
     else:
         functions = starts_under(start_functions(model, initvals, len(seeds), jitter), {})
         shapes = {name: value.shape for name, value in functions[0](seeds[0]).items()}
-        template = translate_model(model, var_names, jacobian=jacobian, forms=forms, rewrites=rewrites)
+        template = translate_model(model, var_names, jacobian=jacobian, rewrites=rewrites)
         if marginalise:
             names = value_names(template.description, marginalise)
             template = replace(template, marginalised=names)
         bound = template.bind(shapes=shapes)
     check_marginalised(bound, marginalise or False)
 
-    def position(point: Point) -> NDArray[np.float64]:
-        mapped: NDArray[np.float64] = in_forms(bound, bound.position(point)[None])[0]
-        return mapped
-
     def density(point: Point) -> tuple[float, NDArray[np.float64]]:
-        return bound.logp_and_gradient(position(point))
+        return bound.logp_and_gradient(bound.position(point))
 
     explain = partial(bound.template.source.explain_start, bound.data)
     points = checked_starts(functions, seeds, density, retries if jitter else 0, explain)
-    return bound, np.stack([bound.sampled(position(point)) for point in points])
+    return bound, np.stack([bound.sampled(bound.position(point)) for point in points])
 
 
 def seeds_of(random_seed: Any, count: int) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 from pymc.exceptions import SamplingError
 from pytensor import scalar
 from pytensor.graph.basic import Constant, Variable
@@ -24,7 +25,7 @@ from pytensor.tensor.variable import TensorConstant
 from pymc_rustmc._core import Graph
 from pymc_rustmc.arguments import check_model_type
 from pymc_rustmc.errors import UnsupportedModelError, UnsupportedOpError
-from pymc_rustmc.groups import find_groups, with_forms
+from pymc_rustmc.groups import find_groups, locations_and_scales, with_forms
 from pymc_rustmc.holders import named
 from pymc_rustmc.interpreted import no_compiler, xtensor_rewrites
 from pymc_rustmc.live import DataNames, LiveModel, describe
@@ -64,7 +65,8 @@ def translate_model(
     jacobian
         Whether the log density is that of the unconstrained values, Jacobians of the transforms included.
     forms
-        Whether the groups of the model (`pymc_rustmc.groups`) get a form that can be set when it is bound.
+        Whether the groups of the model (`pymc_rustmc.groups`), if it has any, get forms that can be set when
+        it is bound.
     rewrites
         Rules of exact algebra that are switched on or off, as `checked_rewrites` returns them.
 
@@ -86,24 +88,6 @@ def translate_model(
     return replace(template, rewrites=rewrites or {})
 
 
-def with_groups(bound: BoundModel, var_names: Sequence[str] | None = None) -> BoundModel:
-    """Translate the model again, so that its groups have forms, and bind it to the same data.
-
-    Raises
-    ------
-    ValueError
-        If there is no model, only a file.
-    """
-    source = bound.template.source
-    if not isinstance(source, LiveModel):
-        raise ValueError(
-            "`reparametrise=True` needs the PyMC model, but this model is from a file: sample the PyMC "
-            "model, or save it with the groups in non-centred form."
-        )
-    template = translate_model(source.model, var_names, forms=True, rewrites=bound.template.rewrites)
-    return template.bind_to(bound.data, bound.coords, bound.shapes)
-
-
 def _translate(
     model: pm.Model,
     var_names: Sequence[str] | None,
@@ -113,31 +97,22 @@ def _translate(
     forms: bool,
 ) -> Template:
     """Translate; outputs of the graph in `whole`, of name to reason, each become one foreign node."""
-    groups = find_groups(model) if forms else ()
+    groups = find_groups(model)
+    forms = forms and bool(groups)
     with no_compiler():
         outputs: Mapping[str, Variable] = _outputs(model, var_names)
-        if groups:
+        if forms:
             values, logp, outputs = with_forms(model, outputs)
         else:
             values, logp = model.value_vars, model.logp(jacobian=jacobian)
-    graph = Graph()
-    parameters = {value: graph.parameter(value.name, value.type.ndim) for value in values}
-    walker = Walker(graph, parameters, data_names, check_bounds=model.check_bounds)
-    try:
-        _add_density(walker, logp, whole)
-        _add_outputs(walker, {output_name(name): output for name, output in outputs.items()}, whole)
-    except UnsupportedOpError as error:
-        raise named(error, model) from None
-
-    if walker.constant_elements >= _MANY:
-        _give_back()
+    graph, inputs = _graph(model, values, logp, outputs, whole, data_names)
     for group in groups:
         for name in (group.precision, group.pull):
             data_names.data.pop(name, None)  # the form is no data of the user's
-    return Template(
+    template = Template(
         description=describe(model, data_names),
         graph=graph,
-        inputs=tuple(walker.data),
+        inputs=inputs,
         outputs={name: np.dtype(variable.type.dtype) for name, variable in outputs.items()},
         source=LiveModel(model, data_names.data),
         whole=whole,
@@ -146,7 +121,41 @@ def _translate(
         ),
         without_jacobian=lambda: _translate(model, var_names, whole, data_names, jacobian=False, forms=False),
         groups=groups,
+        forms=forms,
+        with_forms=lambda: _translate(model, var_names, {}, data_names, jacobian, forms=True),
     )
+    return replace(template, of_groups=lambda: _of_groups(template, model, data_names))
+
+
+def _of_groups(template: Template, model: pm.Model, data_names: DataNames) -> Template:
+    """Translate the locations and scales of the model's groups; the log density is 0."""
+    with no_compiler():
+        outputs = locations_and_scales(model)
+    graph, inputs = _graph(model, model.value_vars, pt.constant(0.0), outputs, {}, data_names)
+    dtypes = {name: np.dtype(variable.type.dtype) for name, variable in outputs.items()}
+    return replace(template, graph=graph, inputs=inputs, outputs=dtypes, whole={}, with_whole=None)
+
+
+def _graph(
+    model: pm.Model,
+    values: Sequence[Variable],
+    logp: Variable,
+    outputs: Mapping[str, Variable],
+    whole: Collection[str],
+    data_names: DataNames,
+) -> tuple[Graph, tuple[str, ...]]:
+    """Translate a log density and outputs, functions of value variables; and name the data that they read."""
+    graph = Graph()
+    parameters = {value: graph.parameter(value.name, value.type.ndim) for value in values}
+    walker = Walker(graph, parameters, data_names, check_bounds=model.check_bounds)
+    try:
+        _add_density(walker, logp, whole)
+        _add_outputs(walker, {output_name(name): output for name, output in outputs.items()}, whole)
+    except UnsupportedOpError as error:
+        raise named(error, model) from None
+    if walker.constant_elements >= _MANY:
+        _give_back()
+    return graph, tuple(walker.data)
 
 
 def _add_density(walker: Walker, logp: Variable, whole: Collection[str]) -> None:

@@ -93,6 +93,13 @@ def find_groups(model: pm.Model) -> tuple[Group, ...]:
     return tuple(Group(rv.name, model.rvs_to_values[rv].name) for rv in _groups(model))
 
 
+def locations_and_scales(model: pm.Model) -> dict[str, Variable]:
+    """Location and scale of each group as functions of the model's value variables, by `Group`'s names."""
+    groups = find_groups(model)
+    names = [name for group in groups for name in (group.loc, group.scale)]
+    return dict(zip(names, model.replace_rvs_by_values(_parameters(_groups(model))), strict=True))
+
+
 def with_forms(model: pm.Model, outputs: Mapping[str, Variable]) -> Forms:
     """Write the log density of a model, and outputs as functions of its value variables, in z and forms.
 
@@ -102,8 +109,7 @@ def with_forms(model: pm.Model, outputs: Mapping[str, Variable]) -> Forms:
     groups = find_groups(model)
     others = [rv for rv in model.basic_RVs if rv not in rvs]
     outputs = dict(outputs)
-    parameters = [parameter for rv in rvs for parameter in rv.owner.op.dist_params(rv.owner)]
-    replaced = iter(model.replace_rvs_by_values(parameters))
+    replaced = iter(model.replace_rvs_by_values(_parameters(rvs)))
     x_of: dict[Variable, Variable] = {}
     z_of: dict[Variable, Variable] = {}
     terms, log_jacobian = [], []
@@ -148,6 +154,10 @@ def _groups(model: pm.Model) -> list[Variable]:
         and model.rvs_to_transforms[rv] is None
         and not free.isdisjoint(ancestors(rv.owner.op.dist_params(rv.owner)))
     ]
+
+
+def _parameters(rvs: Sequence[Variable]) -> list[Variable]:
+    return [parameter for rv in rvs for parameter in rv.owner.op.dist_params(rv.owner)]
 
 
 def _input(name: str, ndim: int) -> SharedVariable:

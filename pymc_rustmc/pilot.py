@@ -17,33 +17,55 @@ from pymc_rustmc.template import BoundModel
 
 Array = NDArray[np.float64]
 
-_PROBES = 16
-"""Points around the starting positions that the pilot's forms are fitted to, of all chains."""
-
 _TUNE = 30
 """Warm-up draws of the pilot, of each chain."""
 
 _DRAWS = 80
-"""Draws after these that the final forms are fitted to, of all chains."""
+"""Draws after these, of all chains."""
 
 _ROUNDS = 2
 """How often forms are fitted to the same points: a group's gradient depends on the forms of others."""
 
+_CENTRED = 0.8
+"""Centredness of all elements from which on the model stays as it is written: no form would gain much."""
+
+_PATIENCE = 1.0
+"""Seconds after which the pilot shows its progress."""
+
 
 @dataclass(frozen=True)
 class Pilot:
-    """What the pilot run leaves.
+    """What a short run of the model as it is written leaves.
+
+    Parameters
+    ----------
+    points
+        Draws of all chains, ``(n, dim)``.
+    ends
+        Where the chains ended, ``(chains, dim)``.
+    gradients
+        Gradients that it took, of all chains.
+    """
+
+    points: Array
+    ends: Array
+    gradients: int
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Forms that were fitted to a pilot run.
 
     Parameters
     ----------
     bound
-        The model in the forms that were chosen.
+        The model in these forms.
     starts
-        Where its chains ended, in the coordinates of these forms, ``(chains, dim)``.
+        Where the pilot's chains ended, in the coordinates of these forms, ``(chains, dim)``.
     centredness
         Mean of p s² / (1 + p s²) for each group, by name, of its shape: 0 is non-centred, 1 centred.
     gradients
-        Gradients that it took, of all chains.
+        Gradients that fitting took.
     """
 
     bound: BoundModel
@@ -52,50 +74,96 @@ class Pilot:
     gradients: int
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the result's statistics: centredness as JSON, and the number of gradients."""
+        """Attributes of the result's statistics: centredness as JSON."""
         levels = {name: level.tolist() for name, level in self.centredness.items()}
-        return {"centredness": json.dumps(levels), "pilot_gradients": self.gradients}
+        return {"centredness": json.dumps(levels)}
 
 
 def run_pilot(
-    bound: BoundModel, starts: Array, settings: Mapping[str, Any], seeds: Sequence[int], cores: int
+    bound: BoundModel,
+    starts: Array,
+    settings: Mapping[str, Any],
+    seeds: Sequence[int],
+    cores: int,
+    progressbar: bool | str,
 ) -> Pilot:
-    """Sample a little in forms fitted to the starts' neighbourhood; fit the forms again to all chains' draws.
+    """Sample a little in the coordinates of the model as it is written.
 
     Parameters
     ----------
     bound
-        A model with groups, in any forms.
+        The model.
     starts
-        Starting positions in these, ``(chains, dim)``.
+        Starting positions, ``(chains, dim)``.
     settings
         Settings of the sampler but for the numbers of draws.
     seeds
         A seed for each chain; the pilot draws from streams of its own.
     cores
         How many chains run at a time.
+    progressbar
+        As in ``pm.sample``; nothing is shown of a pilot that takes less than a second.
 
     Raises
     ------
     KeyboardInterrupt
         If it was interrupted.
     """
-    probes = np.repeat(starts, -(-_PROBES // len(starts)), axis=0)
-    probes += np.random.default_rng(seeds).uniform(-1, 1, probes.shape)
-    bound, _, starts = _fitted(bound, probes, starts)
     draws = -(-_DRAWS // len(seeds))
     numbers = {"tune": _TUNE, "draws": draws, "save_warmup": False}
     seeds = [int(np.random.default_rng([seed, 1]).integers(2**30)) for seed in seeds]
     run = bound.density.sample(json.dumps({**settings, **numbers}), starts, seeds, cores)
-    if watch(run, RunProgressBar(len(seeds), draws, _TUNE, progressbar=False)):
+    bar = RunProgressBar(len(seeds), draws, _TUNE, progressbar)
+    if watch(run, bar, _PATIENCE):
         raise KeyboardInterrupt("Sampling was interrupted before the end of warm-up: there are no draws.")
     result = run.result()
-
     positions = result["positions"]
-    found = positions.reshape(-1, bound.density.dim)
-    bound, found, ends = _fitted(bound, found, positions[:, -1])
-    gradients = int(sum(result["gradients"])) + _ROUNDS * (len(probes) + len(found))
-    return Pilot(bound, ends, _centredness(bound, found), gradients)
+    points = positions.reshape(-1, bound.density.dim)
+    return Pilot(points, positions[:, -1], int(sum(result["gradients"])))
+
+
+def is_worthwhile(bound: BoundModel, pilot: Pilot) -> bool:
+    """Whether another form than that of the model as it is written promises much, for any group's elements.
+
+    It does where the data do not say much more of an element than its group does: its spread then follows the
+    group's scale.
+    """
+    gradients, points = _gradients(bound, pilot.points)
+    by_value, values = bound.unravel(gradients), bound.unravel(points)
+    of_groups = bound.template.parameters_of_groups
+    parameters = of_groups.bind_to(bound.data, bound.coords, bound.shapes).evaluate(
+        list(of_groups.outputs), points
+    )
+    for group in bound.template.groups:
+        loc, scale = parameters[group.loc], parameters[group.scale]
+        x = values[group.value_name]
+        precision, _ = fit_forms(x, loc, scale, by_value[group.value_name])
+        if (_level(precision, scale) < _CENTRED).any():
+            return True
+    return False
+
+
+def choose_forms(bound: BoundModel, pilot: Pilot) -> Chosen:
+    """Fit the forms of all groups to a pilot's draws.
+
+    Parameters
+    ----------
+    bound
+        The model that the pilot sampled.
+    pilot
+        Its draws.
+    """
+    bound = bound.reparametrised
+    points, ends = in_forms(bound, pilot.points), in_forms(bound, pilot.ends)
+    for _ in range(_ROUNDS):
+        forms = _fitted(bound, points)
+        moved, ends = _moved(bound, points, forms), _moved(bound, ends, forms)
+        bound, points = bound.with_forms(forms), moved
+    levels = {
+        group.name: _level(bound.data[group.precision], _values(bound, group, points)[2])
+        for group in bound.template.groups
+    }
+    return Chosen(bound, ends, levels, _ROUNDS * len(points))
 
 
 def in_forms(bound: BoundModel, positions: Array) -> Array:
@@ -109,30 +177,26 @@ def in_forms(bound: BoundModel, positions: Array) -> Array:
     return positions
 
 
-def _fitted(bound: BoundModel, points: Array, others: Array) -> tuple[BoundModel, Array, Array]:
-    """Bind the model in the forms that fit points best, and map them and other positions to these."""
-    for _ in range(_ROUNDS):
-        forms = _chosen(bound, points)
-        moved, others = _moved(bound, points, forms), _moved(bound, others, forms)
-        bound, points = bound.with_forms(forms), moved
-    return bound, points, others
-
-
-def _chosen(bound: BoundModel, positions: Array) -> dict[str, Array]:
+def _fitted(bound: BoundModel, positions: Array) -> dict[str, Array]:
     """Forms that fit points best; those of elements about which the points say nothing stay as they are."""
-    gradients = np.stack([bound.density.logp_and_gradient(position)[1] for position in positions])
-    finite = np.isfinite(gradients).all(axis=1)
-    gradients, positions = gradients[finite], positions[finite]
+    gradients, positions = _gradients(bound, positions)
     by_value = bound.unravel(gradients)
-    chosen = {}
+    forms = {}
     for group in bound.template.groups:
         x, loc, scale = _values(bound, group, positions)
         gradient = by_value[group.value_name] / _unit(bound.data, group, scale)
         fitted = fit_forms(x, loc, scale, gradient)
         known = np.isfinite(fitted).all(axis=0)
         for name, value in zip((group.precision, group.pull), fitted, strict=True):
-            chosen[name] = np.where(known, value, bound.data[name])
-    return chosen
+            forms[name] = np.where(known, value, bound.data[name])
+    return forms
+
+
+def _gradients(bound: BoundModel, positions: Array) -> tuple[Array, Array]:
+    """Gradients at the positions where they are finite, and these positions; both ``(n, dim)``."""
+    gradients = np.stack([bound.density.logp_and_gradient(position)[1] for position in positions])
+    finite = np.isfinite(gradients).all(axis=1)
+    return gradients[finite], positions[finite]
 
 
 def _moved(bound: BoundModel, positions: Array, forms: Mapping[str, Array]) -> Array:
@@ -160,10 +224,7 @@ def _unit(forms: Mapping[str, Array], group: Group, scale: Array) -> Array:
     return scale / np.sqrt(1 + forms[group.precision] * scale**2)
 
 
-def _centredness(bound: BoundModel, positions: Array) -> dict[str, Array]:
-    levels = {}
-    for group in bound.template.groups:
-        _, _, scale = _values(bound, group, positions)
-        known = bound.data[group.precision] * scale**2
-        levels[group.name] = (known / (1 + known)).mean(0)
-    return levels
+def _level(precision: Array, scale: Array) -> Array:
+    """Mean of p s² / (1 + p s²) over draws of s: 0 is non-centred, 1 centred."""
+    known = precision * scale**2
+    return np.asarray((known / (1 + known)).mean(0))

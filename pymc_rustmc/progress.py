@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -173,15 +174,28 @@ class ClimbProgress(Line):
         self._update(evaluations=evaluations, logp=logp)
 
 
-def watch(run: Run, bar: RunProgressBar) -> bool:
+def watch(run: Run, bar: RunProgressBar, patience: float = 0.0) -> bool:
     """Show the run's progress until it ends; a Ctrl-C ends it early.
+
+    Parameters
+    ----------
+    run
+        What to watch.
+    bar
+        Where to show it.
+    patience
+        Seconds before anything is shown; nothing ever of a run that is done by then.
 
     Returns
     -------
     bool
         Whether the run was interrupted. Its chains have ended in any case.
     """
+    shown_from = time.monotonic() + patience
     try:
+        while time.monotonic() < shown_from:
+            if run.wait(_POLL):
+                return False
         with bar:
             while not run.wait(_POLL):
                 _update(bar, run)

@@ -23,6 +23,7 @@ from pymc_rustmc.arguments import (
     checked_marginalise,
     checked_metric,
     checked_option,
+    checked_reparametrise,
     checked_rewrites,
     unknown_options,
 )
@@ -31,10 +32,10 @@ from pymc_rustmc.convergence import report_convergence
 from pymc_rustmc.description import InitVals
 from pymc_rustmc.errors import warn_user
 from pymc_rustmc.groups import LOG_JACOBIAN
-from pymc_rustmc.hierarchies import report_forms, report_remedy
+from pymc_rustmc.hierarchies import report_forms, report_no_groups, report_remedy
 from pymc_rustmc.inference_data import Draws, check_densities, check_idata_kwargs, to_inference_data
 from pymc_rustmc.marginal import attributes, report_marginalised
-from pymc_rustmc.pilot import run_pilot
+from pymc_rustmc.pilot import choose_forms, is_worthwhile, run_pilot
 from pymc_rustmc.progress import RunProgressBar, watch
 from pymc_rustmc.template import BoundModel, output_name
 
@@ -130,7 +131,9 @@ class RustMC(Sampler):  # type: ignore[misc]
         there. Then ``sample_stats.attrs`` has ``init``, and ``init_elbo`` and ``init_evaluations`` by chain.
     reparametrise
         Whether to choose, before warm-up, a form between centred and non-centred for each element of Normal
-        variables whose location or scale depends on other variables (False).
+        variables whose location or scale depends on other variables. ``"auto"`` (default): where a short run
+        of the model as it is written shows that this promises much, and nothing is asked for that refers to
+        its coordinates: ``initial_metric``, ``marginalise``, ``tune=0``. See ``docs/hierarchies.md``.
     marginalise
         Whether to integrate out all variables in which the log density is quadratic, such as effects of
         groups under a normal prior and a normal likelihood, and to draw them given the rest; or the names of
@@ -171,7 +174,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         early_stop: bool | None = None,
         schedule: Mapping[str, float] | None = None,
         init: Literal["jitter", "pathfinder"] = "jitter",
-        reparametrise: bool = False,
+        reparametrise: bool | Literal["auto"] = "auto",
         marginalise: bool | Sequence[str] | None = None,
         rewrites: bool | Mapping[str, bool] | None = None,
         jitter: bool = True,
@@ -202,9 +205,9 @@ class RustMC(Sampler):  # type: ignore[misc]
         self.init = checked_option("init", init, str)
         if init not in _INITS:
             raise ValueError(f"`init` must be one of {', '.join(map(repr, _INITS))}, got {init!r}.")
-        self.reparametrise = checked_option("reparametrise", reparametrise, bool)
+        self.reparametrise = checked_reparametrise(reparametrise)
         self.marginalise = checked_marginalise(marginalise)
-        if self.reparametrise and self.marginalise:
+        if self.reparametrise is True and self.marginalise:
             raise ValueError(
                 "`marginalise` and `reparametrise` exclude each other: what is integrated out has no form."
             )
@@ -296,7 +299,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         check_counts(draws=draws, tune=tune, chains=chains, cores=cores, keep_tune=not discard_tuned_samples)
         idata_kwargs = check_idata_kwargs(idata_kwargs)
         dtypes = kept(model, variables, var_names, idata_kwargs.get("include_transformed", False))
-        if self.reparametrise and tune == 0:
+        if self.reparametrise is True and tune == 0:
             raise ValueError("`reparametrise=True` needs warm-up, but `tune` is 0.")
         settings = {**self._settings, "draws": draws, "save_warmup": not discard_tuned_samples}
         if tune is not None:
@@ -318,19 +321,15 @@ class RustMC(Sampler):  # type: ignore[misc]
             starts, of_starts = pathfinder_starts(bound, starts, seeds, cores)
             attrs = {**attrs, **of_starts}
         began = time.perf_counter()
-        pilot = None
-        if bound.template.groups:
-            pilot = run_pilot(bound, starts, self._settings, seeds, cores)
-            bound, starts = pilot.bound, pilot.starts
-            attrs = {**attrs, **pilot.attributes()}
-        if self.reparametrise and not quiet:
-            report_forms(pilot)
+        shown = False if quiet else progressbar
+        bound, starts, of_forms = self._with_forms(bound, starts, seeds, cores, tune, shown, quiet)
+        attrs = {**attrs, **of_forms}
         wanted = recorded(bound, dtypes)
-        if bound.template.groups:
+        if bound.template.forms:
             wanted.append((LOG_JACOBIAN, output_name(LOG_JACOBIAN), "float64"))
         run = bound.density.sample(json.dumps(settings), starts, seeds, cores, wanted)
         tune = int(json.loads(run.settings)["tune"])
-        bar = RunProgressBar(chains, draws, tune, False if quiet else progressbar, progressbar_theme)
+        bar = RunProgressBar(chains, draws, tune, shown, progressbar_theme)
         interrupted = watch(run, bar)
         seconds = time.perf_counter() - began
         result = run.result()
@@ -349,7 +348,7 @@ class RustMC(Sampler):  # type: ignore[misc]
         if not quiet:
             _log_end(drawn)
         data = bound.without_density
-        del bound, run, pilot  # their copy of large data must not stand beside what the result needs
+        del bound, run  # their copy of large data must not stand beside what the result needs
         with _garbage_kept():
             idata = to_inference_data(drawn, data, idata_kwargs)
         if compute_convergence_checks:
@@ -373,11 +372,50 @@ class RustMC(Sampler):  # type: ignore[misc]
             jitter=self.jitter,
             retries=self.jitter_max_retries,
             var_names=var_names,
-            forms=self.reparametrise,
             rewrites=self.rewrites,
-            marginalise=False if self.reparametrise else self.marginalise,
+            marginalise=False if self.reparametrise is True else self.marginalise,
         )
         return bound, starts
+
+    def _with_forms(
+        self,
+        bound: BoundModel,
+        starts: NDArray[np.float64],
+        seeds: list[int],
+        cores: int,
+        tune: int | None,
+        progressbar: bool | str = False,
+        quiet: bool = True,
+    ) -> tuple[BoundModel, NDArray[np.float64], dict[str, Any]]:
+        """Return model and starts in the forms that the groups get, if any, and attributes of the result."""
+        template = bound.template
+        if self.reparametrise is True:
+            if template.with_forms is None:
+                raise ValueError(
+                    "`reparametrise=True` needs the PyMC model, but this model is from a file: sample the "
+                    "PyMC model, or save it with the groups in non-centred form."
+                )
+            if not template.groups and not quiet:
+                report_no_groups()
+        elif not self.reparametrise or self._refers_to_coordinates(bound, tune):
+            return bound, starts, {}
+        if not template.groups:
+            return bound, starts, {}
+        pilot = run_pilot(bound, starts, self._settings, seeds, cores, progressbar)
+        if self.reparametrise == "auto" and not is_worthwhile(bound, pilot):
+            return bound, starts, {"pilot_gradients": pilot.gradients}
+        chosen = choose_forms(bound, pilot)
+        if not quiet:
+            report_forms(chosen)
+        return (
+            chosen.bound,
+            chosen.starts,
+            {**chosen.attributes(), "pilot_gradients": pilot.gradients + chosen.gradients},
+        )
+
+    def _refers_to_coordinates(self, bound: BoundModel, tune: int | None) -> bool:
+        """Whether something is asked for that refers to the coordinates of the model as it is written."""
+        return bool(bound.template.marginalised) or "initial_metric" in self._settings or tune == 0
 
 
 def option_names() -> list[str]:

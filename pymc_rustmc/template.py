@@ -48,7 +48,13 @@ class Template:
         Translates the model again without the Jacobians of its transforms; None for a template that has no
         model.
     groups : tuple of Group
-        Groups whose form can be set by `BoundModel.with_forms`; they are bound non-centred.
+        Groups of the model; none for a template that has no model.
+    forms : bool
+        Whether the groups have forms, which `BoundModel.with_forms` sets; they are bound non-centred.
+    with_forms : callable
+        Translates the model again so that its groups have forms; None for a template that has no model.
+    of_groups : callable
+        Translates the locations and scales of the groups, its outputs; None for a template that has no model.
     rewrites : dict of str to bool
         Rules of exact algebra that are switched on or off; those not named are on.
     marginalised : tuple of str
@@ -64,6 +70,9 @@ class Template:
     with_whole: Callable[[Mapping[str, str]], Template] | None = field(default=None, repr=False)
     without_jacobian: Callable[[], Template] | None = field(default=None, repr=False)
     groups: tuple[Group, ...] = ()
+    forms: bool = False
+    with_forms: Callable[[], Template] | None = field(default=None, repr=False)
+    of_groups: Callable[[], Template] | None = field(default=None, repr=False)
     rewrites: Mapping[str, bool] = field(default_factory=dict)
     marginalised: tuple[str, ...] = ()
 
@@ -115,7 +124,8 @@ class Template:
 
     def bind_to(self, data: Arrays, coords: Coords, shapes: Shapes) -> BoundModel:
         """Bind the template to data, coordinate values and shapes that are known to fit."""
-        data = {**non_centred(self.groups, shapes), **data}
+        if self.forms:
+            data = {**non_centred(self.groups, shapes), **data}
         try:
             density = self.graph.bind(
                 {name: data[name] for name in self.inputs},
@@ -133,6 +143,18 @@ class Template:
             template = self._like(self.with_whole(whole))
             return template.bind_to(data, coords, shapes)
         return BoundModel(self, shapes, data, coords, density)
+
+    @cached_property
+    def reparametrised(self) -> Template:
+        """The template whose groups have forms."""
+        assert self.with_forms is not None, "a model with groups can be translated again"
+        return self._like(self.with_forms())
+
+    @cached_property
+    def parameters_of_groups(self) -> Template:
+        """The template whose outputs are the locations and scales of the groups."""
+        assert self.of_groups is not None, "a model with groups can be translated again"
+        return self.of_groups()
 
     def _like(self, other: Template) -> Template:
         """Give another translation of the model what was chosen for this one."""
@@ -286,6 +308,11 @@ class BoundModel(ModelData):
         """Bind the template to the same data, with these value variables integrated out where they can be."""
         template = replace(self.template, marginalised=tuple(names))
         return template.bind_to(self.data, self.coords, self.shapes)
+
+    @property
+    def reparametrised(self) -> BoundModel:
+        """The same, in coordinates of the groups' forms, all non-centred."""
+        return self.template.reparametrised.bind_to(self.data, self.coords, self.shapes)
 
     def with_forms(self, forms: Arrays) -> BoundModel:
         """Bind the template to the same data in other forms of its groups: p and q of each, by name."""

@@ -247,7 +247,7 @@ def _settings(
 ) -> BatchSettings:
     """Check the arguments."""
     check_counts(draws=draws, tune=tune, chains=chains, cores=1, keep_tune=False)
-    if sampler.init != "jitter" or sampler.reparametrise:
+    if sampler.init != "jitter" or sampler.reparametrise is True:
         raise ValueError("a batch starts with init='jitter', and samples the model as it is written.")
     if interval not in ("hdi", "eti"):
         raise ValueError(f"`interval` must be 'hdi' or 'eti', got {interval!r}.")

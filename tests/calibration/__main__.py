@@ -20,7 +20,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--chains", type=int, default=1, help="chains a fit (1); pooling takes several")
     parser.add_argument("--pool", action="store_true", help="with the option of that name")
     parser.add_argument("--early-stop", action="store_true", help="with the option of that name")
-    parser.add_argument("--reparametrise", action="store_true", help="with the option of that name")
+    parser.add_argument("--as-written", action="store_true", help="with `reparametrise=False`")
     parser.add_argument("--batch", action="store_true", help="by sample_batch, all data sets in one call")
     parser.add_argument("--warm-start", action="store_true", help="with a pilot, with --batch")
     parser.add_argument("--marginalise", action="store_true", help="with the option of that name")
@@ -43,8 +43,9 @@ def main() -> int:
         for kind in arguments.kind:
             for model in arguments.model:
                 began = time.perf_counter()
-                flags = ("pool", "early_stop", "reparametrise", "marginalise")
+                flags = ("pool", "early_stop", "marginalise")
                 given = {flag: getattr(arguments, flag) for flag in flags}
+                given["reparametrise"] = False if arguments.as_written else "auto"
                 options = {"metric": metric, "kind": kind, **given}
                 if arguments.warm_start:
                     options["warm_start"] = True

@@ -45,10 +45,11 @@ def nested(centred=True):
     return build("nested groups", centred)
 
 
-def sample(model, reparametrise, **kwargs):
+def sample(model, reparametrise="auto", **kwargs):
+    nuts = {name: kwargs.pop(name) for name in ("initial_metric", "marginalise") if name in kwargs}
     return compile_model(model).sample(
         **{"draws": 2000, "tune": 400, "chains": 4, "cores": 2, "random_seed": 3, **kwargs},
-        nuts={"reparametrise": reparametrise},
+        nuts={"reparametrise": reparametrise, **nuts},
         quiet=True,
         compute_convergence_checks=False,
     )
@@ -153,6 +154,45 @@ def test_density_is_that_of_the_model_in_any_form(make):
         for h in step
     ]
     np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["eight schools", "2 data a group", "funnel", "horseshoe"])
+def test_by_default_groups_that_say_little_get_forms(name):
+    idata = sample(build(name, True), draws=50)
+    chosen = sample(build(name, True), True, draws=50)
+    assert idata.sample_stats.attrs["centredness"] == chosen.sample_stats.attrs["centredness"]
+    for variable in idata.posterior.data_vars:
+        np.testing.assert_array_equal(idata.posterior[variable], chosen.posterior[variable])
+
+
+def test_by_default_groups_with_many_data_stay_as_they_are():
+    model = build("100 data a group", True)
+    idata, plain = sample(model, draws=50), sample(model, False, draws=50)
+    assert "centredness" not in idata.sample_stats.attrs
+    assert idata.sample_stats.attrs["pilot_gradients"] > 0
+    assert "pilot_gradients" not in plain.sample_stats.attrs
+    np.testing.assert_array_equal(idata.posterior["alpha"], plain.posterior["alpha"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"tune": 0}, {"initial_metric": np.ones(10)}, {"marginalise": True}, {"marginalise": ["theta"]}],
+)
+def test_by_default_nothing_that_refers_to_the_models_coordinates_changes(options):
+    idata = sample(schools(), draws=20, **options)
+    assert not {"centredness", "pilot_gradients"} & set(idata.sample_stats.attrs)
+
+
+def test_by_default_a_model_from_a_file_is_sampled_as_it_is(tmp_path):
+    compile_model(schools()).save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    idata = loaded.sample(draws=20, random_seed=1, quiet=True, compute_convergence_checks=False)
+    assert "centredness" not in idata.sample_stats.attrs
+
+
+def test_wrong_choice_is_refused():
+    with pytest.raises(TypeError, match="`reparametrise` must be True, False or 'auto', got 'yes'"):
+        sample(schools(), "yes")
 
 
 def test_negative_scale_is_refused():
@@ -294,7 +334,7 @@ def test_needs_the_model(tmp_path):
 
 
 def test_interruption_in_the_pilot(monkeypatch):
-    def interrupted(run, bar):
+    def interrupted(run, bar, patience):
         run.abort()
         return True
 
