@@ -11,8 +11,15 @@ RUN = {"draws": 20, "tune": 40, "chains": 2}
 QUIET = {"quiet": True, "progressbar": False}
 
 
-def single(compiled, seeds, **run):
-    return compiled.sample(random_seed=seeds, quiet=True, compute_convergence_checks=False, **{**RUN, **run})
+def single(compiled, seeds, nuts=None, **run):
+    """Run one data set in the coordinates of the model as it is written, as a batch does."""
+    return compiled.sample(
+        random_seed=seeds,
+        nuts={"reparametrise": False, **(nuts or {})},
+        quiet=True,
+        compute_convergence_checks=False,
+        **{**RUN, **run},
+    )
 
 
 def assert_same(one, other):

@@ -84,7 +84,7 @@ def test_draws_of_a_batch_are_those_of_single_runs_without_python(monkeypatch):
     assert (calls.count("base"), calls.count("point")) == (1, 2)  # to compare once, whatever the data sets
     for number, data in enumerate(sets):
         one = compiled.bind(data).sample(
-            random_seed=result.seeds(number), compute_convergence_checks=False, **RUN
+            random_seed=result.seeds(number), reparametrise=False, compute_convergence_checks=False, **RUN
         )
         for name in ("mu", "tau", "level", "inner"):
             ours = result.posterior[name].sel(dataset=number)
