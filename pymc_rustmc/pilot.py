@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 _TUNE = 30
 """Warm-up draws of the pilot, of each chain."""
 
-_DRAWS = 80
+_DRAWS = 60
 """Draws after these, of all chains."""
 
 _ROUNDS = 2
