@@ -12,6 +12,7 @@ import pymc as pm
 import pymc_rustmc
 from benchmarks.measure import all_gradients, statistics
 from benchmarks.report import aligned
+from pymc_rustmc.groups import non_centred
 
 FORMS: Mapping[str, tuple[bool, dict[str, bool]]] = {
     "centred": (True, {"reparametrise": False}),
@@ -178,6 +179,9 @@ def cost(name: str, form: str, seeds: int, draws: int = 1000) -> Cost:
 def _gradient_seconds(model: pm.Model, options: Mapping[str, bool]) -> float:
     """Time a gradient at the starting point, a hundred at a time."""
     bound = pymc_rustmc.compile_model(model, marginalise=options.get("marginalise", False))._bound
+    if options.get("reparametrise"):
+        forms = non_centred(bound.template.groups, bound.shapes)
+        bound = bound.reparametrised.with_forms({name: np.ones_like(form) for name, form in forms.items()})
     position = bound.sampled(bound.position(model.initial_point()))
     return min(bound.density.time_gradient(position, 100) for _ in range(100)) / 100
 
