@@ -73,6 +73,10 @@ class Chosen:
     centredness: Mapping[str, Array]
     gradients: int
 
+    def can_start(self) -> bool:
+        """Whether the density is finite at all starts: where scales underflow, z says nothing."""
+        return all(np.isfinite(self.bound.density.logp_and_gradient(start)[0]) for start in self.starts)
+
     def attributes(self) -> dict[str, Any]:
         """Attributes of the result's statistics: centredness as JSON."""
         levels = {name: level.tolist() for name, level in self.centredness.items()}

@@ -405,13 +405,12 @@ class RustMC(Sampler):  # type: ignore[misc]
         if self.reparametrise == "auto" and not is_worthwhile(bound, pilot):
             return bound, starts, {"pilot_gradients": pilot.gradients}
         chosen = choose_forms(bound, pilot)
+        gradients = {"pilot_gradients": pilot.gradients + chosen.gradients}
+        if not chosen.can_start():
+            return bound, starts, gradients
         if not quiet:
             report_forms(chosen)
-        return (
-            chosen.bound,
-            chosen.starts,
-            {**chosen.attributes(), "pilot_gradients": pilot.gradients + chosen.gradients},
-        )
+        return chosen.bound, chosen.starts, {**chosen.attributes(), **gradients}
 
     def _refers_to_coordinates(self, bound: BoundModel, tune: int | None) -> bool:
         """Whether something is asked for that refers to the coordinates of the model as it is written."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pymc as pm
@@ -15,7 +16,7 @@ from pymc_rustmc import compile_model, load_model
 from pymc_rustmc.centredness import fit_forms
 from pymc_rustmc.compile import translate_model
 from pymc_rustmc.groups import LOG_JACOBIAN, find_groups
-from pymc_rustmc.pilot import in_forms
+from pymc_rustmc.pilot import choose_forms, in_forms
 
 if PYMC6:
     from arviz_stats import ess
@@ -188,6 +189,17 @@ def test_by_default_a_model_from_a_file_is_sampled_as_it_is(tmp_path):
     loaded = load_model(tmp_path / "model")
     idata = loaded.sample(draws=20, random_seed=1, quiet=True, compute_convergence_checks=False)
     assert "centredness" not in idata.sample_stats.attrs
+
+
+def test_forms_in_which_nothing_can_start_are_not_taken(monkeypatch):
+    def nowhere(bound, pilot):
+        chosen = choose_forms(bound, pilot)
+        return replace(chosen, starts=np.full_like(chosen.starts, np.nan))
+
+    monkeypatch.setattr("pymc_rustmc.sample.choose_forms", nowhere)
+    idata, plain = sample(schools(), draws=20), sample(schools(), False, draws=20)
+    assert "centredness" not in idata.sample_stats.attrs
+    np.testing.assert_array_equal(idata.posterior["theta"], plain.posterior["theta"])
 
 
 def test_wrong_choice_is_refused():
