@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.case import one_thread_environment, run_with_workers
 from benchmarks.geometries import GEOMETRIES
-from benchmarks.measure import all_gradients, statistics
+from benchmarks.measure import all_gradients, gradients_of, statistics
 from benchmarks.models import MODELS
 
 BUILDERS: dict[str, Callable[[], Any]] = {
@@ -85,7 +85,7 @@ def _rustmc(model: Any) -> Run:
             discard_tuned_samples=False,
             compute_convergence_checks=False,
         )
-        return result, all_gradients(result) - _steps(result, "sample_stats")
+        return result, all_gradients(result) - gradients_of(result, "sample_stats")
 
     return run
 
@@ -100,7 +100,7 @@ def _nutpie(model: Any) -> Run:
         result = nutpie.sample(
             compiled, draws=draws, chains=chains, cores=CORES, seed=seed, **more, **options
         )
-        return result, _steps(result, "warmup_sample_stats")
+        return result, gradients_of(result, "warmup_sample_stats")
 
     return run
 
@@ -108,7 +108,7 @@ def _nutpie(model: Any) -> Run:
 def _pymc(model: Any) -> Run:
     def run(seed: int, chains: int, draws: int, **options: Any) -> tuple[Any, int]:
         result = _pm_sample(model, "pymc", seed, chains, draws, discard_tuned_samples=False, **options)
-        return result, _steps(result, "warmup_sample_stats")
+        return result, gradients_of(result, "warmup_sample_stats")
 
     return run
 
@@ -150,10 +150,6 @@ def _pm_sample(model: Any, sampler: str, seed: int, chains: int, draws: int, **m
         compute_convergence_checks=False,
         **more,
     )
-
-
-def _steps(result: Any, group: str) -> int:
-    return int(np.sum(result[group]["n_steps"].values))
 
 
 PREPARE = {"pymc_rustmc": _rustmc, "nutpie": _nutpie, "pymc": _pymc, "numpyro": _numpyro}
@@ -204,7 +200,7 @@ def measure(cases: Sequence[Case], folder: Path) -> None:
     for case in cases:
         try:
             result, warmup = run(case.seed, case.chains, case.draws, **SETTINGS[case.sampler].options)
-            gradients = {"warmup": warmup, "draws": _steps(result, "sample_stats")}
+            gradients = {"warmup": warmup, "draws": gradients_of(result, "sample_stats")}
             case.write(folder, status="ok", gradients=gradients, **statistics(result, names))
         except Exception as error:
             case.write(folder, status="failed", message=f"{type(error).__name__}: {error}")

@@ -50,7 +50,7 @@ def measure(model: Any, sampler: str, seed: int, length: dict[str, int]) -> dict
     return {
         "whole_call_s": whole_call,
         "sampling_s": sampling,
-        "gradients": {"warmup": warmup_gradients, "draws": _gradients(idata, "sample_stats")},
+        "gradients": {"warmup": warmup_gradients, "draws": gradients_of(idata, "sample_stats")},
         **statistics(idata, [variable.name for variable in model.free_RVs]),
     }
 
@@ -108,18 +108,19 @@ def sampling_alone(model: Any, sampler: str, seed: int, length: dict[str, int]) 
         return _median_time(_prepared_rustmc(model, seed, length))
     idata = _sample(model, sampler, seed, length, discard_tuned_samples=False)
     told = hasattr(idata, "warmup_sample_stats")
-    warmup_gradients = _gradients(idata, "warmup_sample_stats") if told else None
+    warmup_gradients = gradients_of(idata, "warmup_sample_stats") if told else None
     return float(_dataset(idata, "posterior").attrs["sampling_time"]), warmup_gradients
 
 
-def _gradients(idata: Any, group: str) -> int:
+def gradients_of(idata: Any, group: str) -> int:
+    """Gradients of the draws of a group of statistics."""
     return int(_dataset(idata, group)["n_steps"].sum())
 
 
 def all_gradients(idata: Any) -> int:
     """Gradients of a run of ours that kept its warm-up, that and a pilot run's included."""
     pilot = int(_dataset(idata, "sample_stats").attrs.get("pilot_gradients", 0))
-    return _gradients(idata, "warmup_sample_stats") + _gradients(idata, "sample_stats") + pilot
+    return gradients_of(idata, "warmup_sample_stats") + gradients_of(idata, "sample_stats") + pilot
 
 
 def _median_time(run: Callable[[], int]) -> tuple[float, int]:

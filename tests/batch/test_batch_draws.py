@@ -11,11 +11,11 @@ RUN = {"draws": 20, "tune": 40, "chains": 2}
 QUIET = {"quiet": True, "progressbar": False}
 
 
-def single(compiled, seeds, nuts=None, **run):
+def single(compiled, seeds, **run):
     """Run one data set in the coordinates of the model as it is written, as a batch does."""
     return compiled.sample(
         random_seed=seeds,
-        nuts={"reparametrise": False, **(nuts or {})},
+        reparametrise=False,
         quiet=True,
         compute_convergence_checks=False,
         **{**RUN, **run},

@@ -47,10 +47,9 @@ def nested(centred=True):
 
 
 def sample(model, reparametrise="auto", **kwargs):
-    nuts = {name: kwargs.pop(name) for name in ("initial_metric", "marginalise") if name in kwargs}
     return compile_model(model).sample(
         **{"draws": 2000, "tune": 400, "chains": 4, "cores": 2, "random_seed": 3, **kwargs},
-        nuts={"reparametrise": reparametrise, **nuts},
+        reparametrise=reparametrise,
         quiet=True,
         compute_convergence_checks=False,
     )
