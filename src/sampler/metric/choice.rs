@@ -13,27 +13,29 @@
 //! be compared. The Fisher divergence, sum of both kinds of eigenvalues, cannot choose between metrics that are
 //! not its own minima: far from normal the sum over all gradients outweighs the one direction of the draws that
 //! trajectories have to follow, and it takes the Fisher diagonal where the variances need fewer steps.
+//!
+//! The largest eigenvalue of few points in many dimensions is mostly noise, so a is looked for along a few directions: those in which the
+//! points that a metric was fitted to vary most in its coordinates, and those in which a candidate differs most from the diagonal metric. The other points tell
+//! the variance along them without bias.
 
 use super::covariance::{multiply, transposed, triangle};
 use super::economy::Economy;
 use super::fit::{self, MOST_DENSE, fitted};
-use super::points::{Points, scaled_offsets, variances};
+use super::points::{Points, mean, scaled_offsets, variances};
 use super::{Diagonal, Metric};
 use crate::sampler::settings::MetricKind;
 use crate::sampler::vector::{accumulate, dot};
 
 /// A block of more points than this times the dimension is condensed.
 const MANY: usize = 6;
-/// Directions along which all metrics of a fold are looked at.
+/// Directions of each sort that metrics are looked at along.
 const PROBES: usize = 2;
-/// Points that the cost is computed from at most: it takes a square matrix of them.
-const MOST_POINTS: usize = 200;
-/// Multiplications by the covariance that bring out its largest eigenvector, at most.
+/// Points of a block at most: the cost takes a square matrix of them.
+const MOST_POINTS: usize = 66;
+/// Multiplications by a matrix that bring out its largest eigenvector.
 const POWER_STEPS: usize = 30;
-/// They end where the eigenvalue changes by less than this share of it.
-const CONVERGED: f64 = 1e-4;
-/// Blocks of neighbouring points that are judged by apart.
-const BLOCKS: usize = 3;
+/// A variance told by gradients counts up to this multiple of the root of the product of that of the draws and one over that of the gradients.
+const TRUSTED: f64 = 2.0;
 /// Fewer points in a block say nothing.
 const LEAST_BLOCK: usize = 6;
 /// Fewer points to fit to do not either.
@@ -42,36 +44,34 @@ const LEAST_FIT: usize = 20;
 const ADVANTAGE: f64 = 0.03;
 /// Steps more by which a draw may miss the fewest, in logarithms: beyond that their number decides, whatever their time.
 const TOLERANCE: f64 = 0.1;
-/// Fits that a candidate must be able to pay for by the time that it saves: two to judge it and one to use it.
-const FITS: f64 = 3.0;
+/// Fits that a candidate must be able to pay for by the time that it saves: three to judge it and one to use it.
+const FITS: f64 = 4.0;
 /// Excess that a metric may have though no block of draws shows it, in logarithms.
 const UNSEEN: f64 = 0.1;
 /// Where a dense metric's steps are longer than those of a low-rank one by this, in logarithms, both are tried.
 const HEAVY: f64 = 0.1;
 
-/// Points to fit to, and later or earlier ones to judge by.
+/// Points to fit to, and blocks of others to judge by.
 struct Fold {
     fit: Points,
-    judged: usize,
-    blocks: [Block; BLOCKS],
-    /// Directions along which draws may vary more than a block of them shows.
+    blocks: Vec<Block>,
+    /// Directions along which draws may vary more than a metric has it.
     probes: Vec<Vec<f64>>,
 }
 
 impl Fold {
-    fn new(fit: &Points, judge: &Points) -> Self {
-        let blocks = judge.thinned(MOST_POINTS).blocks::<BLOCKS>();
+    fn new(fit: Points, blocks: &[Points]) -> Self {
+        let block = |points: &Points| Block::new(&points.thinned(MOST_POINTS));
         Self {
-            fit: fit.clone(),
-            judged: judge.len(),
-            blocks: blocks.map(|points| Block::new(&points)),
+            fit,
+            blocks: blocks.iter().map(block).collect(),
             probes: Vec::new(),
         }
     }
 }
 
-/// The halves of the points in both roles, if a half is enough for a fit; else the first points that are enough and
-/// those after them; none if there are too few.
+/// Each third of the points, judging fits to the others, if two thirds are enough for a fit; else the first points that
+/// are enough, judged by those after them; none if there are too few.
 ///
 /// A dense metric of a normal is exact from d + 2 points on; of fewer it says more about these points than about the posterior.
 fn folds(points: &Points) -> Vec<Fold> {
@@ -81,16 +81,20 @@ fn folds(points: &Points) -> Vec<Fold> {
     } else {
         (dim + 2).max(LEAST_FIT)
     };
-    let split = (n / 2).max(enough);
-    if n < split + BLOCKS * LEAST_BLOCK {
-        return Vec::new();
+    let third = n / 3;
+    if n - third >= enough && third >= 2 * LEAST_BLOCK {
+        let fold = |k: usize| {
+            let judged = k * third..(k + 1) * third;
+            let fit = points.select((0..n).filter(|i| !judged.contains(i)));
+            Fold::new(fit, &points.range(judged).blocks::<2>())
+        };
+        (0..3).map(fold).collect()
+    } else if n >= enough + 3 * LEAST_BLOCK {
+        let blocks = points.range(enough..n).blocks::<3>();
+        vec![Fold::new(points.range(0..enough), &blocks)]
+    } else {
+        Vec::new()
     }
-    let (older, newer) = (points.range(0..split), points.range(split..n));
-    let mut folds = vec![Fold::new(&older, &newer)];
-    if n - split >= enough {
-        folds.push(Fold::new(&newer, &older));
-    }
-    folds
 }
 
 /// What a block of neighbouring points says about a metric: their covariances.
@@ -100,6 +104,7 @@ struct Block {
     draws: Vec<f64>,
     /// The same of the gradients around 0; products of a row's draws and gradients add up to theirs too.
     gradients: Vec<f64>,
+    mean_gradient: Vec<f64>,
 }
 
 impl Block {
@@ -125,6 +130,7 @@ impl Block {
             points: n,
             draws,
             gradients,
+            mean_gradient: mean(&points.gradients, dim),
         }
     }
 }
@@ -140,6 +146,8 @@ struct Judge<'a> {
 struct Promise {
     kind: MetricKind,
     metrics: Vec<Metric>,
+    /// The part of the steps that the gradients tell.
+    curvatures: Vec<f64>,
     /// Steps a draw.
     steps: Vec<f64>,
     /// What a draw costs: steps, weighed with their time.
@@ -166,63 +174,120 @@ impl Judge<'_> {
         self.folds.iter().map(fit).collect()
     }
 
-    /// Looks along the directions in which these metrics are widest beside the diagonal ones.
-    fn probe(&mut self, metrics: &[Metric], diagonals: &[Metric]) {
-        for (fold, (metric, diagonal)) in self.folds.iter_mut().zip(metrics.iter().zip(diagonals)) {
-            fold.probes = wide_directions(metric, diagonal, fold.fit.dim());
+    /// Looks, from now on, also along the directions in which draws vary most under these metrics.
+    fn probe_draws(&mut self, metrics: &[Metric]) {
+        for (fold, metric) in self.folds.iter_mut().zip(metrics) {
+            fold.probes.extend(widest_of_draws(metric, &fold.fit));
         }
+    }
+
+    /// Looks, from now on, also along the directions in which these metrics and diagonal ones differ most.
+    fn probe_differences(&mut self, metrics: &[Metric], diagonals: &[Metric]) {
+        for (fold, (metric, diagonal)) in self.folds.iter_mut().zip(metrics.iter().zip(diagonals)) {
+            let dim = fold.fit.dim();
+            fold.probes.extend(widest(metric, diagonal, dim));
+            fold.probes.extend(widest(diagonal, metric, dim));
+        }
+    }
+
+    /// `term` of each block and the metric that was not fitted to it.
+    fn by_block(
+        &self,
+        metrics: &[Metric],
+        term: impl Fn(&Metric, &Fold, &Block) -> f64,
+    ) -> Vec<f64> {
+        let mut terms = Vec::new();
+        for (fold, metric) in self.folds.iter().zip(metrics) {
+            terms.extend(fold.blocks.iter().map(|block| term(metric, fold, block)));
+        }
+        terms
     }
 
     fn promise(&self, kind: MetricKind, metrics: Vec<Metric>) -> Promise {
-        let of_fold = |(fold, metric): (&Fold, &Metric)| {
-            let dim = fold.fit.dim();
-            let step = self.economy.log_step(metric.work(dim));
-            let blocks = fold.blocks.each_ref();
-            let steps = blocks.map(|block| log_cost(metric, block, &fold.probes, dim));
-            steps.map(|steps| (steps, steps + step))
-        };
-        let (steps, costs) = self.folds.iter().zip(&metrics).flat_map(of_fold).unzip();
-        Promise {
+        let curvatures = self.by_block(&metrics, |metric, _, block| log_curvature(metric, block));
+        let mut promise = Promise {
             kind,
             metrics,
-            steps,
-            costs,
-        }
+            curvatures,
+            steps: Vec::new(),
+            costs: Vec::new(),
+        };
+        self.look(&mut promise);
+        promise
+    }
+
+    /// Works out steps and costs from all directions that are known by now.
+    fn look(&self, promise: &mut Promise) {
+        let widths = self.by_block(&promise.metrics, |metric, fold, block| {
+            log_width(metric, block, &fold.probes)
+        });
+        let weights = self.by_block(&promise.metrics, |metric, fold, _| {
+            self.economy.log_step(metric.work(fold.fit.dim()))
+        });
+        let sums = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a + b).collect();
+        promise.steps = sums(&promise.curvatures, &widths);
+        promise.costs = sums(&promise.steps, &weights);
     }
 }
 
-/// The directions along which a metric is widest beside a diagonal one: the first eigenvectors of S where that whitens, by power iteration.
-fn wide_directions(metric: &Metric, diagonal: &Metric, dim: usize) -> Vec<Vec<f64>> {
-    let zero = vec![0.0; dim];
+/// The directions in which a metric is wider than another by the largest factors: the first eigenvectors of its S where the other whitens.
+fn widest(metric: &Metric, other: &Metric, dim: usize) -> Vec<Vec<f64>> {
+    let (zero, mut pulled) = (vec![0.0; dim], vec![0.0; dim]);
+    let multiply = |v: &mut Vec<f64>| {
+        other.unpull(v);
+        metric.pull(v, &mut pulled);
+        metric.drift(&zero, &pulled, 1.0, v);
+        other.whiten(v);
+    };
+    eigenvectors(other, dim, multiply)
+}
+
+/// The directions in which draws vary most where a metric whitens: the first eigenvectors of their covariance there.
+fn widest_of_draws(metric: &Metric, points: &Points) -> Vec<Vec<f64>> {
+    let dim = points.dim();
+    let mut draws = scaled_offsets(&points.draws, &vec![1.0; dim]);
+    draws.chunks_exact_mut(dim).for_each(|x| metric.whiten(x));
+    let mut product = vec![0.0; dim];
+    let multiply = |v: &mut Vec<f64>| {
+        product.fill(0.0);
+        for x in draws.chunks_exact(dim) {
+            accumulate(&mut product, dot(x, v), x);
+        }
+        std::mem::swap(v, &mut product);
+    };
+    eigenvectors(metric, dim, multiply)
+}
+
+/// The first eigenvectors of a matrix in whitened coordinates, by power iteration, in the density's own.
+fn eigenvectors(
+    metric: &Metric,
+    dim: usize,
+    mut multiply: impl FnMut(&mut Vec<f64>),
+) -> Vec<Vec<f64>> {
     let mut found: Vec<Vec<f64>> = Vec::new();
     for probe in 0..PROBES.min(dim) {
         let mut v: Vec<f64> = (0..dim).map(|i| 1.0 + ((i + probe) % 3) as f64).collect();
-        for _ in 0..POWER_STEPS {
+        for step in 0..=POWER_STEPS {
             for other in &found {
                 let along = dot(other, &v);
                 accumulate(&mut v, -along, other);
             }
-            normalise(&mut v);
-            let mut pulled = vec![0.0; dim];
-            diagonal.unpull(&mut v);
-            metric.pull(&v, &mut pulled);
-            metric.drift(&zero, &pulled, 1.0, &mut v);
-            diagonal.whiten(&mut v);
+            let norm = dot(&v, &v).sqrt();
+            v.iter_mut().for_each(|v| *v /= norm);
+            if step < POWER_STEPS {
+                multiply(&mut v);
+            }
         }
-        normalise(&mut v);
         found.push(v);
     }
-    let mut direction = vec![0.0; dim];
-    for v in &mut found {
-        diagonal.drift(&zero, v, 1.0, &mut direction);
-        v.copy_from_slice(&direction);
-    }
-    found
+    found.iter().map(|v| drifted(metric, v)).collect()
 }
 
-fn normalise(v: &mut [f64]) {
-    let norm = dot(v, v).sqrt();
-    v.iter_mut().for_each(|v| *v /= norm);
+/// T v.
+fn drifted(metric: &Metric, v: &[f64]) -> Vec<f64> {
+    let mut out = vec![0.0; v.len()];
+    metric.drift(&vec![0.0; v.len()], v, 1.0, &mut out);
+    out
 }
 
 /// The kind that promises most on points that it was not fitted to; none if they are too few to tell.
@@ -242,8 +307,7 @@ pub fn choose(
         diagonal,
         economy,
     };
-    let judged = judge.folds.first()?.judged;
-    let least = least_log_cost(dim, judged);
+    let least = least_log_cost(dim, judge.folds.first()?.blocks[0].points);
     let log_step = |kind| economy.log_step(fit::least_work(kind, dim));
     let full = if dim > MOST_DENSE {
         vec![MetricKind::LowRank]
@@ -253,6 +317,7 @@ pub fn choose(
         vec![MetricKind::Dense]
     };
     let diagonals = judge.fits(MetricKind::Diag);
+    judge.probe_draws(&diagonals);
     let mut best = judge.promise(MetricKind::Diag, diagonals.clone());
     let mut failed = 0.0;
     for kind in [vec![MetricKind::DrawDiag], full].concat() {
@@ -267,10 +332,9 @@ pub fn choose(
             continue;
         }
         let metrics = judge.fits(kind);
-        if kind != MetricKind::DrawDiag {
-            judge.probe(&metrics, &diagonals);
-            best = judge.promise(best.kind, best.metrics);
-        }
+        judge.probe_draws(&metrics);
+        judge.probe_differences(&metrics, &diagonals);
+        judge.look(&mut best);
         let promise = judge.promise(kind, metrics);
         if promise.beats(&best) {
             best = promise;
@@ -294,38 +358,6 @@ fn difference(a: &[f64], b: &[f64]) -> (f64, f64) {
     (mean, (squares.sum::<f64>() / (n - 1.0) / n).sqrt())
 }
 
-/// Symmetric (m, m) matrix with the eigenvalues other than 0 of R'R for rows R.
-fn gram(rows: &[f64], dim: usize) -> (usize, Vec<f64>) {
-    let n = rows.len() / dim;
-    let gram = if n < dim {
-        multiply([n, dim, n], [false, true], rows, rows)
-    } else {
-        multiply([dim, n, dim], [true, false], rows, rows)
-    };
-    (n.min(dim), gram)
-}
-
-/// The largest eigenvalue of a symmetric matrix, by power iteration.
-fn largest(m: usize, a: &[f64]) -> f64 {
-    let top = (0..m).fold(0, |i, j| if a[j * m + j] > a[i * m + i] { j } else { i });
-    let mut v = a[top * m..(top + 1) * m].to_vec();
-    let mut product = vec![0.0; m];
-    let mut norm = dot(&v, &v).sqrt();
-    for _ in 0..POWER_STEPS {
-        v.iter_mut().for_each(|v| *v /= norm);
-        product.fill(0.0);
-        for (v, row) in v.iter().zip(a.chunks_exact(m)) {
-            accumulate(&mut product, *v, row);
-        }
-        std::mem::swap(&mut v, &mut product);
-        let last = std::mem::replace(&mut norm, dot(&v, &v).sqrt());
-        if (norm - last).abs() < CONVERGED * norm {
-            break;
-        }
-    }
-    norm
-}
-
 /// How far gradients, in coordinates of these scales, are from those of a standard normal: the mean of |y + g|^2 around its own mean.
 ///
 /// On draws of a normal whose whitened covariance has the eigenvalues w_i it is the sum of w_i + 1 / w_i - 2, which
@@ -336,43 +368,70 @@ pub fn residual(scale: &[f64], points: &Points) -> f64 {
         .sum()
 }
 
-/// Logarithm of the leapfrog steps a draw that the metric promises on a block of points, up to a constant that is the
-/// same for every metric.
-///
-/// Along a wide direction draws get on so slowly that a block of them shows little of its variance, but their gradients tell: they
-/// go down with a slope of one over the variance, exactly so for a normal. `probes` are the directions where that is looked for.
-fn log_cost(metric: &Metric, block: &Block, probes: &[Vec<f64>], dim: usize) -> f64 {
-    let (mut draws, mut gradients) = (block.draws.clone(), vec![0.0; block.gradients.len()]);
-    draws.chunks_exact_mut(dim).for_each(|x| metric.whiten(x));
-    let rows = block.gradients.chunks_exact(dim);
-    for (g, out) in rows.zip(gradients.chunks_exact_mut(dim)) {
+/// Fourth root of the mean square of the curvatures in a block, as its logarithm.
+fn log_curvature(metric: &Metric, block: &Block) -> f64 {
+    let dim = block.mean_gradient.len();
+    let mut rows = vec![0.0; block.gradients.len()];
+    for (g, out) in block
+        .gradients
+        .chunks_exact(dim)
+        .zip(rows.chunks_exact_mut(dim))
+    {
         metric.pull(g, out);
     }
-    let n = block.points as f64;
-    let (m, c_x) = gram(&draws, dim);
-    let (_, c_g) = gram(&gradients, dim);
-    let squares = c_g.iter().map(|c| c * c).sum::<f64>() / (n * n * dim as f64);
-    let told = probes.iter().map(|probe| {
-        let mut direction = probe.clone();
-        metric.whiten(&mut direction);
-        let rows = draws.chunks_exact(dim).zip(gradients.chunks_exact(dim));
-        let along = rows.map(|(x, g)| (dot(x, &direction), dot(g, &direction)));
-        let (squares, products) = along.fold((0.0, 0.0), |(s, p), (x, g)| {
-            (x.mul_add(x, s), x.mul_add(g, p))
-        });
-        -squares / products
-    });
-    let widest = told
-        .filter(|variance| variance.is_finite())
-        .fold(largest(m, &c_x) / n, f64::max);
-    0.5 * widest.ln() + 0.25 * squares.ln()
+    let n = rows.len() / dim;
+    // R R' and R'R have the same eigenvalues but for zeros.
+    let gram = if n < dim {
+        multiply([n, dim, n], [false, true], &rows, &rows)
+    } else {
+        multiply([dim, n, dim], [true, false], &rows, &rows)
+    };
+    let scale = (block.points * block.points * dim) as f64;
+    0.25 * (dot(&gram, &gram) / scale).ln()
 }
 
-/// What [`log_cost`] finds with `n` points for a normal with its own metric, by the law of Marchenko and Pastur (1967).
+/// Root of the largest variance that a block tells along the probes, as its logarithm.
+fn log_width(metric: &Metric, block: &Block, probes: &[Vec<f64>]) -> f64 {
+    let variances = probes
+        .iter()
+        .map(|probe| told_variance(metric, block, probe));
+    0.5 * variances.filter(|v| v.is_finite()).fold(0.0, f64::max).ln()
+}
+
+/// The variance along a direction, in whitened coordinates, that a block of points tells.
+///
+/// Along a wide direction draws get on so slowly that a block of them shows little of it, but their gradients tell: E (x - E x) g = -1
+/// in any density, so that the variance is the ratio of the draws' to that, whatever share of the density the block has seen if it is normal.
+fn told_variance(metric: &Metric, block: &Block, probe: &[f64]) -> f64 {
+    let dim = probe.len();
+    let mut direction = probe.to_vec();
+    metric.whiten(&mut direction);
+    let norm = dot(&direction, &direction);
+    let of_gradients = drifted(metric, &direction);
+    let mut of_draws = direction;
+    metric.unpull(&mut of_draws);
+    let (mut xx, mut xg, mut gg) = (0.0, 0.0, 0.0);
+    let rows = block
+        .draws
+        .chunks_exact(dim)
+        .zip(block.gradients.chunks_exact(dim));
+    for (x, g) in rows {
+        let (x, g) = (dot(x, &of_draws), dot(g, &of_gradients));
+        xx += x * x;
+        xg += x * g;
+        gg += g * g;
+    }
+    let n = block.points as f64;
+    let mean = dot(&block.mean_gradient, &of_gradients);
+    gg -= n * mean * mean;
+    let by_gradients = if xg < 0.0 { -xx / xg } else { f64::INFINITY };
+    let most = TRUSTED * (xx / gg).sqrt();
+    (xx / n / norm).max(by_gradients.min(most))
+}
+
+/// What a block of `n` points promises of a normal with its own metric: the mean square of curvatures is too large by the law of Marchenko and Pastur (1967).
 fn least_log_cost(dim: usize, n: usize) -> f64 {
-    let block = (n.min(MOST_POINTS) / BLOCKS).max(1);
-    let ratio = dim as f64 / block as f64;
-    ratio.sqrt().ln_1p() + 0.25 * ratio.ln_1p()
+    0.25 * (dim as f64 / n as f64).ln_1p()
 }
 
 #[cfg(test)]
@@ -381,63 +440,105 @@ mod tests {
     use super::*;
     use crate::sampler::rng::ChainRng;
 
-    /// [`log_cost`] by its definition: the power of the covariance matrix by plain loops.
-    fn defined(metric: &Metric, points: &Points) -> f64 {
-        let (n, dim) = (points.len(), points.dim());
+    /// Points around a distant mean, with correlated gradients.
+    fn points(n: usize) -> Points {
+        let (dim, mut rng) = (3, ChainRng::new(3));
+        let mut points = Points::new(dim);
+        let (mut x, mut g) = (vec![0.0; dim], vec![0.0; dim]);
+        for _ in 0..n {
+            rng.fill_normal(&mut x);
+            rng.fill_normal(&mut g);
+            x[0] = 3.0 * x[0] + 100.0;
+            g[1] += 2.0 * g[2] - 0.3 * x[1];
+            points.add(&x, &g, 0.0);
+        }
+        points
+    }
+
+    /// Draws around their mean and gradients in whitened coordinates.
+    fn whitened(metric: &Metric, points: &Points) -> (Vec<f64>, Vec<f64>) {
+        let dim = points.dim();
         let mut draws = scaled_offsets(&points.draws, &vec![1.0; dim]);
         draws.chunks_exact_mut(dim).for_each(|x| metric.whiten(x));
-        let mut gradients = vec![0.0; n * dim];
-        for (g, out) in points
-            .gradients
-            .chunks_exact(dim)
-            .zip(gradients.chunks_exact_mut(dim))
-        {
+        let mut gradients = vec![0.0; points.gradients.len()];
+        let rows = points.gradients.chunks_exact(dim);
+        for (g, out) in rows.zip(gradients.chunks_exact_mut(dim)) {
             metric.pull(g, out);
         }
-        let covariance = |rows: &[f64], i: usize, j: usize| {
-            rows.chunks_exact(dim).map(|x| x[i] * x[j]).sum::<f64>() / n as f64
-        };
-        let c_x: Vec<f64> = (0..dim * dim)
-            .map(|k| covariance(&draws, k / dim, k % dim))
-            .collect();
-        let trace = (0..dim * dim)
-            .map(|k| covariance(&gradients, k / dim, k % dim).powi(2))
-            .sum::<f64>();
-        let mut v: Vec<f64> = (0..dim).map(|i| 1.0 + i as f64).collect();
-        let mut norm = 1.0;
-        for _ in 0..2000 {
-            v = c_x
-                .chunks_exact(dim)
-                .map(|row| dot(row, &v) / norm)
-                .collect();
-            norm = dot(&v, &v).sqrt();
-        }
-        0.5 * norm.ln() + 0.25 * (trace / dim as f64).ln()
+        (draws, gradients)
+    }
+
+    fn assert_near(found: f64, expected: f64) {
+        let error = (found - expected).abs();
+        assert!(error < 1e-10 * (1.0 + expected.abs()), "{found} {expected}");
     }
 
     #[test]
-    fn the_cost_is_that_of_all_points_of_a_block() {
-        let (dim, mut rng) = (3, ChainRng::new(3));
+    fn curvatures_and_widths_are_those_of_all_points_of_a_block() {
+        let probes = [vec![1.0, 0.5, -2.0], vec![0.0, 1.0, 0.0]];
         for n in [7, 9, 40] {
-            let mut points = Points::new(dim);
-            let (mut x, mut g) = (vec![0.0; dim], vec![0.0; dim]);
-            for _ in 0..n {
-                rng.fill_normal(&mut x);
-                rng.fill_normal(&mut g);
-                x[0] = 3.0 * x[0] + 100.0;
-                g[1] += 2.0 * g[2];
-                points.add(&x, &g, 0.0);
-            }
-            let block = Block::new(&points);
+            let points = points(n);
+            let (dim, block) = (points.dim(), Block::new(&points));
             assert_eq!(block.draws.len() < n * dim, n >= MANY * dim);
             for metric in one_of_each() {
-                let (found, expected) = (
-                    log_cost(&metric, &block, &[], dim),
-                    defined(&metric, &points),
+                let (draws, gradients) = whitened(&metric, &points);
+                let product = |i: usize, j: usize| {
+                    let rows = gradients.chunks_exact(dim);
+                    rows.map(|g| g[i] * g[j]).sum::<f64>() / n as f64
+                };
+                let squares: f64 = (0..dim * dim)
+                    .map(|k| product(k / dim, k % dim).powi(2))
+                    .sum();
+                assert_near(
+                    log_curvature(&metric, &block),
+                    0.25 * (squares / dim as f64).ln(),
                 );
-                assert!((found - expected).abs() < 1e-3, "{n}: {found} {expected}");
+
+                let mut widest: f64 = 0.0;
+                for probe in &probes {
+                    let mut v = probe.clone();
+                    metric.whiten(&mut v);
+                    let along = |rows: &[f64]| -> Vec<f64> {
+                        let products: Vec<f64> =
+                            rows.chunks_exact(dim).map(|row| dot(row, &v)).collect();
+                        let mean = average(&products);
+                        products.iter().map(|p| p - mean).collect()
+                    };
+                    let (x, g) = (along(&draws), along(&gradients));
+                    let (xx, xg, gg) = (dot(&x, &x), dot(&x, &g), dot(&g, &g));
+                    let told = if xg < 0.0 { -xx / xg } else { f64::INFINITY };
+                    let seen = xx / n as f64 / dot(&v, &v);
+                    widest = widest.max(seen).max(told.min(2.0 * (xx / gg).sqrt()));
+                }
+                assert_near(log_width(&metric, &block, &probes), 0.5 * widest.ln());
             }
         }
+    }
+
+    #[test]
+    fn gradients_tell_the_width_that_few_steps_of_a_walk_do_not_show() {
+        let mut points = Points::new(2);
+        for i in 0..12 {
+            let x = [500.0 + f64::from(i), f64::from(i % 2) - 0.5];
+            points.add(&x, &[-x[0] / 1e4, -4.0 * x[1]], 0.0);
+        }
+        let (metric, block) = (Metric::unit(2), Block::new(&points));
+        assert_near(told_variance(&metric, &block, &[1.0, 0.0]), 1e4);
+        assert_near(told_variance(&metric, &block, &[0.0, 1.0]), 0.25);
+    }
+
+    #[test]
+    fn the_widest_directions_are_those_of_the_draws_and_of_the_difference() {
+        let along = |probe: &[f64], i: usize| probe[i].abs() / dot(probe, probe).sqrt();
+        let draws = widest_of_draws(&Metric::unit(3), &points(200));
+        assert!(along(&draws[0], 0) > 0.99);
+        let (metric, other) = (
+            Metric::diagonal(&[1.0, 5.0, 3.0]),
+            Metric::diagonal(&[1.0, 1.0, 2.0]),
+        );
+        let found = widest(&metric, &other, 3);
+        assert!(along(&found[0], 1) > 0.99 && along(&found[1], 2) > 0.99);
+        assert!(along(&widest(&other, &metric, 3)[0], 0) > 0.99);
     }
 
     /// A promise of these steps a draw, each of which weighs so much.
@@ -445,6 +546,7 @@ mod tests {
         Promise {
             kind: MetricKind::Dense,
             metrics: Vec::new(),
+            curvatures: Vec::new(),
             steps: steps.to_vec(),
             costs: steps.iter().map(|steps| steps + step).collect(),
         }
