@@ -15,8 +15,8 @@
 //! trajectories have to follow, and it takes the Fisher diagonal where the variances need fewer steps.
 //!
 //! The largest eigenvalue of few points in many dimensions is mostly noise, so a is looked for along a few directions: those in which the
-//! points that a metric was fitted to vary most in its coordinates, and those in which a candidate differs most from the diagonal metric. The other points tell
-//! the variance along them without bias.
+//! points of the fit vary most where the diagonal metric whitens, and those in which a candidate differs most from it. The other points tell the
+//! variance along them without bias.
 
 use super::covariance::{multiply, transposed, triangle};
 use super::economy::Economy;
@@ -30,12 +30,16 @@ use crate::sampler::vector::{accumulate, dot};
 const MANY: usize = 6;
 /// Directions of each sort that metrics are looked at along.
 const PROBES: usize = 2;
-/// Points of a block at most: the cost takes a square matrix of them.
-const MOST_POINTS: usize = 66;
-/// Multiplications by a matrix that bring out its largest eigenvector.
+/// Points that the cost is computed from at most: it takes a square matrix of a block of them.
+const MOST_POINTS: usize = 200;
+/// Multiplications by a matrix that bring out its largest eigenvector, at most.
 const POWER_STEPS: usize = 30;
+/// They end where the eigenvalue changes by less than this share of it.
+const CONVERGED: f64 = 1e-3;
 /// A variance told by gradients counts up to this multiple of the root of the product of that of the draws and one over that of the gradients.
 const TRUSTED: f64 = 2.0;
+/// Blocks of neighbouring points that are judged by apart.
+const BLOCKS: usize = 3;
 /// Fewer points in a block say nothing.
 const LEAST_BLOCK: usize = 6;
 /// Fewer points to fit to do not either.
@@ -44,57 +48,54 @@ const LEAST_FIT: usize = 20;
 const ADVANTAGE: f64 = 0.03;
 /// Steps more by which a draw may miss the fewest, in logarithms: beyond that their number decides, whatever their time.
 const TOLERANCE: f64 = 0.1;
-/// Fits that a candidate must be able to pay for by the time that it saves: three to judge it and one to use it.
-const FITS: f64 = 4.0;
+/// Fits that a candidate must be able to pay for by the time that it saves: two to judge it and one to use it.
+const FITS: f64 = 3.0;
+/// Nanoseconds that judging a candidate takes beside its fits, at least.
+const JUDGING: f64 = 5e4;
 /// Excess that a metric may have though no block of draws shows it, in logarithms.
 const UNSEEN: f64 = 0.1;
 /// Where a dense metric's steps are longer than those of a low-rank one by this, in logarithms, both are tried.
 const HEAVY: f64 = 0.1;
 
-/// Points to fit to, and blocks of others to judge by.
+/// Points to fit to, and later or earlier ones to judge by.
 struct Fold {
     fit: Points,
-    blocks: Vec<Block>,
+    blocks: [Block; BLOCKS],
     /// Directions along which draws may vary more than a metric has it.
     probes: Vec<Vec<f64>>,
 }
 
 impl Fold {
-    fn new(fit: Points, blocks: &[Points]) -> Self {
-        let block = |points: &Points| Block::new(&points.thinned(MOST_POINTS));
+    fn new(fit: Points, judge: &Points) -> Self {
+        let blocks = judge.thinned(MOST_POINTS).blocks::<BLOCKS>();
         Self {
             fit,
-            blocks: blocks.iter().map(block).collect(),
+            blocks: blocks.map(|points| Block::new(&points)),
             probes: Vec::new(),
         }
     }
 }
 
-/// Each third of the points, judging fits to the others, if two thirds are enough for a fit; else the first points that
-/// are enough, judged by those after them; none if there are too few.
+/// The first two thirds of the points, judged by the others, and the last two thirds; none if there are too few.
 ///
 /// A dense metric of a normal is exact from d + 2 points on; of fewer it says more about these points than about the posterior.
-fn folds(points: &Points) -> Vec<Fold> {
+fn folds(points: &Points) -> Option<[Fold; 2]> {
     let (n, dim) = (points.len(), points.dim());
     let enough = if dim > MOST_DENSE {
         LEAST_FIT
     } else {
         (dim + 2).max(LEAST_FIT)
     };
-    let third = n / 3;
-    if n - third >= enough && third >= 2 * LEAST_BLOCK {
-        let fold = |k: usize| {
-            let judged = k * third..(k + 1) * third;
-            let fit = points.select((0..n).filter(|i| !judged.contains(i)));
-            Fold::new(fit, &points.range(judged).blocks::<2>())
-        };
-        (0..3).map(fold).collect()
-    } else if n >= enough + 3 * LEAST_BLOCK {
-        let blocks = points.range(enough..n).blocks::<3>();
-        vec![Fold::new(points.range(0..enough), &blocks)]
-    } else {
-        Vec::new()
-    }
+    let judged = (n / 3)
+        .max(BLOCKS * LEAST_BLOCK)
+        .min(n.checked_sub(enough)?);
+    let range = |range| points.range(range);
+    (judged >= BLOCKS * LEAST_BLOCK).then(|| {
+        [
+            Fold::new(range(0..n - judged), &range(n - judged..n)),
+            Fold::new(range(judged..n), &range(0..judged)),
+        ]
+    })
 }
 
 /// What a block of neighbouring points says about a metric: their covariances.
@@ -137,7 +138,7 @@ impl Block {
 
 /// What the candidates are held against each other with.
 struct Judge<'a> {
-    folds: Vec<Fold>,
+    folds: [Fold; 2],
     diagonal: &'a Diagonal,
     economy: &'a Economy,
 }
@@ -190,25 +191,16 @@ impl Judge<'_> {
         }
     }
 
-    /// `term` of each block and the metric that was not fitted to it.
-    fn by_block(
-        &self,
-        metrics: &[Metric],
-        term: impl Fn(&Metric, &Fold, &Block) -> f64,
-    ) -> Vec<f64> {
-        let mut terms = Vec::new();
-        for (fold, metric) in self.folds.iter().zip(metrics) {
-            terms.extend(fold.blocks.iter().map(|block| term(metric, fold, block)));
-        }
-        terms
-    }
-
     fn promise(&self, kind: MetricKind, metrics: Vec<Metric>) -> Promise {
-        let curvatures = self.by_block(&metrics, |metric, _, block| log_curvature(metric, block));
+        let folds = self.folds.iter().zip(&metrics);
+        let of_fold = |(fold, metric): (&Fold, &Metric)| {
+            let blocks = fold.blocks.each_ref();
+            blocks.map(|block| log_curvature(metric, block))
+        };
         let mut promise = Promise {
             kind,
+            curvatures: folds.flat_map(of_fold).collect(),
             metrics,
-            curvatures,
             steps: Vec::new(),
             costs: Vec::new(),
         };
@@ -218,69 +210,90 @@ impl Judge<'_> {
 
     /// Works out steps and costs from all directions that are known by now.
     fn look(&self, promise: &mut Promise) {
-        let widths = self.by_block(&promise.metrics, |metric, fold, block| {
-            log_width(metric, block, &fold.probes)
-        });
-        let weights = self.by_block(&promise.metrics, |metric, fold, _| {
-            self.economy.log_step(metric.work(fold.fit.dim()))
-        });
-        let sums = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a + b).collect();
-        promise.steps = sums(&promise.curvatures, &widths);
-        promise.costs = sums(&promise.steps, &weights);
+        let mut curvatures = promise.curvatures.iter();
+        (promise.steps, promise.costs) = (Vec::new(), Vec::new());
+        for (fold, metric) in self.folds.iter().zip(&promise.metrics) {
+            let views = Views::new(metric, &fold.probes);
+            let step = self.economy.log_step(metric.work(fold.fit.dim()));
+            for (block, curvature) in fold.blocks.iter().zip(&mut curvatures) {
+                let steps = curvature + views.log_width(block);
+                promise.steps.push(steps);
+                promise.costs.push(steps + step);
+            }
+        }
     }
 }
 
 /// The directions in which a metric is wider than another by the largest factors: the first eigenvectors of its S where the other whitens.
 fn widest(metric: &Metric, other: &Metric, dim: usize) -> Vec<Vec<f64>> {
     let (zero, mut pulled) = (vec![0.0; dim], vec![0.0; dim]);
-    let multiply = |v: &mut Vec<f64>| {
+    let times_ratio = |v: &mut Vec<f64>| {
         other.unpull(v);
         metric.pull(v, &mut pulled);
         metric.drift(&zero, &pulled, 1.0, v);
         other.whiten(v);
     };
-    eigenvectors(other, dim, multiply)
+    eigenvectors(other, dim, times_ratio)
 }
 
 /// The directions in which draws vary most where a metric whitens: the first eigenvectors of their covariance there.
 fn widest_of_draws(metric: &Metric, points: &Points) -> Vec<Vec<f64>> {
-    let dim = points.dim();
+    let (n, dim) = (points.len(), points.dim());
     let mut draws = scaled_offsets(&points.draws, &vec![1.0; dim]);
     draws.chunks_exact_mut(dim).for_each(|x| metric.whiten(x));
+    let gram = (dim <= n).then(|| multiply([dim, n, dim], [true, false], &draws, &draws));
     let mut product = vec![0.0; dim];
-    let multiply = |v: &mut Vec<f64>| {
+    let times_covariance = |v: &mut Vec<f64>| {
         product.fill(0.0);
-        for x in draws.chunks_exact(dim) {
-            accumulate(&mut product, dot(x, v), x);
+        match &gram {
+            Some(gram) => {
+                for (v, row) in v.iter().zip(gram.chunks_exact(dim)) {
+                    accumulate(&mut product, *v, row);
+                }
+            }
+            None => {
+                for x in draws.chunks_exact(dim) {
+                    accumulate(&mut product, dot(x, v), x);
+                }
+            }
         }
         std::mem::swap(v, &mut product);
     };
-    eigenvectors(metric, dim, multiply)
+    eigenvectors(metric, dim, times_covariance)
 }
 
 /// The first eigenvectors of a matrix in whitened coordinates, by power iteration, in the density's own.
 fn eigenvectors(
     metric: &Metric,
     dim: usize,
-    mut multiply: impl FnMut(&mut Vec<f64>),
+    mut times_matrix: impl FnMut(&mut Vec<f64>),
 ) -> Vec<Vec<f64>> {
     let mut found: Vec<Vec<f64>> = Vec::new();
     for probe in 0..PROBES.min(dim) {
         let mut v: Vec<f64> = (0..dim).map(|i| 1.0 + ((i + probe) % 3) as f64).collect();
-        for step in 0..=POWER_STEPS {
-            for other in &found {
-                let along = dot(other, &v);
-                accumulate(&mut v, -along, other);
+        let mut eigenvalue = 0.0;
+        for _ in 0..POWER_STEPS {
+            let last = std::mem::replace(&mut eigenvalue, normalised(&mut v, &found));
+            if (eigenvalue - last).abs() < CONVERGED * eigenvalue {
+                break;
             }
-            let norm = dot(&v, &v).sqrt();
-            v.iter_mut().for_each(|v| *v /= norm);
-            if step < POWER_STEPS {
-                multiply(&mut v);
-            }
+            times_matrix(&mut v);
         }
+        normalised(&mut v, &found);
         found.push(v);
     }
     found.iter().map(|v| drifted(metric, v)).collect()
+}
+
+/// Takes what is along others out of `v` and gives it the length 1; returns the length that it had.
+fn normalised(v: &mut [f64], others: &[Vec<f64>]) -> f64 {
+    for other in others {
+        let along = dot(other, v);
+        accumulate(v, -along, other);
+    }
+    let length = dot(v, v).sqrt();
+    v.iter_mut().for_each(|v| *v /= length);
+    length
 }
 
 /// T v.
@@ -303,11 +316,11 @@ pub fn choose(
 ) -> Option<MetricKind> {
     let (n, dim) = (points.len(), points.dim());
     let mut judge = Judge {
-        folds: folds(points),
+        folds: folds(points)?,
         diagonal,
         economy,
     };
-    let least = least_log_cost(dim, judge.folds.first()?.blocks[0].points);
+    let least = least_log_cost(dim, judge.folds[0].blocks[0].points);
     let log_step = |kind| economy.log_step(fit::least_work(kind, dim));
     let full = if dim > MOST_DENSE {
         vec![MetricKind::LowRank]
@@ -325,21 +338,21 @@ pub fn choose(
         let work = fit::least_work(kind, dim);
         let saving = economy.run(excess, work) - economy.run(0.0, work);
         let price = fit::price(kind, dim, n);
-        if saving < economy.wasted() + FITS * price {
+        let trial = (FITS - 1.0) * price + JUDGING;
+        if saving < economy.wasted() + trial + price {
             if saving > 0.0 && kind == last {
                 return Some(last);
             }
             continue;
         }
         let metrics = judge.fits(kind);
-        judge.probe_draws(&metrics);
         judge.probe_differences(&metrics, &diagonals);
         judge.look(&mut best);
         let promise = judge.promise(kind, metrics);
         if promise.beats(&best) {
             best = promise;
         } else {
-            failed += (FITS - 1.0) * price;
+            failed += trial;
         }
     }
     economy.waste(failed);
@@ -390,43 +403,65 @@ fn log_curvature(metric: &Metric, block: &Block) -> f64 {
     0.25 * (dot(&gram, &gram) / scale).ln()
 }
 
-/// Root of the largest variance that a block tells along the probes, as its logarithm.
-fn log_width(metric: &Metric, block: &Block, probes: &[Vec<f64>]) -> f64 {
-    let variances = probes
-        .iter()
-        .map(|probe| told_variance(metric, block, probe));
-    0.5 * variances.filter(|v| v.is_finite()).fold(0.0, f64::max).ln()
+/// Where a metric looks along directions: rows whose products with draws and gradients are their components in whitened coordinates.
+struct Views {
+    of_draws: Vec<f64>,
+    of_gradients: Vec<f64>,
+    /// Squares of the directions' lengths in whitened coordinates.
+    squares: Vec<f64>,
 }
 
-/// The variance along a direction, in whitened coordinates, that a block of points tells.
-///
-/// Along a wide direction draws get on so slowly that a block of them shows little of it, but their gradients tell: E (x - E x) g = -1
-/// in any density, so that the variance is the ratio of the draws' to that, whatever share of the density the block has seen if it is normal.
-fn told_variance(metric: &Metric, block: &Block, probe: &[f64]) -> f64 {
-    let dim = probe.len();
-    let mut direction = probe.to_vec();
-    metric.whiten(&mut direction);
-    let norm = dot(&direction, &direction);
-    let of_gradients = drifted(metric, &direction);
-    let mut of_draws = direction;
-    metric.unpull(&mut of_draws);
-    let (mut xx, mut xg, mut gg) = (0.0, 0.0, 0.0);
-    let rows = block
-        .draws
-        .chunks_exact(dim)
-        .zip(block.gradients.chunks_exact(dim));
-    for (x, g) in rows {
-        let (x, g) = (dot(x, &of_draws), dot(g, &of_gradients));
-        xx += x * x;
-        xg += x * g;
-        gg += g * g;
+impl Views {
+    fn new(metric: &Metric, directions: &[Vec<f64>]) -> Self {
+        let (mut of_draws, mut of_gradients) = (Vec::new(), Vec::new());
+        let mut squares = Vec::new();
+        for direction in directions {
+            let mut view = direction.clone();
+            metric.whiten(&mut view);
+            squares.push(dot(&view, &view));
+            of_gradients.extend(drifted(metric, &view));
+            metric.unpull(&mut view);
+            of_draws.extend(view);
+        }
+        Self {
+            of_draws,
+            of_gradients,
+            squares,
+        }
     }
-    let n = block.points as f64;
-    let mean = dot(&block.mean_gradient, &of_gradients);
-    gg -= n * mean * mean;
-    let by_gradients = if xg < 0.0 { -xx / xg } else { f64::INFINITY };
-    let most = TRUSTED * (xx / gg).sqrt();
-    (xx / n / norm).max(by_gradients.min(most))
+
+    /// Root of the largest variance that a block tells, as its logarithm.
+    ///
+    /// Along a wide direction draws get on so slowly that a block of them shows little of it, but their gradients tell: E (x - E x) g = -1
+    /// in any density, so that the variance is the ratio of the draws' to that, whatever share of the density the block has seen if it is normal.
+    fn log_width(&self, block: &Block) -> f64 {
+        let dim = block.mean_gradient.len();
+        let (rows, views) = (block.draws.len() / dim, self.squares.len());
+        let components = |rows_of: &[f64], n, along: &[f64]| {
+            multiply([n, dim, views], [false, true], rows_of, along)
+        };
+        let draws = components(&block.draws, rows, &self.of_draws);
+        let gradients = components(&block.gradients, rows, &self.of_gradients);
+        let means = components(&block.mean_gradient, 1, &self.of_gradients);
+        let n = block.points as f64;
+        let mut widest: f64 = 0.0;
+        for (view, (square, mean)) in self.squares.iter().zip(&means).enumerate() {
+            let (mut xx, mut xg, mut gg) = (0.0, 0.0, -n * mean * mean);
+            let row = |values: &[f64], i: usize| values[i * views + view];
+            for i in 0..rows {
+                let (x, g) = (row(&draws, i), row(&gradients, i));
+                xx += x * x;
+                xg += x * g;
+                gg += g * g;
+            }
+            let told = if xg < 0.0 { -xx / xg } else { f64::INFINITY };
+            let variance = (xx / n / square).max(told.min(TRUSTED * (xx / gg).sqrt()));
+            if variance.is_finite() {
+                widest = widest.max(variance);
+            }
+        }
+        0.5 * widest.ln()
+    }
 }
 
 /// What a block of `n` points promises of a normal with its own metric: the mean square of curvatures is too large by the law of Marchenko and Pastur (1967).
@@ -510,7 +545,8 @@ mod tests {
                     let seen = xx / n as f64 / dot(&v, &v);
                     widest = widest.max(seen).max(told.min(2.0 * (xx / gg).sqrt()));
                 }
-                assert_near(log_width(&metric, &block, &probes), 0.5 * widest.ln());
+                let views = Views::new(&metric, &probes);
+                assert_near(views.log_width(&block), 0.5 * widest.ln());
             }
         }
     }
@@ -522,9 +558,10 @@ mod tests {
             let x = [500.0 + f64::from(i), f64::from(i % 2) - 0.5];
             points.add(&x, &[-x[0] / 1e4, -4.0 * x[1]], 0.0);
         }
-        let (metric, block) = (Metric::unit(2), Block::new(&points));
-        assert_near(told_variance(&metric, &block, &[1.0, 0.0]), 1e4);
-        assert_near(told_variance(&metric, &block, &[0.0, 1.0]), 0.25);
+        let block = Block::new(&points);
+        let width = |direction| Views::new(&Metric::unit(2), &[direction]).log_width(&block);
+        assert_near(width(vec![1.0, 0.0]), 100_f64.ln());
+        assert_near(width(vec![0.0, 1.0]), 0.5_f64.ln());
     }
 
     #[test]

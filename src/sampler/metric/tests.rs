@@ -229,10 +229,10 @@ fn auto_waits_for_enough_points_and_then_for_no_more() {
         scales: spread(12),
         rho: 0.9,
     };
-    // Three thirds of two blocks of six.
-    let few = normal.metric(MetricKind::Auto, 35);
+    // Twenty points to fit to; three blocks of six have to be left.
+    let few = normal.metric(MetricKind::Auto, 37);
     assert!(matches!(few, Metric::Diagonal(_)));
-    let enough = normal.metric(MetricKind::Auto, 36);
+    let enough = normal.metric(MetricKind::Auto, 38);
     assert!(matches!(enough, Metric::Dense(_)));
     assert!(normal.error(&enough) < 1e-3);
 }
