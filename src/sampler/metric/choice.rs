@@ -50,6 +50,8 @@ const ADVANTAGE: f64 = 0.03;
 const TOLERANCE: f64 = 0.1;
 /// Fits that a candidate must be able to pay for by the time that it saves: two to judge it and one to use it.
 const FITS: f64 = 3.0;
+/// Share of what a perfect metric would save that has to pay for trials: few candidates are perfect.
+const HOPE: f64 = 0.25;
 /// Nanoseconds that judging a candidate takes beside its fits, at least.
 const JUDGING: f64 = 5e4;
 /// Excess that a metric may have though no block of draws shows it, in logarithms.
@@ -336,7 +338,7 @@ pub fn choose(
     for kind in [vec![MetricKind::DrawDiag], full].concat() {
         let excess = (average(&best.costs) - log_step(kind) - least).max(UNSEEN);
         let work = fit::least_work(kind, dim);
-        let saving = economy.run(excess, work) - economy.run(0.0, work);
+        let saving = HOPE * (economy.run(excess, work) - economy.run(0.0, work));
         let price = fit::price(kind, dim, n);
         let trial = (FITS - 1.0) * price + JUDGING;
         if saving < economy.wasted() + trial + price {
