@@ -25,13 +25,24 @@ fn largest(a: &Metric, b: &Metric, dim: usize) -> f64 {
     for _ in 0..POWER_STEPS {
         let norm = dot(&v, &v).sqrt();
         v.iter_mut().for_each(|v| *v /= norm);
-        a.unpull(&mut v);
-        b.pull(&v, &mut pulled);
+        times_ratio(a, b, &origin, &mut pulled, &mut v);
         eigenvalue = dot(&pulled, &pulled);
-        b.drift(&origin, &pulled, 1.0, &mut v);
-        a.whiten(&mut v);
     }
     eigenvalue
+}
+
+/// Replaces `v` by R R' v with R = T_a^-1 T_b, by way of R' v, which is left in `pulled`; `origin` is 0.
+pub(super) fn times_ratio(
+    a: &Metric,
+    b: &Metric,
+    origin: &[f64],
+    pulled: &mut [f64],
+    v: &mut [f64],
+) {
+    a.unpull(v);
+    b.pull(v, pulled);
+    b.drift(origin, pulled, 1.0, v);
+    a.whiten(v);
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@
 //! points of the fit vary most where the diagonal metric whitens, and those in which a candidate differs most from it. The other points tell the
 //! variance along them without bias.
 
+use super::agreement::times_ratio;
 use super::covariance::{multiply, transposed, triangle};
 use super::economy::Economy;
 use super::fit::{self, MOST_DENSE, fitted};
@@ -228,14 +229,10 @@ impl Judge<'_> {
 
 /// The directions in which a metric is wider than another by the largest factors: the first eigenvectors of its S where the other whitens.
 fn widest(metric: &Metric, other: &Metric, dim: usize) -> Vec<Vec<f64>> {
-    let (zero, mut pulled) = (vec![0.0; dim], vec![0.0; dim]);
-    let times_ratio = |v: &mut Vec<f64>| {
-        other.unpull(v);
-        metric.pull(v, &mut pulled);
-        metric.drift(&zero, &pulled, 1.0, v);
-        other.whiten(v);
-    };
-    eigenvectors(other, dim, times_ratio)
+    let (origin, mut pulled) = (vec![0.0; dim], vec![0.0; dim]);
+    eigenvectors(other, dim, |v| {
+        times_ratio(other, metric, &origin, &mut pulled, v);
+    })
 }
 
 /// The directions in which draws vary most where a metric whitens: the first eigenvectors of their covariance there.
@@ -308,8 +305,8 @@ fn drifted(metric: &Metric, v: &[f64]) -> Vec<f64> {
 /// The kind that promises most on points that it was not fitted to; none if they are too few to tell.
 ///
 /// A kind is taken in place of a simpler one if it needs fewer steps by more than [`TOLERANCE`], or within that less time, and if the gain exceeds its own error, told by blocks of neighbouring points: a funnel's mouth and
-/// neck want different metrics, so that what one block gains by a metric of the others another loses. It is tried only if, were it perfect,
-/// it would save more time than its trial and those that failed before; the `last` choice is kept where that no longer pays for another.
+/// neck want different metrics, so that what one block gains by a metric of the others another loses. It is tried only if [`HOPE`] of the time that it
+/// would save, were it perfect, pays for its trial and those that failed before; the `last` choice is kept where that no longer pays for another.
 pub fn choose(
     points: &Points,
     diagonal: &Diagonal,
